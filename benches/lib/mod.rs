@@ -1,0 +1,1 @@
+//! What the benches share: the description of the machine and seeded inputs.

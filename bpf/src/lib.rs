@@ -1,0 +1,1 @@
+//! The kernel programs of flowlog and the only code that talks to them.

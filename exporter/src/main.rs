@@ -1,0 +1,3 @@
+//! The `flowlog` command: dispatches to `commands`, nothing else.
+
+fn main() {}

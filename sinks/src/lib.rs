@@ -1,0 +1,1 @@
+//! Spool, delivery, destinations and evidence. Knows bytes and sequence numbers, never what a flow is.

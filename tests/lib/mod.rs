@@ -1,0 +1,1 @@
+//! What the end-to-end tests share: scratch folders, the lab of network namespaces, the daemon under test.
