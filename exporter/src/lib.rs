@@ -4,3 +4,4 @@ pub mod config;
 pub mod daemon;
 pub mod metrics;
 pub mod sources;
+pub mod flow;
