@@ -1,1 +1,4 @@
 //! The daemon and its command line. Knows what a flow means.
+
+pub mod daemon;
+pub mod metrics;
