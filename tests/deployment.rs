@@ -136,3 +136,48 @@ fn every_expression_of_the_dashboard_is_promql() {
     std::fs::write(&file, rules).expect("a file");
     run(Command::new("promtool").args(["check", "rules"]).arg(file));
 }
+
+#[test]
+fn every_shipped_configuration_passes_the_check() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let shipped = folder.path().join("configmap-flowlog.yaml");
+    let configmap = read("kubernetes/configmap.yaml");
+    let (_, text) = configmap.split_once("  flowlog.yaml: |\n").expect("the key of the ConfigMap");
+    std::fs::write(&shipped, text.lines().map(|line| line.strip_prefix("    ").unwrap_or(line)).collect::<Vec<_>>().join("\n")).expect("a file");
+    let mut files = vec![shipped, configs().join("../docker/flowlog.yaml")];
+    for entry in std::fs::read_dir(configs()).expect("configs") {
+        let path = entry.expect("an entry").path();
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        if path.extension().is_some_and(|end| end == "yaml") && text.contains("flowLogs:") {
+            files.push(path);
+        }
+    }
+    assert!(files.len() > 5, "{files:?}");
+    for file in files {
+        let output = flowlog_tests::program::run(&["check", file.to_str().expect("text")]);
+        assert!(output.status.success(), "{}:\n{}", file.display(), String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn the_image_holds_the_static_binary_alone_and_compose_mounts_what_exists() {
+    let docker = configs().join("../docker");
+    let dockerfile = std::fs::read_to_string(docker.join("Dockerfile")).expect("Dockerfile");
+    let copies: Vec<&str> = dockerfile.lines().filter(|line| line.starts_with("COPY") || line.starts_with("ADD") || line.starts_with("RUN")).collect();
+    assert_eq!(copies, ["COPY target/static/flowlog /usr/local/bin/flowlog"]);
+    let compose = std::fs::read_to_string(docker.join("compose.yaml")).expect("compose.yaml");
+    let mounts = compose.lines().filter_map(|line| line.trim().strip_prefix("- .")).map(|rest| format!(".{}", rest.split(':').next().unwrap_or_default()));
+    let mounts: Vec<String> = mounts.collect();
+    assert!(mounts.len() >= 5, "{mounts:?}");
+    for mount in mounts {
+        assert!(docker.join(&mount).exists(), "{mount} does not exist");
+    }
+    for service in ["flowlog", "loki", "grafana", "kafka", "minio"] {
+        assert!(compose.contains(&format!("\n  {service}:\n")), "{service} is missing");
+    }
+    // In the container both files stand in one folder.
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::copy(docker.join("prometheus.yaml"), folder.path().join("prometheus.yaml")).expect("a copy");
+    std::fs::copy(configs().join("alerts.yaml"), folder.path().join("alerts.yaml")).expect("a copy");
+    run(Command::new("promtool").args(["check", "config"]).arg(folder.path().join("prometheus.yaml")));
+}

@@ -2,6 +2,7 @@
 
 pub mod http;
 pub mod loki;
+pub mod program;
 pub mod scale;
 pub mod service;
 pub mod skip;
