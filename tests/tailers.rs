@@ -47,8 +47,9 @@ fn promtail_delivers_every_line_over_rotations_with_labels_from_inside_the_flow(
     let mut file = std::fs::File::create(&live).expect("events.log");
     let server = Service::start("loki");
     let loki_port = server.port().to_string();
-    let _promtail =
-        Service::start_with("promtail", &[&loki_port, live.to_str().expect("text")], &[]);
+    let promtail = Service::start_with("promtail", &[&loki_port, live.to_str().expect("text")], &[]);
+    // It looks for files some seconds after its start; what it never saw under the live name is not its to deliver.
+    promtail.wait_for_log("tail routine: started");
 
     let mut lines = Vec::new();
     for rotation in 0..3 {

@@ -96,6 +96,17 @@ impl Service {
         std::fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default()
     }
 
+    /// Waits until the server's log contains `text`; fails after a minute.
+    pub fn wait_for_log(&self, text: &str) {
+        for _ in 0..600 {
+            if self.log().contains(text) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        panic!("{} never logged {text:?}:\n{}", self.name, self.log());
+    }
+
     /// Ends the server at once, as a crash would; its state stays for [`Service::restart`].
     pub fn kill(&self) {
         self.signal(Signal::KILL);
