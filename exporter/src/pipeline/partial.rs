@@ -4,11 +4,10 @@
 //! entry of each run in memory, so neither the intake nor memory has to hold a window, and a restart loses nothing of it. Merged lines come out in the
 //! order of their keys.
 //!
-//! An entry, little endian: `u32` length of the rest, then the fields of [`Sums`] as written by `put_sums`, `u8` length of the uuid and the uuid,
-//! and the prepared line. Reading is total: torn or foreign bytes give an error, never a panic.
+//! An entry is the fields of [`Sums`] as `put_sums` writes them, the uuid, and the prepared line. Reading is total: torn or foreign bytes give an error,
+//! never a panic.
 
-use flowlog_bpf::event::Count;
-
+use super::bytes::{Put, Take};
 use super::line::Prepared;
 use super::sums::{MAX_INTERFACES, Sums};
 
@@ -30,38 +29,27 @@ pub struct Damaged(pub usize);
 
 /// Appends an entry to a run.
 pub fn put(run: &mut Vec<u8>, prepared: &Prepared, sums: &Sums, uuid: Option<&str>) {
-    let start = run.len();
-    run.extend_from_slice(&[0; 4]);
     put_sums(run, sums);
-    let uuid = uuid.filter(|uuid| uuid.len() < 256).unwrap_or_default();
-    run.push(uuid.len() as u8);
-    run.extend_from_slice(uuid.as_bytes());
+    run.put_bytes(uuid.unwrap_or_default().as_bytes());
     prepared.put(run);
-    // A run is at most as long as a frame, far below 4 GiB.
-    let length = (run.len() - start - 4) as u32;
-    run[start..start + 4].copy_from_slice(&length.to_le_bytes());
 }
 
 /// Reads the entry at `at` and moves past it; `None` at the end.
+///
+/// # Errors
+/// When the bytes there are no entry. Nothing behind them can be read.
 pub fn get(run: &[u8], at: &mut usize) -> Result<Option<Entry>, Damaged> {
-    let rest = run.get(*at..).unwrap_or_default();
-    if rest.is_empty() {
+    let mut rest = Take(run.get(*at..).unwrap_or_default());
+    if rest.0.is_empty() {
         return Ok(None);
     }
-    let damaged = Damaged(*at);
-    let entry = (|| {
-        let (length, rest) = rest.split_first_chunk::<4>()?;
-        let mut body = rest.get(..u32::from_le_bytes(*length) as usize)?;
-        let length = body.len();
-        let sums = get_sums(&mut body)?;
-        let (&uuid_length, after) = body.split_first()?;
-        let (uuid, after) = after.split_at_checked(usize::from(uuid_length))?;
-        let uuid = std::str::from_utf8(uuid).ok()?;
-        let prepared = Prepared::get(after)?;
-        Some((Entry { prepared, sums, uuid: (!uuid.is_empty()).then(|| uuid.into()) }, 4 + length))
-    })();
-    let (entry, length) = entry.ok_or(damaged)?;
-    *at += length;
+    let mut entry = || {
+        let sums = get_sums(&mut rest)?;
+        let uuid = std::str::from_utf8(rest.bytes()?).ok()?;
+        Some(Entry { prepared: Prepared::get(&mut rest)?, sums, uuid: (!uuid.is_empty()).then(|| uuid.into()) })
+    };
+    let entry = entry().ok_or(Damaged(*at))?;
+    *at = run.len() - rest.0.len();
     Ok(Some(entry))
 }
 
@@ -104,36 +92,22 @@ pub fn merge<E: From<Damaged>>(runs: &[impl AsRef<[u8]>], mut each: impl FnMut(E
 }
 
 fn put_sums(to: &mut Vec<u8>, sums: &Sums) {
-    let counts = [sums.counted, sums.entered, sums.dropped_after];
     let numbers = [sums.first as u64, sums.last as u64, sums.inputs, sums.other, sums.syn, sums.fin, sums.rst, sums.connections];
-    for number in numbers.into_iter().chain(counts.into_iter().flat_map(|count| [count.packets, count.bytes])).chain(sums.flows) {
-        to.extend_from_slice(&number.to_le_bytes());
-    }
-    for index in sums.interfaces {
-        to.extend_from_slice(&index.to_le_bytes());
-    }
-    to.extend_from_slice(&sums.tcp_flags.to_le_bytes());
+    numbers.into_iter().chain(sums.flows).for_each(|number| to.put_u64(number));
+    [sums.counted, sums.entered, sums.dropped_after].into_iter().for_each(|count| to.put_count(count));
+    sums.interfaces.into_iter().for_each(|index| to.put_u32(index));
+    to.put_u32(u32::from(sums.tcp_flags));
 }
 
-fn get_sums(from: &mut &[u8]) -> Option<Sums> {
-    let mut number = || {
-        let (bytes, rest) = from.split_first_chunk::<8>()?;
-        *from = rest;
-        Some(u64::from_le_bytes(*bytes))
-    };
-    let (first, last) = (number()? as i64, number()? as i64);
-    let [inputs, other, syn, fin, rst, connections] = [number()?, number()?, number()?, number()?, number()?, number()?];
-    let mut count = || Some(Count { packets: number()?, bytes: number()? });
-    let [counted, entered, dropped_after] = [count()?, count()?, count()?];
-    let flows = [number()?, number()?, number()?];
+fn get_sums(from: &mut Take<'_>) -> Option<Sums> {
+    let (first, last) = (from.i64()?, from.i64()?);
+    let [inputs, other, syn, fin, rst, connections] = [from.u64()?, from.u64()?, from.u64()?, from.u64()?, from.u64()?, from.u64()?];
+    let flows = [from.u64()?, from.u64()?, from.u64()?];
+    let [counted, entered, dropped_after] = [from.count()?, from.count()?, from.count()?];
     let mut interfaces = [0; MAX_INTERFACES];
     for index in &mut interfaces {
-        let (bytes, rest) = from.split_first_chunk::<4>()?;
-        *from = rest;
-        *index = u32::from_le_bytes(*bytes);
+        *index = from.u32()?;
     }
-    let (flags, rest) = from.split_first_chunk::<2>()?;
-    *from = rest;
-    let tcp_flags = u16::from_le_bytes(*flags);
+    let tcp_flags = u16::try_from(from.u32()?).ok()?;
     Some(Sums { first, last, inputs, counted, entered, dropped_after, other, syn, fin, rst, connections, tcp_flags, flows, interfaces })
 }
