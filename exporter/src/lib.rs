@@ -6,3 +6,4 @@ pub mod daemon;
 pub mod metrics;
 pub mod sources;
 pub mod flow;
+pub mod mask;

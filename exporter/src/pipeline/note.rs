@@ -62,6 +62,8 @@ pub mod cause {
     pub const UNOBSERVED: &str = "unobserved";
     /// Records of the intake could not be read back.
     pub const INTAKE: &str = "intake-corrupt";
+    /// Stored sums of an unfinished window could not be read back.
+    pub const PARTIAL: &str = "window-corrupt";
     /// A JSONL source's file was gone before it was read to its end.
     pub const SOURCE_GONE: &str = "source-gone";
     /// A line was larger than any record may be.
