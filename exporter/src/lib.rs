@@ -1,1 +1,3 @@
 //! The daemon and its command line. Knows what a flow means.
+
+pub mod filter;
