@@ -157,7 +157,9 @@ fn class_char(rest: &mut Rest<'_>) -> Result<u32, String> {
 pub(super) fn escape(rest: &mut Rest<'_>) -> Result<u32, String> {
     let c = rest.next().ok_or("trailing backslash at end of expression")?;
     let invalid = || format!("invalid escape sequence: `\\{c}`");
-    let octal = |rest: &mut Rest<'_>| rest.peek().and_then(|c| c.to_digit(8)).inspect(|_| drop(rest.next()));
+    let octal = |rest: &mut Rest<'_>| rest.peek().and_then(|c| c.to_digit(8)).inspect(|_| {
+        rest.next();
+    });
     Ok(match c {
         '1'..='7' if !rest.peek().is_some_and(|c| c.is_digit(8)) => return Err(invalid()),
         '0'..='7' => {
