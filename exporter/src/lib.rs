@@ -1,3 +1,4 @@
 //! The daemon and its command line. Knows what a flow means.
 
 pub mod filter;
+pub mod flow;
