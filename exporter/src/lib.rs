@@ -2,3 +2,4 @@
 
 pub mod filter;
 pub mod flow;
+pub mod mask;
