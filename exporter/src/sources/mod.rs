@@ -1,8 +1,10 @@
 //! Where flows come from: the kernel's ring, and JSONL files that Hubble or flowlog wrote.
 
 pub mod clock;
+pub mod intake;
 pub mod jsonl;
 pub mod kernel;
+pub mod lines;
 
 /// What a frame of the intake holds. The numbers lie on disk and don't change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
