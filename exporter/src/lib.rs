@@ -3,8 +3,10 @@
 pub mod cli;
 pub mod config;
 pub mod daemon;
-pub mod metrics;
-pub mod sources;
 pub mod filter;
 pub mod flow;
+pub mod identity;
 pub mod mask;
+pub mod metrics;
+pub mod pipeline;
+pub mod sources;
