@@ -8,6 +8,8 @@ pub mod canonical;
 mod decode;
 pub mod keys;
 mod place;
+pub mod settings;
+pub mod supply;
 mod sink_types;
 mod types;
 mod validate;
