@@ -134,6 +134,7 @@ fn element<'v>(of: &Value<'v>, index: &Value<'v>) -> Outcome<'v> {
             };
             position.and_then(|n| elements.get(n)).cloned().ok_or_else(|| "index out of range".to_owned())
         }
+        Value::Map(_) if matches!(index, Value::Timestamp(..) | Value::Duration(_) | Value::Bytes(_)) => Err(no_overload(&[of.clone(), index.clone()])),
         Value::Map(entries) => find(entries, index).cloned().ok_or_else(|| "no such key".to_owned()),
         _ => Err(no_overload(&[of.clone(), index.clone()])),
     }

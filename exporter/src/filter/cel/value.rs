@@ -111,7 +111,10 @@ fn compare_double(double: f64, whole: i128) -> Option<Ordering> {
     Some((floor as i128).cmp(&whole).then(if double > floor { Ordering::Greater } else { Ordering::Equal }))
 }
 
-/// The value of a key.
+/// The value of a key. A list, map or message is never found, as upstream compares them as keys by identity.
 pub(super) fn find<'m, 'v>(entries: &'m [(Value<'v>, Value<'v>)], key: &Value<'v>) -> Option<&'m Value<'v>> {
+    if matches!(key, Value::List(_) | Value::Map(_) | Value::Message(_)) {
+        return None;
+    }
     entries.iter().find(|(k, _)| k.equals(key)).map(|(_, value)| value)
 }
