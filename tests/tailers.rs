@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flowlog_tests::service::Service;
+use jiff::{Timestamp, ToSpan};
 use flowlog_tests::flows::line;
 use flowlog_tests::{loki, skip};
 
@@ -30,12 +31,13 @@ fn promtail_delivers_every_line_over_rotations_with_labels_from_inside_the_flow(
     // It looks for files some seconds after its start; what it never saw under the live name is not its to deliver.
     promtail.wait_for_log("tail routine: started");
 
+    let start = Timestamp::now() - 10.minutes();
     let mut lines = Vec::new();
-    for rotation in 0..3 {
+    for rotation in 0..3_u16 {
         for n in 0..400 {
             let n = rotation * 400 + n;
             let verdict = if n % 10 == 0 { "DROPPED" } else { "FORWARDED" };
-            let text = line(n, verdict, if n % 2 == 0 { "shop" } else { "web" });
+            let text = line(start, n, verdict, if n % 2 == 0 { "shop" } else { "web" });
             writeln!(file, "{text}").expect("a line");
             lines.push((verdict, text));
         }
