@@ -31,7 +31,52 @@ macro_rules! open_enum {
 
             /// The number of a name, which is case-sensitive.
             pub fn from_name(name: &str) -> Option<Self> {
-                Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+                const NAMES: $crate::flow::fields::Names<256> = {
+                    let mut names = $crate::flow::fields::Names::new();
+                    let mut at = 0;
+                    while at < $name::ALL.len() {
+                        names.insert($name::ALL[at].0, at as u8);
+                        at += 1;
+                    }
+                    names
+                };
+                let at = NAMES.find(name.as_bytes(), |at| Self::ALL.get(usize::from(at)).map_or("", |known| known.0))?;
+                Self::ALL.get(usize::from(at)).map(|known| known.1)
+            }
+        }
+
+        impl $crate::flow::value::IntoStatic for $name {
+            type Static = $name;
+
+            fn into_static(self) -> $name {
+                self
+            }
+        }
+
+        impl<'a> $crate::flow::json::ReadJson<'a> for $name {
+            #[inline]
+            fn read_json(&mut self, reader: &mut $crate::flow::json::Reader<'a>) -> $crate::flow::json::Result<()> {
+                self.0 = reader.enum_number(|name| Self::from_name(name).map(|known| known.0))?;
+                Ok(())
+            }
+        }
+
+        impl $crate::flow::json::WriteJson for $name {
+            #[inline]
+            fn is_unset(&self) -> bool {
+                self.0 == 0
+            }
+
+            #[inline]
+            fn write_json(&self, out: &mut $crate::flow::json::Out<'_>) {
+                match self.name() {
+                    Some(name) => {
+                        out.raw(b"\"");
+                        out.raw(name.as_bytes());
+                        out.raw(b"\"");
+                    }
+                    None => out.integer(self.0),
+                }
             }
         }
 

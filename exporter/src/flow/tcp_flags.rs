@@ -1,7 +1,16 @@
 //! TCP flags as a set of bits, numbered like the fields of Hubble's TCPFlags message.
 
 use super::Unknown;
+use super::fields::{Below, FieldInfo, Fields};
 use super::value::IntoStatic;
+
+const fn flag(name: &'static str, number: u32) -> FieldInfo {
+    FieldInfo {
+        name,
+        number,
+        below: Below::Nothing,
+    }
+}
 
 /// A set of TCP flags.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -27,9 +36,21 @@ impl Flags {
     /// Nonce sum, bit 8 of the header's flags.
     pub const NS: Self = Self(1 << 8);
 
-    /// Names in the order they are written in JSON; the bit is the position, the protobuf number one more.
-    pub const NAMES: [&'static str; 9] =
-        ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR", "NS"];
+    /// In the order they are written in JSON; the bit is the position, the protobuf number one more.
+    pub(crate) const FIELDS: Fields = Fields::new(
+        "flow.TCPFlags",
+        &[
+            flag("FIN", 1),
+            flag("SYN", 2),
+            flag("RST", 3),
+            flag("PSH", 4),
+            flag("ACK", 5),
+            flag("URG", 6),
+            flag("ECE", 7),
+            flag("CWR", 8),
+            flag("NS", 9),
+        ],
+    );
 
     /// Whether all of `flags` are set.
     pub const fn has(self, flags: Self) -> bool {

@@ -11,6 +11,8 @@ pub struct Timestamp {
     pub nanos: u32,
 }
 
+use super::fields::{Below, FieldInfo, Fields};
+
 const NANOS: i64 = 1_000_000_000;
 
 impl Timestamp {
@@ -18,6 +20,30 @@ impl Timestamp {
     pub const MIN_SECONDS: i64 = -62_135_596_800;
     /// 9999-12-31T23:59:59Z, the last one.
     pub const MAX_SECONDS: i64 = 253_402_300_799;
+
+    pub(crate) const FIELDS: Fields = Fields::new(
+        "google.protobuf.Timestamp",
+        &[
+            FieldInfo {
+                name: "seconds",
+                number: 1,
+                below: Below::Nothing,
+            },
+            FieldInfo {
+                name: "nanos",
+                number: 2,
+                below: Below::Nothing,
+            },
+        ],
+    );
+
+    /// Only the seconds, only the nanoseconds, or both.
+    pub(crate) fn part(self, seconds: bool, nanos: bool) -> Self {
+        Self {
+            seconds: if seconds { self.seconds } else { 0 },
+            nanos: if nanos { self.nanos } else { 0 },
+        }
+    }
 
     /// From nanoseconds since 1970.
     pub fn from_unix_nanos(nanos: i64) -> Self {

@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use super::enums::*;
-use super::reasons::*;
 use super::{Few, Timestamp};
 
 /// Makes a value independent of the line it was read from.
@@ -72,28 +70,4 @@ macro_rules! owned_already {
     };
 }
 
-owned_already!(
-    u32,
-    i32,
-    u64,
-    i64,
-    bool,
-    Timestamp,
-    Verdict,
-    FlowType,
-    AuthType,
-    TraceObservationPoint,
-    TraceReason,
-    TrafficDirection,
-    IpVersion,
-    L7FlowType,
-    SctpChunkType,
-    TunnelProtocol,
-    SocketTranslationPoint,
-    DebugCapturePoint,
-    LostEventSource,
-    AgentEventType,
-    NodeState,
-    DropReason,
-    DebugEventType,
-);
+owned_already!(u32, i32, u64, i64, bool, Timestamp);

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use sha2::{Digest, Sha256};
 
 use crate::flow::{Flow, Protocol};
+use crate::mask::Mask;
 
 /// The masked 5-tuple as texts; empty where the mask removed a part.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,9 +22,64 @@ pub struct Tuple {
     pub destination: (String, Option<u16>),
 }
 
-/// The tuple of a flow that has already been masked.
+/// What a mask leaves of a tuple.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    source: bool,
+    destination: bool,
+    /// The member of the oneof, its source port, its destination port: in the order of [`PORTED`].
+    ported: [(bool, bool, bool); 3],
+    /// The members without ports: in the order of [`PORTLESS`].
+    portless: [bool; 4],
+}
+
+const PORTED: [&str; 3] = ["TCP", "UDP", "SCTP"];
+const PORTLESS: [&str; 4] = ["ICMPv4", "ICMPv6", "VRRP", "IGMP"];
+
+impl Kept {
+    /// Of this mask.
+    #[must_use]
+    pub fn by(mask: &Mask) -> Self {
+        let member = |name: &str| mask.touches(&format!("l4.{name}"));
+        let field = |name: &str, field: &str| mask.touches(&format!("l4.{name}.{field}"));
+        Self {
+            source: mask.touches("IP.source"),
+            destination: mask.touches("IP.destination"),
+            ported: PORTED.map(|name| (member(name), field(name, "source_port"), field(name, "destination_port"))),
+            portless: PORTLESS.map(member),
+        }
+    }
+}
+
+/// What `kept` leaves of a flow's tuple.
 #[must_use]
-pub fn tuple(flow: &Flow<'_>) -> Tuple {
+pub fn tuple(flow: &Flow<'_>, kept: &Kept) -> Tuple {
+    let mut tuple = whole_tuple(flow);
+    let (member, source, destination) = match tuple.protocol {
+        "tcp" => kept.ported[0],
+        "udp" => kept.ported[1],
+        "sctp" => kept.ported[2],
+        "icmpv4" => (kept.portless[0], false, false),
+        "icmpv6" => (kept.portless[1], false, false),
+        "vrrp" => (kept.portless[2], false, false),
+        "igmp" => (kept.portless[3], false, false),
+        _ => (false, false, false),
+    };
+    if !member {
+        tuple.protocol = "";
+    }
+    if !kept.source {
+        tuple.source.0.clear();
+    }
+    if !kept.destination {
+        tuple.destination.0.clear();
+    }
+    tuple.source.1 = tuple.source.1.filter(|_| source);
+    tuple.destination.1 = tuple.destination.1.filter(|_| destination);
+    tuple
+}
+
+fn whole_tuple(flow: &Flow<'_>) -> Tuple {
     let (protocol, source_port, destination_port) = match flow.l4.as_ref().and_then(|l4| l4.protocol.as_ref()) {
         Some(Protocol::Tcp(tcp)) => ("tcp", tcp.source_port, tcp.destination_port),
         Some(Protocol::Udp(udp)) => ("udp", udp.source_port, udp.destination_port),
