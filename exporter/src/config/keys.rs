@@ -475,6 +475,23 @@ pub const SASL: &[Key] = &[
     ours("passwordFile", "path", "-", "File with the password."),
 ];
 
+/// Keys of a file of identities.
+pub const IDENTITIES: &[Key] = &[ours("identities", "map of address or network to identity", "none", "Who addresses are; the longest network counts.")];
+
+/// Keys of one identity.
+pub const IDENTITY: &[Key] = &[
+    ours("reserved", "host, remote-node, world-ipv4 or world-ipv6", "world where nothing says otherwise", "Reserved identity."),
+    ours("identity", "number", "that of `reserved`, else 0", "Security identity."),
+    ours("cluster", "text", "none", "Name of its cluster."),
+    ours("node", "text", "this node, for a pod at a single address", "Node it runs on; decides the direction of its traffic."),
+    ours("namespace", "text", "none", "Namespace."),
+    ours("pod", "text", "none", "Name of the pod."),
+    ours("labels", "list of key=value, or a map", "none", "Labels; `k8s:` is put in front where no source is given."),
+    ours("workload", "Kind/name", "none", "What the pod belongs to."),
+    ours("service", "namespace/name", "none", "Service whose frontend the address is."),
+    ours("names", "list of DNS names", "none", "Its DNS names."),
+];
+
 /// All tables with their headings, in the order of the reference.
 pub const TABLES: &[(&str, &[&[Key]])] = &[
     ("Top of the file", &[TOP]),
@@ -492,4 +509,6 @@ pub const TABLES: &[(&str, &[&[Key]])] = &[
     ("`sinks.NAME` of type kafka", &[KAFKA]),
     ("`sinks.NAME.sasl` of type kafka", &[SASL]),
     ("`sinks.NAME` of type file", &[FILE]),
+    ("Top of a file of identities", &[IDENTITIES]),
+    ("`identities.ADDRESS`", &[IDENTITY]),
 ];
