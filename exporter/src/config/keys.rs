@@ -492,6 +492,28 @@ pub const IDENTITY: &[Key] = &[
     ours("names", "list of DNS names", "none", "Its DNS names."),
 ];
 
+/// Keys of the daemon's own settings file. Each is also a flag of `flowlog run`, which wins.
+pub const SETTINGS: &[Key] = &[
+    ours("sources", "list of kernel, jsonl:PATH or -", "[kernel]", "Where flows come from."),
+    ours("interfaces", "list of names or globs", "the uplink and the host side of pod veths", "Interfaces to watch."),
+    ours("attach", "auto, tcx or clsact", "auto", "How the kernel programs are attached; auto takes tcx from Linux 6.6 on."),
+    ours("identities", "path", "none", "File of identities."),
+    ours("stateDir", "path", "/var/lib/flowlog", "Folder of intake, spools and cursors."),
+    ours("listen", "address:port, or off", "127.0.0.1:9965", "Address of /metrics, /healthz and /readyz."),
+    ours("metrics", "list of texts", "dns drop tcp flow icmp httpV2", "Hubble metrics in Cilium's syntax."),
+    ours("nodeName", "text", "the host name", "Name of this node."),
+    ours("clusterName", "text", "default", "Name of the cluster."),
+    ours("intakeMaxBytes", "size", "256MiB", "Bound of the intake on disk."),
+    ours("ringBytes", "size, 4KiB to 1GiB", "1 MiB per CPU, between 8 and 64 MiB", "Size of the kernel ring."),
+    ours("flowRows", "number, 64 to 4194304", "131072", "Flows the kernel can hold at a time."),
+    ours("reportInterval", "duration, 100ms to 5m", "5s", "How often the kernel reports an active flow."),
+    ours("diskReservePercent", "percent, 0 to 90", "10", "Part of the disk that spools leave free."),
+    ours("pinDir", "path in a bpffs", "/sys/fs/bpf/flowlog, and a part that stands for the state folder", "Folder of the pins."),
+    ours("logFormat", "text or json", "text", "Form of the daemon's own log."),
+    ours("logLevel", "text", "info", "Level of the daemon's own log, also per module."),
+    ours("logDir", "path", "none: standard error", "Folder of the daemon's own log, a file per day."),
+];
+
 /// All tables with their headings, in the order of the reference.
 pub const TABLES: &[(&str, &[&[Key]])] = &[
     ("Top of the file", &[TOP]),
@@ -511,4 +533,5 @@ pub const TABLES: &[(&str, &[&[Key]])] = &[
     ("`sinks.NAME` of type file", &[FILE]),
     ("Top of a file of identities", &[IDENTITIES]),
     ("`identities.ADDRESS`", &[IDENTITY]),
+    ("The daemon's settings file", &[SETTINGS]),
 ];

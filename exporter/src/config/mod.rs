@@ -8,6 +8,8 @@ pub mod canonical;
 mod decode;
 pub mod keys;
 mod place;
+pub mod settings;
+pub mod supply;
 mod sink_types;
 mod types;
 mod validate;
@@ -15,6 +17,8 @@ mod yaml;
 
 pub use decode::filters_of_flag;
 pub(crate) use decode::{At, Fields, Unknown};
+pub(crate) use decode::values::format_size;
+pub use yaml::MAX_TEXT_BYTES;
 pub(crate) use yaml::parse as parse_yaml;
 pub use place::{MOST_PROBLEMS, Place, Places, Problem, Problems, Severity};
 pub use sink_types::{

@@ -12,10 +12,10 @@ use super::service;
 use super::surroundings::Surroundings;
 use super::template::{Template, Varies};
 use super::window::whole_seconds;
-use crate::config::{FilterText, FlowLog, FoldBy, Redact, RedactHeaders};
+use crate::config::{FilterText, FlowLog, FoldBy, build};
 use crate::filter::{Answer, Filters, FlowFilter, PerFlow, UnknownPorts};
 use crate::flow::{ExportEvent, Flags, Flow, Protocol, summary};
-use crate::mask::{Encoder, HeaderRule, Mask, Redaction};
+use crate::mask::{Encoder, Mask};
 
 /// Whether a flow log wants a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,9 +73,8 @@ impl CompiledLog {
     pub fn build(entry: &FlowLog, labels: &[String]) -> Result<Self, BuildError> {
         let failed = |why: String| BuildError { name: entry.name.clone(), why };
         let aggregation = entry.aggregation();
-        let paths = if aggregation.is_some() { &entry.field_aggregate } else { &entry.field_mask };
-        let mask = Mask::parse(paths).map_err(|error| failed(error.to_string()))?;
-        let redaction = redaction(&entry.redact);
+        let mask = build::mask(entry).map_err(|error| failed(error.to_string()))?;
+        let redaction = build::redaction(&entry.redact);
         let labels = labels
             .iter()
             .map(|path| {
@@ -232,18 +231,6 @@ fn filters(entry: &FlowLog) -> Result<Filters, String> {
         let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
         texts.join("; ")
     })
-}
-
-/// What the encoder hides.
-#[must_use]
-pub fn redaction(redact: &Redact) -> Redaction {
-    let headers = match &redact.headers {
-        RedactHeaders::Named(names) if names.is_empty() => HeaderRule::Keep,
-        RedactHeaders::Named(names) => HeaderRule::Deny(names.clone()),
-        RedactHeaders::AllBut(names) if names.is_empty() => HeaderRule::HideAll,
-        RedactHeaders::AllBut(names) => HeaderRule::Allow(names.clone()),
-    };
-    Redaction { url_userinfo: redact.url_userinfo, url_query: redact.url_query, headers }
 }
 
 fn nanoseconds(duration: Duration) -> i64 {

@@ -5,7 +5,8 @@
 //! the fold key. Writing a line is copying text and formatting what changes: no field is looked up, nothing is allocated.
 
 use super::bytes::{Put, Take};
-use crate::flow::{Aggregate, Any, Flags, Flow, Protocol, Timestamp};
+use crate::flow::json::{Out, WriteJson};
+use crate::flow::{Aggregate, Any, Flags, Flow, Protocol, TcpFlags, Timestamp};
 use crate::mask::Encoder;
 
 /// A moment no packet has: the last day that JSON can say, and a fraction of its own.
@@ -175,15 +176,5 @@ fn flags_mark(flags: Flags) -> Vec<u8> {
 
 /// Appends the object of TCP flags.
 pub fn write_flags(flags: Flags, line: &mut Vec<u8>) {
-    line.push(b'{');
-    let mut first = true;
-    for (bit, name) in Flags::NAMES.iter().enumerate() {
-        if flags.0 & (1 << bit) != 0 {
-            line.extend_from_slice(if first { b"\"" } else { b",\"" });
-            line.extend_from_slice(name.as_bytes());
-            line.extend_from_slice(b"\":true");
-            first = false;
-        }
-    }
-    line.push(b'}');
+    TcpFlags::from(flags).write_json(&mut Out::new(line));
 }
