@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flowlog_sinks::driver::{self, DriverOptions, Running};
-use flowlog_sinks::file::{Compression, FileOptions, FileSink, StdoutSink};
+use flowlog_sinks::file::{self, FileConfig, FileSink, StdoutSink};
 use flowlog_sinks::spool::{Spool, Start, WhenFull};
 
 use crate::config::{self, Compress, File, FileOutput, FlowLog, SinkKind};
@@ -93,27 +93,30 @@ pub fn start(spool: &Spool, sink: &WantedSink) -> Result<Running, SinkError> {
     let failed = |why: String| SinkError { name: sink.name.clone(), why };
     let options = DriverOptions { name: sink.name.clone(), when_full: sink.when_full, start: Start::Oldest };
     let running = match &sink.kind {
-        SinkKind::File(output) if output.is_stdout() => driver::start(spool, Arc::new(StdoutSink::new()), options),
-        SinkKind::File(output) => driver::start(spool, Arc::new(FileSink::new(file_options(output))), options),
+        SinkKind::File(output) if output.is_stdout() => driver::start(spool, Arc::new(StdoutSink::default()), options),
+        SinkKind::File(output) => {
+            let config = file_config(output).map_err(|error| failed(error.to_string()))?;
+            driver::start(spool, Arc::new(FileSink::new(config)), options)
+        }
         SinkKind::S3(_) | SinkKind::Loki(_) | SinkKind::Kafka(_) => return Err(failed("this kind of sink is not in this build yet".to_owned())),
     };
     running.map_err(|error| failed(error.to_string()))
 }
 
-fn file_options(output: &FileOutput) -> FileOptions {
-    FileOptions {
+fn file_config(output: &FileOutput) -> Result<FileConfig, file::GroupError> {
+    Ok(FileConfig {
         path: PathBuf::from(&output.path),
         max_bytes: output.max_bytes(),
-        max_backups: output.kept_backups(),
-        compression: match output.compress {
-            Compress::No => Compression::None,
-            Compress::Gzip => Compression::Gzip,
-            Compress::Zstd => Compression::Zstd,
+        max_backups: output.kept_backups().map_or(0, |kept| usize::try_from(kept).unwrap_or(usize::MAX)),
+        compress: match output.compress {
+            Compress::No => file::Compress::No,
+            Compress::Gzip => file::Compress::Gzip,
+            Compress::Zstd => file::Compress::Zstd,
         },
         max_age: output.max_age,
         max_total_bytes: output.max_total_mb.map(|megabytes| megabytes.saturating_mul(1 << 20)),
         min_rotate_interval: output.min_rotate_interval,
         mode: output.mode,
-        group: output.group.clone(),
-    }
+        group: output.group.as_deref().map(file::group_id).transpose()?,
+    })
 }
