@@ -266,10 +266,6 @@ fn copied_mistakes_get_the_answer() {
         );
     }
     for (line, answer) in [
-        (
-            "includeFilters: [{source_pod: ['kube-system/coredns*']}]",
-            r#"write "kube-system/coredns""#,
-        ),
         ("includeFilter: []", "did you mean includeFilters?"),
         ("start: 2023-10-09T00:00:00Z", "only `end`"),
         ("fieldMask: [time, verdict]", "add extensions"),

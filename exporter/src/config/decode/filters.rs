@@ -179,9 +179,6 @@ fn message(at: &At<'_>, fields: &[Field], problems: &mut Problems) -> Option<Val
         if value.node.is_null() {
             continue;
         }
-        if field.ends_with("_pod") || field.ends_with("_service") {
-            warn_of_stars(&value, problems);
-        }
         if let Some(value) = decode(&value, *shape, problems) {
             object.insert((*field).to_owned(), value);
         }
@@ -328,31 +325,6 @@ fn enumeration(
         _ => {
             at.reject(problems, "a name", None);
             None
-        }
-    }
-}
-
-/// `coredns*` matches no pod: names are prefixes already.
-fn warn_of_stars(at: &At<'_>, problems: &mut Problems) {
-    let Kind::List(items) = &at.node.kind else {
-        return;
-    };
-    for (n, item) in items.iter().enumerate() {
-        if let Kind::Scalar(Scalar::Text, text) = &item.kind
-            && text.contains('*')
-        {
-            let at = At::new(item, format!("{}[{n}]", at.place.path));
-            let advice = match text.strip_suffix('*') {
-                Some(prefix) if !prefix.contains('*') && !prefix.is_empty() => {
-                    format!("names match by prefix: write {}", quoted(prefix))
-                }
-                _ => "names match by prefix, and `namespace/` matches a whole namespace".to_owned(),
-            };
-            problems.warn(
-                &at.place,
-                "`*` has no meaning here and matches no name",
-                Some(advice),
-            );
         }
     }
 }
