@@ -81,4 +81,6 @@ pub fn read(text: &[u8], strict: bool) -> Result<Checked, Problems> {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -353,6 +353,11 @@ fn a_label_whose_path_the_mask_removes_is_an_error() {
     accepted(&file("[time, is_reply.value, extensions]", "[is_reply]"));
     assert!(refused(&file("[]", "[source.namespace, destination.namespace]")).contains("twice"));
     assert!(refused(&file("[]", "{a-b: verdict}")).contains("label of Loki"));
+    for (path, why) in [("source", "name a field of it"), ("source.labels", "it is a list"), ("source.podName", "pod_name"), ("l4", "name a field")] {
+        let message = refused(&file("[]", &format!("{{a: {path}}}")));
+        assert!(message.contains(why), "{path}: {message}");
+    }
+    accepted(&file("[]", "{a: is_reply, b: l4.TCP.destination_port, c: interface.name}"));
 }
 
 #[test]

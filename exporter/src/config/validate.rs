@@ -7,6 +7,9 @@ use super::decode::suggest::nearest;
 use super::place::{Place, Problems};
 use super::sink_types::{Sink, SinkKind};
 use super::types::FlowLog;
+use crate::flow::Flow;
+use crate::flow::fields::Below;
+use crate::mask::Mask;
 
 /// Checks a decoded file.
 pub(super) fn validate(decoded: &Decoded, problems: &mut Problems) {
@@ -112,6 +115,29 @@ fn sinks(entry: &FlowLog, decoded: &Decoded, problems: &mut Problems) {
     }
 }
 
+/// A label's value is one text, so its path has to lead to a single value: `None`, or what is wrong with it.
+fn not_a_value(path: &str) -> Option<String> {
+    if let Err(error) = Mask::parse(&[path]) {
+        return Some(error.why);
+    }
+    let mut fields = Some(&Flow::FIELDS);
+    let mut last = Below::Nothing;
+    for name in path.split('.') {
+        let found = fields.and_then(|fields| fields.list().iter().find(|field| field.name == name));
+        last = found.map_or(Below::Nothing, |field| field.below);
+        fields = match last {
+            Below::Message(below) => Some(below),
+            _ => None,
+        };
+    }
+    match last {
+        Below::List => Some("it is a list".to_owned()),
+        // Wrappers and timestamps are written as single values.
+        Below::Message(below) if !below.message.starts_with("google.protobuf.") => Some(format!("it is all of {}; name a field of it", below.message)),
+        _ => None,
+    }
+}
+
 /// Labels come from the masked flow, so the mask has to leave them.
 fn labels(entry: &FlowLog, sink: &Sink, problems: &mut Problems) {
     let SinkKind::Loki(loki) = &sink.kind else {
@@ -122,6 +148,10 @@ fn labels(entry: &FlowLog, sink: &Sink, problems: &mut Problems) {
         None => (&entry.field_mask, "fieldMask"),
     };
     for (label, path) in &loki.labels {
+        if let Some(why) = not_a_value(path) {
+            problems.reject(&sink.places.below(&format!("labels.{label}")), format!("`{path}` cannot be a label: {why}"), None);
+            continue;
+        }
         let removed = !paths.is_empty()
             && !paths
                 .iter()

@@ -197,7 +197,7 @@ impl Observer {
             Err(error) => {
                 self.watcher = None;
                 // A missing folder is not a missing watch; the look says that the file is not there.
-                if !self.polling && folder.exists() {
+                if !self.polling && !is_missing(&error) {
                     self.polling = true;
                     self.updates.send(Update::Polling(error)).map_err(|_| Stop)?;
                 }
@@ -240,6 +240,14 @@ impl Observer {
         let mut text = Vec::new();
         std::fs::File::open(&self.path)?.take(MAX_TEXT_BYTES as u64 + 1).read_to_end(&mut text)?;
         Ok(text)
+    }
+}
+
+fn is_missing(error: &notify::Error) -> bool {
+    match &error.kind {
+        notify::ErrorKind::PathNotFound => true,
+        notify::ErrorKind::Io(error) => error.kind() == io::ErrorKind::NotFound,
+        _ => false,
     }
 }
 

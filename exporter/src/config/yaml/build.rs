@@ -3,6 +3,7 @@
 //! Works with a stack of its own, so that no nesting can exhaust the thread's, and stops at the limits of [`super`].
 //! A merge key takes effect where it stands, as in Go's `yaml.v2`: it replaces what was written before it and yields to what follows.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag as ParsedTag};
@@ -28,6 +29,8 @@ pub(super) fn build<'p>(text: &'p str, problems: &'p mut Problems) -> Option<Nod
         root: None,
     };
     let mut parser = Parser::new_from_str(text);
+    // Where the text ends, if it does so within a line.
+    let unended = if text.ends_with('\n') { usize::MAX } else { text.chars().count() };
     let mut failed = None;
     while builder.root.is_none() && failed.is_none() {
         failed = match parser.next_event() {
@@ -36,6 +39,7 @@ pub(super) fn build<'p>(text: &'p str, problems: &'p mut Problems) -> Option<Nod
             Some(Ok((Event::DocumentEnd | Event::StreamEnd, _))) => break,
             Some(Ok((event, span))) => {
                 builder.source.advance(span.start.index());
+                let event = if span.end.index() >= unended { without_added_break(event) } else { event };
                 builder.event(event, mark(span.start)).err()
             }
         };
@@ -52,6 +56,18 @@ pub(super) fn build<'p>(text: &'p str, problems: &'p mut Problems) -> Option<Nod
             None
         }
         None => Some(root.unwrap_or_else(|| Node::null(Mark::default()))),
+    }
+}
+
+/// A block scalar that ends with the text has no last line break unless the text has; the parser adds one.
+fn without_added_break(event: Event<'_>) -> Event<'_> {
+    match event {
+        Event::Scalar(value, style @ (ScalarStyle::Literal | ScalarStyle::Folded), anchor, tag)
+            if value.ends_with('\n') =>
+        {
+            Event::Scalar(Cow::Owned(value[..value.len() - 1].to_owned()), style, anchor, tag)
+        }
+        other => other,
     }
 }
 

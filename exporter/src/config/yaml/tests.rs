@@ -59,6 +59,7 @@ fn texts_become_the_json_that_kubernetes_makes_of_them() {
             json!({"x": {"a": 1}, "w": {"a": 2, "c": 3}, "z": {"a": 1, "c": 3}}),
         ),
         ("y: 1", json!({"true": 1})),
+        ("a: |\n  x\nb: >\n  y", json!({"a": "x\n", "b": "y"})),
         (
             "# c\n{\n\t\"a\": {\n\t\t\"b\": 1},\t\"c\": \"x\n\ty\"}",
             json!({"a": {"b": 1}, "c": "x y"}),
