@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use super::build;
 use super::place::Problems;
 use super::settings::SourceSpec;
 use super::types::FlowLog;
-use super::build;
 use crate::filter::{self, List};
 
 /// Paths that flows of the kernel have.

@@ -95,8 +95,17 @@ enum Wake {
 pub fn watch(path: &Path, strict: bool, applied: Option<Hash>, timing: Timing) -> io::Result<(Watch, Receiver<Update>)> {
     let (wake, wakes) = mpsc::sync_channel(16);
     let (updates, received) = mpsc::channel();
-    let observer =
-        Observer { path: path.to_owned(), strict, timing, updates, wake: wake.clone(), wakes, seen: applied.map(Seen::Text), watcher: None, polling: false };
+    let observer = Observer {
+        path: path.to_owned(),
+        strict,
+        timing,
+        updates,
+        wake: wake.clone(),
+        wakes,
+        seen: applied.map(Seen::Text),
+        watcher: None,
+        polling: false,
+    };
     let thread = std::thread::Builder::new().name("config-watch".into()).spawn(move || observer.run())?;
     Ok((Watch { wake, thread: Some(thread) }, received))
 }
@@ -184,7 +193,8 @@ impl Observer {
         let folder = parent(&self.path);
         let watched = notify::recommended_watcher(heard).and_then(|mut watcher| {
             watcher.watch(&folder, RecursiveMode::NonRecursive)?;
-            if let Some(target) = target.as_deref().map(parent).filter(|target| !folder.canonicalize().is_ok_and(|folder| target.starts_with(folder))) {
+            if let Some(target) = target.as_deref().map(parent).filter(|target| !folder.canonicalize().is_ok_and(|folder| target.starts_with(folder)))
+            {
                 watcher.watch(&target, RecursiveMode::NonRecursive)?;
             }
             Ok(watcher)
