@@ -228,7 +228,11 @@ fn listen(at: &At<'_>, problems: &mut Problems) -> Option<Option<SocketAddr>> {
     }
     let address = text.parse().ok();
     if address.is_none() {
-        problems.reject(&at.place, format!("`{text}` is no address with a port"), Some(format!("write it like {DEFAULT_LISTEN} or [::1]:9965, or off")));
+        problems.reject(
+            &at.place,
+            format!("`{text}` is no address with a port"),
+            Some(format!("write it like {DEFAULT_LISTEN} or [::1]:9965, or off")),
+        );
     }
     address.map(Some)
 }
@@ -263,7 +267,9 @@ mod tests {
         let plural = |flag: &str| match flag {
             "source" => "sources".to_owned(),
             "interface" => "interfaces".to_owned(),
-            flag => flag.split('-').enumerate().map(|(n, part)| if n == 0 { part.to_owned() } else { part[..1].to_uppercase() + &part[1..] }).collect(),
+            flag => {
+                flag.split('-').enumerate().map(|(n, part)| if n == 0 { part.to_owned() } else { part[..1].to_uppercase() + &part[1..] }).collect()
+            }
         };
         let mut flags: Vec<String> = command.get_arguments().filter_map(|argument| argument.get_long()).map(plural).collect();
         let mut keys: Vec<String> = SETTINGS.iter().map(|key| key.name.to_owned()).collect();
@@ -274,7 +280,8 @@ mod tests {
 
     #[test]
     fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
-        let file = b"sources: [\"jsonl:/a\", \"-\"]\nlisten: off\nintakeMaxBytes: 64MiB\nnodeName: n1\nflowRows: 1024\nreportInterval: 1s\nattach: clsact\n";
+        let file =
+            b"sources: [\"jsonl:/a\", \"-\"]\nlisten: off\nintakeMaxBytes: 64MiB\nnodeName: n1\nflowRows: 1024\nreportInterval: 1s\nattach: clsact\n";
         let flags = DaemonArgs { node_name: Some("n2".into()), ring_bytes: Some("64KiB".into()), ..DaemonArgs::default() };
         let settings = settings(&flags, Some(file)).unwrap();
         assert_eq!(settings.sources, [SourceSpec::JsonLines("/a".into()), SourceSpec::StandardInput]);
