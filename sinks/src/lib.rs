@@ -1,1 +1,3 @@
 //! Spool, delivery, destinations and evidence. Knows bytes and sequence numbers, never what a flow is.
+
+pub mod s3;
