@@ -1,3 +1,10 @@
 //! Spool, delivery, destinations and evidence. Knows bytes and sequence numbers, never what a flow is.
 
 pub mod s3;
+//!
+//! [`spool`] is the numbered log on disk, used twice: as a flow log's spool and as the intake of raw events. [`driver`] moves records
+//! from a cursor in a spool to a destination and owns everything that destinations have in common. The other modules are destinations.
+
+pub mod driver;
+pub mod file;
+pub mod spool;
