@@ -1,1 +1,23 @@
 //! The kernel programs of flowlog and the only code that talks to them.
+//!
+//! What others need: [`Kernel`] loads, attaches and sweeps the programs; [`Ring`] lends what they report as raw
+//! bytes; [`event::iterate`] reads those bytes. Nothing here knows what a flow means.
+
+mod btf;
+mod counters;
+mod error;
+pub mod event;
+mod features;
+mod interface;
+mod kernel;
+mod options;
+mod ring;
+
+pub use btf::Reasons;
+pub use counters::{Counters, InterfaceCounters, SideCounters, Unparsed};
+pub use error::Error;
+pub use features::{Feature, Features};
+pub use interface::{Attached, Interface, InterfaceChange, LinkCounters};
+pub use kernel::{Kernel, Retired, Started, Swept};
+pub use options::{AttachMode, Options, Selection, Times};
+pub use ring::{Batch, Ring};

@@ -1,1 +1,4 @@
-//! What the end-to-end tests share: scratch folders, the lab of network namespaces, the daemon under test.
+//! What the end-to-end tests share: scratch folders, the lab of network namespaces, the daemon under test, the real servers.
+
+pub mod service;
+pub mod skip;

@@ -74,20 +74,6 @@ pub fn check(label: &Label) -> Result<(), String> {
     Ok(())
 }
 
-/// The `(path, value)` pairs of a record's label blob: one byte of path length, the path, two bytes (little endian) of value length, the
-/// value. Ends at the first pair that is cut short, which a spool with checksums does not hand out.
-pub fn pairs(blob: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let mut rest = blob;
-    std::iter::from_fn(move || {
-        let (path_length, after) = rest.split_first()?;
-        let (path, after) = after.split_at_checked(usize::from(*path_length))?;
-        let (value_length, after) = after.split_first_chunk::<2>()?;
-        let (value, after) = after.split_at_checked(usize::from(u16::from_le_bytes(*value_length)))?;
-        rest = after;
-        Some((path, value))
-    })
-}
-
 /// Whether a value can stand in a label. An absent and an empty label are the same to Loki, so an empty one is left out.
 pub fn fits(value: &[u8]) -> bool {
     !value.is_empty() && value.len() <= MAX_VALUE_BYTES
@@ -131,7 +117,6 @@ pub(crate) fn blob(pairs: &[(&str, &str)]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
     fn the_list_of_paths_is_sorted_so_that_a_reader_finds_a_path() {
@@ -168,21 +153,5 @@ mod tests {
         let mut quoted = Vec::new();
         quote("a\"b\\c\nd\te\u{1}é", &mut quoted);
         assert_eq!(String::from_utf8(quoted).unwrap(), r#""a\"b\\c\nd\te\x01é""#);
-    }
-
-    proptest! {
-        #[test]
-        fn any_pairs_come_back_out_of_a_blob(given in prop::collection::vec(("[a-zA-Z0-9_.]{0,40}", ".{0,60}"), 0..8)) {
-            let borrowed: Vec<(&str, &str)> = given.iter().map(|(path, value)| (path.as_str(), value.as_str())).collect();
-            let read: Vec<(Vec<u8>, Vec<u8>)> = pairs(&blob(&borrowed)).map(|(path, value)| (path.to_vec(), value.to_vec())).collect();
-            let wanted: Vec<(Vec<u8>, Vec<u8>)> = given.iter().map(|(path, value)| (path.clone().into_bytes(), value.clone().into_bytes())).collect();
-            prop_assert_eq!(read, wanted);
-        }
-
-        #[test]
-        fn any_bytes_are_read_to_their_end_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let total: usize = pairs(&bytes).map(|(path, value)| 3 + path.len() + value.len()).sum();
-            prop_assert!(total <= bytes.len());
-        }
     }
 }

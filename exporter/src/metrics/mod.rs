@@ -1,0 +1,4 @@
+//! Numbers about flowlog itself and about the flows it sees, and the port that shows them.
+
+pub mod listener;
+pub mod text;

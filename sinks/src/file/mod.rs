@@ -1,0 +1,1 @@
+//! Rotated files of whole lines, written exactly once across a kill.
