@@ -6,17 +6,15 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::TryStreamExt;
-use http::Method;
 use object_store::{
     Attribute, Attributes, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions,
     PutOptions, PutPayload, RetryConfig,
     aws::{AmazonS3, AmazonS3Builder, AwsCredentialProvider, Checksum},
     path::Path as Key,
-    signer::{SignedUrlOptions, Signer},
 };
 
 use super::{
-    config::{Config, Problem},
+    config::{Options, Problem},
     credentials::CredentialsFile,
     failure::{Failure, Kind},
     lock::{Content, LockConnector, Seen, Upload},
@@ -24,31 +22,18 @@ use super::{
     retention::{Clock, Lock},
 };
 
-/// Up to this size an object is one put, which is atomic and conditional; above it is uploaded in parts.
-const SINGLE_PUT_BYTES: u64 = 128 << 20;
 /// Size of a part, and memory an upload in parts needs.
 const PART_BYTES: usize = 8 << 20;
 /// Uploads are given this many bytes per second at least before they time out.
 const SLOWEST_UPLOAD: u64 = 128 << 10;
-/// A presigned request is used at once.
-const PRESIGNED_FOR: Duration = Duration::from_secs(300);
-
-/// Certificates for the connection.
-#[derive(Clone, Debug, Default)]
-pub struct Certificates {
-    /// PEM of the issuers to trust instead of the system's.
-    pub issuers: Option<Vec<u8>>,
-    /// PEM of the client's certificate followed by its key.
-    pub client: Option<Vec<u8>>,
-}
 
 /// A bucket.
 #[derive(Debug)]
 pub struct Bucket {
-    store: AmazonS3,
-    http: reqwest::Client,
-    clock: Arc<Clock>,
-    name: String,
+    pub(super) store: AmazonS3,
+    pub(super) http: reqwest::Client,
+    pub(super) clock: Arc<Clock>,
+    pub(super) name: String,
     single_put_bytes: u64,
 }
 
@@ -82,13 +67,12 @@ impl Bucket {
     /// # Errors
     /// When certificates or address can't be used.
     pub fn new(
-        config: &Config,
+        options: &Options,
         bucket: &str,
-        certificates: &Certificates,
     ) -> Result<Self, Problem> {
-        let http = http_client(certificates)?;
+        let http = http_client(options)?;
         let clock = Arc::new(Clock::default());
-        let region = config
+        let region = options
             .region
             .clone()
             .or_else(|| std::env::var("AWS_REGION").ok())
@@ -96,7 +80,7 @@ impl Bucket {
         let base = AmazonS3Builder::from_env()
             .with_bucket_name(bucket)
             .with_region(&region);
-        let credentials: AwsCredentialProvider = match &config.credentials_file {
+        let credentials: AwsCredentialProvider = match &options.credentials_file {
             Some(path) => Arc::new(CredentialsFile::new(path.clone())),
             None => Arc::clone(base.clone().build().map_err(unusable)?.credentials()),
         };
@@ -116,9 +100,9 @@ impl Bucket {
             .with_http_connector(connector)
             .with_checksum_algorithm(Checksum::SHA256)
             .with_retry(retry);
-        let path_style = config.path_style.unwrap_or(config.endpoint.is_some());
+        let path_style = options.path_style.unwrap_or(options.endpoint.is_some());
         builder = builder.with_virtual_hosted_style_request(!path_style);
-        if let Some(endpoint) = &config.endpoint {
+        if let Some(endpoint) = &options.endpoint {
             let endpoint = endpoint.trim_end_matches('/');
             let endpoint = match endpoint.split_once("://") {
                 Some((scheme, host)) if !path_style => format!("{scheme}://{bucket}.{host}"),
@@ -134,17 +118,8 @@ impl Bucket {
             http,
             clock,
             name: bucket.to_owned(),
-            single_put_bytes: SINGLE_PUT_BYTES,
+            single_put_bytes: options.single_put_bytes,
         })
-    }
-
-    /// The same bucket with another limit between one put and parts.
-    #[must_use]
-    pub fn with_single_put_bytes(self, single_put_bytes: u64) -> Self {
-        Self {
-            single_put_bytes,
-            ..self
-        }
     }
 
     /// The endpoint's clock.
@@ -296,113 +271,18 @@ impl Bucket {
             .await
             .map_err(|error| Failure::of(&format!("listing {folder}"), &error))
     }
-
-    /// Locks a version that is there, or locks it longer (PutObjectRetention).
-    ///
-    /// # Errors
-    /// What the server or the network said.
-    pub async fn lengthen(&self, key: &str, version: &str, lock: &Lock) -> Result<(), Failure> {
-        let body = format!(
-            "<Retention xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Mode>{}</Mode><RetainUntilDate>{}</RetainUntilDate></Retention>",
-            lock.mode.as_str(),
-            lock.until_text()
-        );
-        self.presigned(
-            Method::PUT,
-            key,
-            &[("retention", ""), ("versionId", version)],
-            body,
-        )
-        .await
-        .map(|_| ())
-    }
-
-    /// The answer to `GET ?name` on the bucket.
-    pub(super) async fn configuration(&self, name: &str) -> Result<String, Failure> {
-        self.presigned(Method::GET, "", &[(name, "")], String::new())
-            .await
-    }
-
-    /// Sends a request that `object_store` has no call for.
-    async fn presigned(
-        &self,
-        method: Method,
-        key: &str,
-        query: &[(&str, &str)],
-        body: String,
-    ) -> Result<String, Failure> {
-        let name = query.first().map_or("", |(name, _)| name);
-        let place = if key.is_empty() {
-            format!("bucket {}", self.name)
-        } else {
-            key.to_owned()
-        };
-        let doing = format!("{method} ?{name} of {place}");
-        let options = SignedUrlOptions::default().with_query(query.iter().copied());
-        let url = self
-            .store
-            .signed_url_opts(method.clone(), &key_path(key)?, PRESIGNED_FOR, &options)
-            .await
-            .map_err(|error| Failure::of(&doing, &error))?;
-        let unknown = |error: reqwest::Error| {
-            let why = format!("{doing}: {}", error.without_url());
-            Failure {
-                kind: Kind::Unknown,
-                why,
-                hint: None,
-            }
-        };
-        let mut request = self.http.request(method, url.as_str());
-        if !body.is_empty() {
-            let md5 = <md5::Md5 as sha2::Digest>::digest(&body);
-            request = request
-                .header(
-                    "content-md5",
-                    base64::Engine::encode(&base64::prelude::BASE64_STANDARD, md5),
-                )
-                .body(body);
-        }
-        let answer = request.send().await.map_err(unknown)?;
-        if let Some(date) = answer
-            .headers()
-            .get(http::header::DATE)
-            .and_then(|date| date.to_str().ok())
-        {
-            self.clock.learn(date);
-        }
-        let status = answer.status();
-        let text = answer.text().await.map_err(unknown)?;
-        if status.is_success() {
-            Ok(text)
-        } else {
-            Err(Failure::of_status(&doing, status.as_u16(), &text))
-        }
-    }
 }
 
-fn http_client(certificates: &Certificates) -> Result<reqwest::Client, Problem> {
-    let wrong = |what: &str, error: reqwest::Error| Problem {
-        key: "tls",
-        why: format!("{what}: {error}"),
-    };
-    let mut builder = reqwest::Client::builder()
+fn http_client(options: &Options) -> Result<reqwest::Client, Problem> {
+    let builder = reqwest::Client::builder()
         .user_agent(concat!("flowlog/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(Duration::from_secs(5))
         .read_timeout(Duration::from_secs(60))
         .redirect(reqwest::redirect::Policy::none());
-    if let Some(pem) = &certificates.issuers {
-        let issuers = reqwest::Certificate::from_pem_bundle(pem)
-            .map_err(|error| wrong("caFile holds no certificates", error))?;
-        builder = builder.tls_certs_only(issuers);
-    }
-    if let Some(pem) = &certificates.client {
-        let identity = reqwest::Identity::from_pem(pem)
-            .map_err(|error| wrong("certFile and keyFile don't fit", error))?;
-        builder = builder.identity(identity);
-    }
-    builder
-        .build()
-        .map_err(|error| wrong("no TLS with these files", error))
+    let plain = options.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
+    let wrong = |why: String| Problem { key: "tls", why };
+    let builder = options.tls.apply(builder, plain).map_err(|error| wrong(error.to_string()))?;
+    builder.build().map_err(|error| wrong(error.to_string()))
 }
 
 fn unusable(error: object_store::Error) -> Problem {
@@ -413,7 +293,7 @@ fn unusable(error: object_store::Error) -> Problem {
 }
 
 /// Our keys are percent-encoded already; `Path::parse` takes them as they are.
-fn key_path(key: &str) -> Result<Key, Failure> {
+pub(super) fn key_path(key: &str) -> Result<Key, Failure> {
     Key::parse(key).map_err(|error| {
         Failure::refused(
             format!("{key:?} is no key: {error}"),

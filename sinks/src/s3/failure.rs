@@ -45,21 +45,17 @@ impl Failure {
     /// Sorts an answer of `object_store` to `doing`.
     pub fn of(doing: &str, error: &object_store::Error) -> Self {
         let text = full_text(error);
+        let status = |number: &str| text.contains(&format!("status code: {number}"));
         let kind = match error {
-            object_store::Error::AlreadyExists { source, .. } => {
-                match source.downcast_ref::<object_store::Error>() {
-                    Some(_precondition) => Kind::Exists,
-                    None => Kind::Busy,
-                }
-            }
-            object_store::Error::Precondition { .. } => Kind::Exists,
-            object_store::Error::NotFound { .. } if code(&text) != Some("NoSuchBucket") => {
-                Kind::NotFound
-            }
-            object_store::Error::Generic { .. } if !text.contains("status code: 4") => {
-                Kind::Unknown
-            }
-            _ if text.contains("412 Precondition Failed") => Kind::Exists,
+            object_store::Error::AlreadyExists { source, .. } => match source.downcast_ref::<object_store::Error>() {
+                Some(_precondition) => Kind::Exists,
+                None => Kind::Busy,
+            },
+            object_store::Error::NotFound { .. } if code(&text) != Some("NoSuchBucket") => Kind::NotFound,
+            _ if status("412") => Kind::Exists,
+            _ if status("409") => Kind::Busy,
+            _ if status("408") || status("429") => Kind::Unknown,
+            object_store::Error::Generic { .. } if !status("4") => Kind::Unknown,
             _ => Kind::Refused,
         };
         Self {

@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Seconds in a day.
@@ -48,8 +48,7 @@ impl Mode {
 }
 
 /// The retention of a sink: a mode, and a number of days from each put or one fixed date.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Written")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// Who may end it early.
     pub mode: Mode,
@@ -62,92 +61,47 @@ pub struct Retention {
 pub enum Period {
     /// This many days from the put, 1 to 36 500.
     Days(u32),
-    /// Until this date's midnight, UTC, at its beginning.
-    Until(Date),
-}
-
-/// `retention` as it stands in the file.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Written {
-    mode: Mode,
-    days: Option<u32>,
-    until: Option<String>,
+    /// Until this second, Unix time.
+    Until(i64),
 }
 
 /// Why a retention can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RetentionError {
-    /// Neither or both of `days` and `until`.
-    #[error("retention needs either `days` or `until`, not both and not neither")]
-    OneOfDaysAndUntil,
     /// `days` out of range.
-    #[error("retention.days is {0}; it can be 1 to {DAYS_MAX}")]
+    #[error("{0} days; it can be 1 to {DAYS_MAX}")]
     Days(u32),
-    /// `until` is no date.
-    #[error("retention.until is {0:?}; write a date like 2032-01-01")]
-    NotADate(String),
     /// `until` has come.
-    #[error("retention.until {0} is not in the future; set a later date, or `days`")]
-    Past(Date),
-}
-
-impl TryFrom<Written> for Retention {
-    type Error = RetentionError;
-
-    fn try_from(written: Written) -> Result<Self, RetentionError> {
-        let period = match (written.days, written.until) {
-            (Some(days), None) if (1..=DAYS_MAX).contains(&days) => Period::Days(days),
-            (Some(days), None) => return Err(RetentionError::Days(days)),
-            (None, Some(text)) => match text.parse::<Date>() {
-                Ok(date) => Period::Until(date),
-                Err(_) => return Err(RetentionError::NotADate(text)),
-            },
-            _ => return Err(RetentionError::OneOfDaysAndUntil),
-        };
-        Ok(Self {
-            mode: written.mode,
-            period,
-        })
-    }
+    #[error("until {0} is not in the future; set a later date, or `days`")]
+    Past(Timestamp),
 }
 
 impl Retention {
     /// The lock to ask for at `now` (Unix seconds by the endpoint's clock).
     ///
     /// # Errors
-    /// [`RetentionError::Past`] when a fixed date has come: S3 takes no date that is not in the future.
+    /// [`RetentionError::Past`] when a fixed date has come: S3 takes no date that is not in the future;
+    /// [`RetentionError::Days`] out of range.
     pub fn lock(&self, now: i64) -> Result<Lock, RetentionError> {
         let until = match self.period {
+            Period::Days(days) if !(1..=DAYS_MAX).contains(&days) => return Err(RetentionError::Days(days)),
             Period::Days(days) => {
-                let end = now
-                    .saturating_add(i64::from(days) * DAY)
-                    .saturating_add(MARGIN);
+                let end = now.saturating_add(i64::from(days) * DAY).saturating_add(MARGIN);
                 end.saturating_add(DAY - 1).div_euclid(DAY) * DAY
             }
-            Period::Until(date) => {
-                let midnight = date
-                    .to_zoned(TimeZone::UTC)
-                    .map_or(i64::MIN, |at| at.timestamp().as_second());
-                if midnight <= now {
-                    return Err(RetentionError::Past(date));
-                }
-                midnight
+            Period::Until(until) if until <= now => {
+                return Err(RetentionError::Past(Timestamp::from_second(until).unwrap_or(Timestamp::MIN)));
             }
+            Period::Until(until) => until,
         };
-        Ok(Lock {
-            mode: self.mode,
-            until,
-        })
+        Ok(Lock { mode: self.mode, until })
     }
 
     /// The least lock that an object stored at `stored` (Unix seconds) must have to satisfy this retention.
     pub fn least(&self, stored: i64) -> Lock {
         let until = match self.period {
             Period::Days(days) => stored.saturating_add(i64::from(days) * DAY),
-            Period::Until(date) => date
-                .to_zoned(TimeZone::UTC)
-                .map_or(i64::MAX, |at| at.timestamp().as_second()),
+            Period::Until(until) => until,
         };
         Lock {
             mode: self.mode,
@@ -243,10 +197,6 @@ mod tests {
         text.parse::<Timestamp>().unwrap().as_second()
     }
 
-    fn read(json: &str) -> Result<Retention, String> {
-        serde_json::from_str(json).map_err(|error| error.to_string())
-    }
-
     #[test]
     fn days_count_from_the_put_and_are_rounded_up_to_midnight() {
         let cases = [
@@ -271,41 +221,18 @@ mod tests {
 
     #[test]
     fn a_fixed_date_is_asked_for_as_written_until_it_has_come() {
-        let retention = read(r#"{"mode": "GOVERNANCE", "until": "2032-01-01"}"#).unwrap();
-        assert_eq!(
-            retention
-                .lock(second("2031-12-31T23:59:59Z"))
-                .unwrap()
-                .until_text(),
-            "2032-01-01T00:00:00Z"
-        );
-        let error = retention
-            .lock(second("2032-01-01T00:00:00Z"))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("2032-01-01") && error.contains("later date"),
-            "{error}"
-        );
+        let until = second("2032-01-01T12:34:56Z");
+        let retention = Retention { mode: Mode::Governance, period: Period::Until(until) };
+        assert_eq!(retention.lock(until - 1).unwrap().until_text(), "2032-01-01T12:34:56Z");
+        let error = retention.lock(until).unwrap_err().to_string();
+        assert!(error.contains("2032-01-01") && error.contains("later date"), "{error}");
     }
 
     #[test]
-    fn a_retention_that_says_too_little_or_too_much_is_refused_with_the_reason() {
-        let cases = [
-            (r#"{"mode": "COMPLIANCE"}"#, "either `days` or `until`"),
-            (
-                r#"{"mode": "COMPLIANCE", "days": 1, "until": "2030-01-01"}"#,
-                "either `days` or `until`",
-            ),
-            (r#"{"mode": "COMPLIANCE", "days": 0}"#, "1 to 36500"),
-            (r#"{"mode": "COMPLIANCE", "days": 36501}"#, "1 to 36500"),
-            (r#"{"mode": "COMPLIANCE", "until": "soon"}"#, "a date like"),
-            (r#"{"mode": "compliance", "days": 1}"#, "COMPLIANCE"),
-            (r#"{"mode": "COMPLIANCE", "years": 1}"#, "years"),
-        ];
-        for (json, says) in cases {
-            let error = read(json).unwrap_err();
-            assert!(error.contains(says), "{json}: {error}");
+    fn days_out_of_range_are_refused() {
+        for days in [0, 36_501] {
+            let error = Retention { mode: Mode::Governance, period: Period::Days(days) }.lock(0).unwrap_err().to_string();
+            assert!(error.contains("1 to 36500"), "{error}");
         }
     }
 
@@ -350,7 +277,7 @@ mod tests {
         };
         let until = |date: &str| Retention {
             mode: Mode::Compliance,
-            period: Period::Until(date.parse().unwrap()),
+            period: Period::Until(second(&format!("{date}T00:00:00Z"))),
         };
         let cases = [
             (
