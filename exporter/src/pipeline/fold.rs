@@ -30,7 +30,10 @@ pub struct Group {
     pub uuid: Option<Box<str>>,
     generation: u32,
     idle: u8,
+    /// It has sums in this window.
     used: bool,
+    /// They changed since the last run.
+    changed: bool,
 }
 
 /// All groups of one flow log.
@@ -39,7 +42,10 @@ pub struct FoldTable {
     groups: Vec<Group>,
     free: Vec<u32>,
     index: HashTable<u32>,
+    /// Groups of this window, in the order of their first event.
     dirty: Vec<u32>,
+    /// Groups that changed since the last run.
+    changed: Vec<u32>,
     most: usize,
 }
 
@@ -47,7 +53,7 @@ impl FoldTable {
     /// A table for at most `most` groups in one window.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self { groups: Vec::new(), free: Vec::new(), index: HashTable::new(), dirty: Vec::new(), most }
+        Self { groups: Vec::new(), free: Vec::new(), index: HashTable::new(), dirty: Vec::new(), changed: Vec::new(), most }
     }
 
     /// The group of a line, made if it is new.
@@ -75,11 +81,11 @@ impl FoldTable {
                 let group = &mut self.groups[index as usize];
                 group.prepared = prepared;
                 group.sums = Sums::default();
-                (group.uuid, group.idle, group.used) = (None, 0, false);
+                (group.uuid, group.idle, group.used, group.changed) = (None, 0, false, false);
                 index
             }
             None => {
-                self.groups.push(Group { prepared, sums: Sums::default(), uuid: None, generation: 0, idle: 0, used: false });
+                self.groups.push(Group { prepared, sums: Sums::default(), uuid: None, generation: 0, idle: 0, used: false, changed: false });
                 // More than u32::MAX groups do not fit any memory.
                 (self.groups.len() - 1) as u32
             }
@@ -92,6 +98,10 @@ impl FoldTable {
         if !found.used {
             found.used = true;
             self.dirty.push(group.index);
+        }
+        if !found.changed {
+            found.changed = true;
+            self.changed.push(group.index);
         }
         Some(found)
     }
@@ -109,20 +119,32 @@ impl FoldTable {
     }
 
     /// Ends the window: hands out every group in the order of its first event, and starts anew.
-    pub fn drain<E>(&mut self, mut each: impl FnMut(&mut Group) -> Result<(), E>) -> Result<(), E> {
-        let dirty = std::mem::take(&mut self.dirty);
-        let mut result = Ok(());
-        for &index in &dirty {
+    pub fn drain(&mut self, mut each: impl FnMut(&Group)) {
+        self.changed.clear();
+        for index in self.dirty.drain(..) {
             let group = &mut self.groups[index as usize];
-            if result.is_ok() {
-                result = each(group);
-            }
+            each(group);
             group.sums = Sums::default();
-            (group.uuid, group.used, group.idle) = (None, false, 0);
+            (group.uuid, group.used, group.changed, group.idle) = (None, false, false, 0);
         }
-        self.dirty = dirty;
-        self.dirty.clear();
-        result
+    }
+
+    /// Hands out the groups that changed since the last call; the window goes on.
+    pub fn changes(&mut self, mut each: impl FnMut(&Group)) {
+        for index in self.changed.drain(..) {
+            let group = &mut self.groups[index as usize];
+            group.changed = false;
+            each(group);
+        }
+    }
+
+    /// Puts back what an earlier process had summed up in this window.
+    pub fn restore(&mut self, entry: super::partial::Entry) {
+        let group = self.find_or_make(entry.prepared);
+        if let Some(group) = self.touch(group) {
+            group.sums.add(&entry.sums);
+            group.uuid = entry.uuid;
+        }
     }
 
     /// Forgets groups that had no event for [`FORGET_AFTER`] calls, or all of them where there are more than the bound. Call once a window, after `drain`.
@@ -148,7 +170,8 @@ impl FoldTable {
     }
 }
 
-fn hash(key: &[u8]) -> u64 {
+/// The hash of a fold key. It decides nothing that outlives a process.
+pub(super) fn hash(key: &[u8]) -> u64 {
     use std::hash::{BuildHasher, Hasher};
     let mut hasher = foldhash::quality::FixedState::default().build_hasher();
     hasher.write(key);

@@ -11,6 +11,7 @@ use crate::flow::{
     DropReason, Emitter, Ethernet, EventType, Flags, Flow, FlowType, Icmp, Ip, IpVersion, Layer4, NetworkInterface, Protocol, Sctp, Tcp, TraceObservationPoint,
     TrafficDirection, Udp, Verdict,
 };
+use super::surroundings::{Side, Surroundings};
 use crate::identity::{Identities, Who};
 
 /// What was seen of a flow: decides verdict, observation point and interface of its line.
@@ -42,28 +43,6 @@ pub enum Sighting {
     },
 }
 
-/// What kind of interface this is, as far as observation points need it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Side {
-    /// The host side of a pod's veth.
-    Pod,
-    /// `lo`.
-    Loopback,
-    /// Anything else: the uplink, a tunnel, a bridge.
-    #[default]
-    Network,
-}
-
-/// Names and kinds that do not come with the event.
-pub trait Surroundings {
-    /// Name and kind of an interface; `None` when it is not known any more.
-    fn interface(&self, ifindex: u32) -> Option<(&str, Side)>;
-    /// The kernel's name of a drop reason, and Hubble's reason where one fits.
-    fn drop_reason(&self, reason: u32) -> (&str, DropReason);
-    /// `cluster/node`, or the bare node.
-    fn node_name(&self) -> &str;
-}
-
 /// What a report says of a tuple beside its counts.
 #[derive(Clone, Debug, Default)]
 pub struct Detail {
@@ -91,14 +70,14 @@ pub fn address(bytes: [u8; 16], family: u8) -> IpAddr {
 
 /// Builds the flow of one sighting. Values that vary per event (time, uuid, flags, Summary, counts) are left unset, but for a TCP flow's `flags` being present.
 #[must_use]
-pub fn flow<'a>(key: &FlowKey, detail: &Detail, sighting: Sighting, identities: &'a Identities, around: &'a impl Surroundings) -> Flow<'a> {
+pub fn flow<'a>(key: &FlowKey, detail: &Detail, sighting: Sighting, identities: &'a Identities, around: &'a Surroundings) -> Flow<'a> {
     let (source, destination) = (address(key.source, key.family), address(key.destination, key.family));
     let (from, to) = (identities.of(source), identities.of(destination));
     let mut flow = Flow {
         emitter: Some(Emitter { name: "flowlog".into(), version: env!("CARGO_PKG_VERSION").into(), ..Emitter::default() }),
         ethernet: ethernet(detail),
         ip: Some(ip(source, destination)),
-        l4: layer4(key, detail),
+        l4: layer4(key),
         tunnel: detail.tunnel.as_deref().map(|tunnel| Box::new(tunnel_of(tunnel))),
         source: Some(from.endpoint()),
         destination: Some(to.endpoint()),
@@ -118,19 +97,18 @@ pub fn flow<'a>(key: &FlowKey, detail: &Detail, sighting: Sighting, identities: 
 }
 
 /// Verdict, observation point, event type and interface.
-fn observe<'a>(flow: &mut Flow<'a>, sighting: Sighting, around: &'a impl Surroundings) {
+fn observe<'a>(flow: &mut Flow<'a>, sighting: Sighting, around: &'a Surroundings) {
     use TraceObservationPoint as Point;
     let (verdict, ifindex) = match sighting {
         Sighting::Left { ifindex } | Sighting::Delivered { ifindex } => (Verdict::FORWARDED, ifindex),
         Sighting::Traced { ifindex } => (Verdict::TRACED, ifindex),
         Sighting::Dropped { ifindex, .. } => (Verdict::DROPPED, ifindex),
     };
-    let interface = around.interface(ifindex);
-    let side = interface.map_or(Side::Network, |(_, side)| side);
+    let (name, side) = around.interface(ifindex);
     flow.verdict = verdict;
     flow.interface = (ifindex != 0).then(|| NetworkInterface {
         index: ifindex,
-        name: interface.map_or("", |(name, _)| name).into(),
+        name: name.into(),
         ..NetworkInterface::default()
     });
     let point = match (sighting, side) {
@@ -214,7 +192,7 @@ fn ip(source: IpAddr, destination: IpAddr) -> Ip<'static> {
     Ip { source: source.to_string().into(), destination: destination.to_string().into(), ip_version, ..Ip::default() }
 }
 
-fn layer4(key: &FlowKey, detail: &Detail) -> Option<Layer4<'static>> {
+fn layer4(key: &FlowKey) -> Option<Layer4<'static>> {
     let (source_port, destination_port) = (u32::from(key.source_port), u32::from(key.destination_port));
     let icmp = || Icmp { r#type: source_port, code: destination_port, ..Icmp::default() };
     let protocol = match key.protocol {
@@ -225,7 +203,6 @@ fn layer4(key: &FlowKey, detail: &Detail) -> Option<Layer4<'static>> {
         132 => Protocol::Sctp(Sctp { source_port, destination_port, ..Sctp::default() }),
         _ => return None,
     };
-    let _ = detail;
     Some(Layer4 { protocol: Some(protocol), ..Layer4::default() })
 }
 

@@ -1,14 +1,16 @@
 //! Partial sums of a window longer than a second, as they lie in the spool's hidden frames.
 //!
-//! Every second what was added is written as a *run*: entries sorted by fold key. At the window's end the runs are merged by key, in a single pass with one
-//! entry of each run in memory, so neither the intake nor memory has to hold a window, and a restart loses nothing of it. Merged lines come out in the
-//! order of their keys.
+//! Every second the lines that changed are written as a *run* with their sums since the window began, so a restart goes on where the last commit was and
+//! neither the intake nor anything else has to hold a window. When a window has more lines than memory may hold, the table is written once more and emptied:
+//! a new *epoch* begins, whose sums start from nothing. The sums of a line are therefore its last ones of each epoch, added up; [`Merge`] does that, for one
+//! share of the lines at a time, so that the end of a window needs no more memory than its middle.
 //!
-//! An entry, little endian: `u32` length of the rest, then the fields of [`Sums`] as written by `put_sums`, `u8` length of the uuid and the uuid,
-//! and the prepared line. Reading is total: torn or foreign bytes give an error, never a panic.
+//! An entry is the fields of [`Sums`] as `put_sums` writes them, the uuid, and the prepared line. Reading is total: torn or foreign bytes give an error,
+//! never a panic.
 
-use flowlog_bpf::event::Count;
+use std::collections::HashMap;
 
+use super::bytes::{Put, Take};
 use super::line::Prepared;
 use super::sums::{MAX_INTERFACES, Sums};
 
@@ -17,123 +19,127 @@ use super::sums::{MAX_INTERFACES, Sums};
 pub struct Entry {
     /// The line.
     pub prepared: Prepared,
-    /// Its sums.
+    /// Its sums since the epoch began.
     pub sums: Sums,
     /// The uuid of its only input flow.
     pub uuid: Option<Box<str>>,
 }
 
-/// A hidden frame that is not a run.
+/// Bytes that are no run.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a partial window is damaged at byte {0}; its sums up to there were kept")]
 pub struct Damaged(pub usize);
 
 /// Appends an entry to a run.
 pub fn put(run: &mut Vec<u8>, prepared: &Prepared, sums: &Sums, uuid: Option<&str>) {
-    let start = run.len();
-    run.extend_from_slice(&[0; 4]);
     put_sums(run, sums);
-    let uuid = uuid.filter(|uuid| uuid.len() < 256).unwrap_or_default();
-    run.push(uuid.len() as u8);
-    run.extend_from_slice(uuid.as_bytes());
+    run.put_bytes(uuid.unwrap_or_default().as_bytes());
     prepared.put(run);
-    // A run is at most as long as a frame, far below 4 GiB.
-    let length = (run.len() - start - 4) as u32;
-    run[start..start + 4].copy_from_slice(&length.to_le_bytes());
 }
 
 /// Reads the entry at `at` and moves past it; `None` at the end.
+///
+/// # Errors
+/// When the bytes there are no entry. Nothing behind them can be read.
 pub fn get(run: &[u8], at: &mut usize) -> Result<Option<Entry>, Damaged> {
-    let rest = run.get(*at..).unwrap_or_default();
-    if rest.is_empty() {
+    let mut rest = Take(run.get(*at..).unwrap_or_default());
+    if rest.0.is_empty() {
         return Ok(None);
     }
-    let damaged = Damaged(*at);
-    let entry = (|| {
-        let (length, rest) = rest.split_first_chunk::<4>()?;
-        let mut body = rest.get(..u32::from_le_bytes(*length) as usize)?;
-        let length = body.len();
-        let sums = get_sums(&mut body)?;
-        let (&uuid_length, after) = body.split_first()?;
-        let (uuid, after) = after.split_at_checked(usize::from(uuid_length))?;
-        let uuid = std::str::from_utf8(uuid).ok()?;
-        let prepared = Prepared::get(after)?;
-        Some((Entry { prepared, sums, uuid: (!uuid.is_empty()).then(|| uuid.into()) }, 4 + length))
-    })();
-    let (entry, length) = entry.ok_or(damaged)?;
-    *at += length;
+    let mut entry = || {
+        let sums = get_sums(&mut rest)?;
+        let uuid = std::str::from_utf8(rest.bytes()?).ok()?;
+        Some(Entry { prepared: Prepared::get(&mut rest)?, sums, uuid: (!uuid.is_empty()).then(|| uuid.into()) })
+    };
+    let entry = entry().ok_or(Damaged(*at))?;
+    *at = run.len() - rest.0.len();
     Ok(Some(entry))
 }
 
-/// Merges runs, each sorted by fold key, and hands out each key once, in order.
-pub fn merge<E: From<Damaged>>(runs: &[impl AsRef<[u8]>], mut each: impl FnMut(Entry) -> Result<(), E>) -> Result<(), E> {
-    let mut heads: Vec<(usize, usize, Entry)> = Vec::new();
-    for (run, bytes) in runs.iter().enumerate() {
-        let mut at = 0;
-        if let Some(entry) = get(bytes.as_ref(), &mut at)? {
-            heads.push((run, at, entry));
-        }
+/// Adds up the runs of a window, in the order they were written.
+#[derive(Debug)]
+pub struct Merge {
+    share: u64,
+    shares: u64,
+    lines: HashMap<Box<[u8]>, Merged, foldhash::quality::RandomState>,
+}
+
+#[derive(Debug)]
+struct Merged {
+    epoch: u32,
+    /// Of the epochs before.
+    before: Sums,
+    /// Of this epoch, so far.
+    entry: Entry,
+}
+
+impl Merge {
+    /// For the `share`-th of `shares` shares of the lines, by the hash of their fold keys.
+    #[must_use]
+    pub fn new(share: u64, shares: u64) -> Self {
+        Self { share, shares: shares.max(1), lines: HashMap::default() }
     }
-    while let Some(least) = heads.iter().map(|(_, _, entry)| entry.prepared.fold_key()).min().map(<[u8]>::to_vec) {
-        let mut merged: Option<Entry> = None;
+
+    /// Takes one run of an epoch.
+    ///
+    /// # Errors
+    /// When the run is damaged; its entries before that place were taken.
+    pub fn absorb(&mut self, epoch: u32, run: &[u8]) -> Result<(), Damaged> {
         let mut at = 0;
-        while at < heads.len() {
-            if heads[at].2.prepared.fold_key() != least {
-                at += 1;
+        while let Some(entry) = get(run, &mut at)? {
+            let key = entry.prepared.fold_key();
+            if super::fold::hash(key) % self.shares != self.share {
                 continue;
             }
-            let (run, position, _) = &mut heads[at];
-            let next = get(runs[*run].as_ref(), position)?;
-            let entry = match next {
-                Some(next) => std::mem::replace(&mut heads[at].2, next),
-                None => heads.remove(at).2,
-            };
-            match &mut merged {
-                None => merged = Some(entry),
+            match self.lines.get_mut(key) {
+                None => {
+                    self.lines.insert(key.into(), Merged { epoch, before: Sums::default(), entry });
+                }
                 Some(merged) => {
-                    merged.sums.add(&entry.sums);
-                    merged.uuid = None;
+                    if merged.epoch != epoch {
+                        merged.before.add(&merged.entry.sums);
+                        merged.epoch = epoch;
+                    }
+                    merged.entry = entry;
                 }
             }
         }
-        if let Some(merged) = merged {
-            each(merged)?;
-        }
+        Ok(())
     }
-    Ok(())
+
+    /// The lines with their sums, in the order of their fold keys.
+    #[must_use]
+    pub fn finish(self) -> Vec<Entry> {
+        let mut lines: Vec<_> = self.lines.into_iter().collect();
+        lines.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        lines
+            .into_iter()
+            .map(|(_, Merged { before, mut entry, .. })| {
+                entry.sums.add(&before);
+                entry.uuid = entry.uuid.filter(|_| entry.sums.inputs == 1);
+                entry
+            })
+            .collect()
+    }
 }
 
 fn put_sums(to: &mut Vec<u8>, sums: &Sums) {
-    let counts = [sums.counted, sums.entered, sums.dropped_after];
     let numbers = [sums.first as u64, sums.last as u64, sums.inputs, sums.other, sums.syn, sums.fin, sums.rst, sums.connections];
-    for number in numbers.into_iter().chain(counts.into_iter().flat_map(|count| [count.packets, count.bytes])).chain(sums.flows) {
-        to.extend_from_slice(&number.to_le_bytes());
-    }
-    for index in sums.interfaces {
-        to.extend_from_slice(&index.to_le_bytes());
-    }
-    to.extend_from_slice(&sums.tcp_flags.to_le_bytes());
+    numbers.into_iter().chain(sums.flows).for_each(|number| to.put_u64(number));
+    [sums.counted, sums.entered, sums.dropped_after].into_iter().for_each(|count| to.put_count(count));
+    sums.interfaces.into_iter().for_each(|index| to.put_u32(index));
+    to.put_u32(u32::from(sums.tcp_flags));
 }
 
-fn get_sums(from: &mut &[u8]) -> Option<Sums> {
-    let mut number = || {
-        let (bytes, rest) = from.split_first_chunk::<8>()?;
-        *from = rest;
-        Some(u64::from_le_bytes(*bytes))
-    };
-    let (first, last) = (number()? as i64, number()? as i64);
-    let [inputs, other, syn, fin, rst, connections] = [number()?, number()?, number()?, number()?, number()?, number()?];
-    let mut count = || Some(Count { packets: number()?, bytes: number()? });
-    let [counted, entered, dropped_after] = [count()?, count()?, count()?];
-    let flows = [number()?, number()?, number()?];
+fn get_sums(from: &mut Take<'_>) -> Option<Sums> {
+    let (first, last) = (from.i64()?, from.i64()?);
+    let [inputs, other, syn, fin, rst, connections] = [from.u64()?, from.u64()?, from.u64()?, from.u64()?, from.u64()?, from.u64()?];
+    let flows = [from.u64()?, from.u64()?, from.u64()?];
+    let [counted, entered, dropped_after] = [from.count()?, from.count()?, from.count()?];
     let mut interfaces = [0; MAX_INTERFACES];
     for index in &mut interfaces {
-        let (bytes, rest) = from.split_first_chunk::<4>()?;
-        *from = rest;
-        *index = u32::from_le_bytes(*bytes);
+        *index = from.u32()?;
     }
-    let (flags, rest) = from.split_first_chunk::<2>()?;
-    *from = rest;
-    let tcp_flags = u16::from_le_bytes(*flags);
+    let tcp_flags = u16::try_from(from.u32()?).ok()?;
     Some(Sums { first, last, inputs, counted, entered, dropped_after, other, syn, fin, rst, connections, tcp_flags, flows, interfaces })
 }
