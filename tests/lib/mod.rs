@@ -1,4 +1,5 @@
 //! What the end-to-end tests share: scratch folders, the lab of network namespaces, the daemon under test, the real servers.
 
+pub mod s3;
 pub mod service;
 pub mod skip;
