@@ -1,5 +1,8 @@
 //! The S3 sink against a strict server of our own that fails on command, and against two real ones.
 
+mod audit;
+mod delivery;
+mod drive;
 mod failing;
 mod locked;
 mod shared;

@@ -31,7 +31,10 @@ impl Place {
             options: Options {
                 endpoint: Some(endpoint.to_owned()),
                 credentials_file: Some(credentials),
-                retention: Some(Retention { mode: Mode::Governance, period: Period::Days(1) }),
+                retention: Some(Retention {
+                    mode: Mode::Governance,
+                    period: Period::Days(1),
+                }),
                 ..Options::new(format!("s3://{bucket}/audit"))
             },
             folder,
@@ -46,16 +49,23 @@ impl Place {
     }
 
     pub fn write_credentials(&self, id: &str, secret: &str, token: Option<&str>) {
-        let mut text = format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n");
+        let mut text =
+            format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n");
         if let Some(token) = token {
             text.push_str(&format!("aws_session_token = {token}\n"));
         }
-        let path = self.options.credentials_file.as_ref().expect("a credentials file");
+        let path = self
+            .options
+            .credentials_file
+            .as_ref()
+            .expect("a credentials file");
         fs::write(path, text).expect("a credentials file");
     }
 
     pub fn store(&self) -> Store {
-        Store::new(&self.options).expect("options that can be used").0
+        Store::new(&self.options)
+            .expect("options that can be used")
+            .0
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -88,15 +98,29 @@ pub fn stage(path: &Path, first: u64, lines: &[&str]) -> Staged {
 }
 
 pub fn layout() -> Layout {
-    Layout { prefix: "audit".into(), cluster: "c 1".into(), log: "all".into(), node: "n".into() }
+    Layout {
+        prefix: "audit".into(),
+        cluster: "c 1".into(),
+        log: "all".into(),
+        node: "n".into(),
+    }
 }
 
 pub fn key(staged: &Staged, conflict: u32) -> String {
-    layout().object_key(staged.sums.hour, ID, staged.sums.first, staged.sums.last, conflict)
+    layout().object_key(
+        staged.sums.hour,
+        ID,
+        staged.sums.first,
+        staged.sums.last,
+        conflict,
+    )
 }
 
 /// Runs to the end on a runtime of its own.
 pub fn wait<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
     runtime.expect("a runtime").block_on(future)
 }

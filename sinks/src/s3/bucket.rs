@@ -66,10 +66,7 @@ impl Bucket {
     ///
     /// # Errors
     /// When certificates or address can't be used.
-    pub fn new(
-        options: &Options,
-        bucket: &str,
-    ) -> Result<Self, Problem> {
+    pub fn new(options: &Options, bucket: &str) -> Result<Self, Problem> {
         let http = http_client(options)?;
         let clock = Arc::new(Clock::default());
         let region = options
@@ -279,9 +276,15 @@ fn http_client(options: &Options) -> Result<reqwest::Client, Problem> {
         .connect_timeout(Duration::from_secs(5))
         .read_timeout(Duration::from_secs(60))
         .redirect(reqwest::redirect::Policy::none());
-    let plain = options.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
+    let plain = options
+        .endpoint
+        .as_ref()
+        .is_some_and(|endpoint| endpoint.starts_with("http://"));
     let wrong = |why: String| Problem { key: "tls", why };
-    let builder = options.tls.apply(builder, plain).map_err(|error| wrong(error.to_string()))?;
+    let builder = options
+        .tls
+        .apply(builder, plain)
+        .map_err(|error| wrong(error.to_string()))?;
     builder.build().map_err(|error| wrong(error.to_string()))
 }
 

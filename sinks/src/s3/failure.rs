@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::tls::with_causes;
+
 /// A request that did not succeed.
 #[derive(Debug, thiserror::Error)]
 #[error("{why}{}", hint.map(|hint| format!(" — {hint}")).unwrap_or_default())]
@@ -44,14 +46,16 @@ impl Failure {
 
     /// Sorts an answer of `object_store` to `doing`.
     pub fn of(doing: &str, error: &object_store::Error) -> Self {
-        let text = full_text(error);
+        let text = with_causes(error);
         let status = |number: &str| text.contains(&format!("status code: {number}"));
         let kind = match error {
-            object_store::Error::AlreadyExists { source, .. } => match source.downcast_ref::<object_store::Error>() {
-                Some(_precondition) => Kind::Exists,
-                None => Kind::Busy,
-            },
-            object_store::Error::NotFound { .. } if code(&text) != Some("NoSuchBucket") => Kind::NotFound,
+            object_store::Error::AlreadyExists { source, .. } => {
+                match source.downcast_ref::<object_store::Error>() {
+                    Some(_precondition) => Kind::Exists,
+                    None => Kind::Busy,
+                }
+            }
+            object_store::Error::NotFound { .. } if is_about_the_key(&text) => Kind::NotFound,
             _ if status("412") => Kind::Exists,
             _ if status("409") => Kind::Busy,
             _ if status("408") || status("429") => Kind::Unknown,
@@ -68,7 +72,7 @@ impl Failure {
     /// Sorts a plain HTTP answer to `doing`.
     pub fn of_status(doing: &str, status: u16, body: &str) -> Self {
         let kind = match status {
-            404 if code(body) != Some("NoSuchBucket") => Kind::NotFound,
+            404 if is_about_the_key(body) => Kind::NotFound,
             412 => Kind::Exists,
             409 => Kind::Busy,
             408 | 429 | 500.. => Kind::Unknown,
@@ -81,6 +85,16 @@ impl Failure {
         }
     }
 
+    /// Sorts a request to `host` that got no answer.
+    pub fn of_connection(doing: &str, host: &str, error: &reqwest::Error) -> Self {
+        let text = with_causes(error);
+        Self {
+            kind: Kind::Unknown,
+            why: format!("{doing} at {host}: {text}"),
+            hint: hint(&text),
+        }
+    }
+
     /// How long to wait at least, where the answer says that the server is overloaded.
     pub fn after(&self) -> Option<Duration> {
         (self.why.contains("SlowDown") || self.why.contains(" 429 "))
@@ -88,18 +102,9 @@ impl Failure {
     }
 }
 
-/// The error and what caused it, in one line, without saying anything twice.
-fn full_text(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let more = cause.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = cause.source();
-    }
-    text
+/// Whether a 404 is about the key and not about the bucket, the user or the configuration; HEAD's has no text.
+fn is_about_the_key(text: &str) -> bool {
+    code(text).is_none_or(|code| code == "NoSuchKey" || code == "NoSuchVersion")
 }
 
 /// S3's error code in an XML answer.
@@ -115,11 +120,7 @@ fn shorten(text: &str) -> String {
         .and_then(|(_, rest)| rest.split_once("</Message>"));
     match (code(text), message) {
         (Some(code), Some((message, _))) => {
-            let before = text.split_once('<').map_or("", |(before, _)| before);
-            format!("{before}{code}: {message}")
-                .chars()
-                .take(400)
-                .collect()
+            format!("{code}: {message}").chars().take(400).collect()
         }
         _ => text.replace('\n', " ").chars().take(300).collect(),
     }
@@ -140,8 +141,9 @@ const HINTS: &[(&[&str], &str)] = &[
             "InvalidAccessKeyId",
             "SignatureDoesNotMatch",
             "InvalidClientTokenId",
+            "XAdminUserNotFound",
         ],
-        "the server does not know these credentials: check key, secret and region",
+        "the server does not know these credentials: check key, secret and region; if they are right, something on the way changes headers",
     ),
     (
         &["NoSuchBucket"],
@@ -198,6 +200,8 @@ mod tests {
             (409, xml("ConditionalRequestConflict", "busy"), Kind::Busy),
             (404, xml("NoSuchKey", "none"), Kind::NotFound),
             (404, xml("NoSuchBucket", "none"), Kind::Refused),
+            (404, xml("XAdminUserNotFound", "none"), Kind::Refused),
+            (404, String::new(), Kind::NotFound),
             (403, xml("AccessDenied", "no"), Kind::Refused),
             (
                 400,

@@ -11,16 +11,18 @@
 //! the versions, and `flowlog verify` looks for them.
 //!
 //! Read in this order: [`config`], [`key`] (names, for ever), [`retention`]; [`object`] and [`seekable`] (bytes);
-//! [`lock`] (signed headers), [`bucket`], [`presigned`], [`folder`], [`failure`], [`store`] (stored exactly once);
-//! [`manifest`] and [`chain`] (the evidence); [`cutting`] and [`sink`] (what goes out when).
+//! [`lock`] (signed headers), [`bucket`], [`presigned`], [`folder`], [`failure`], [`store`] and [`check`] (stored exactly once, and only where it can be locked);
+//! [`manifest`] and [`chain`] (the evidence); [`cutting`], [`freezing`], [`sending`] and [`sink`] (what goes out when).
 
 pub mod bucket;
 pub mod chain;
+pub mod check;
 pub mod config;
 pub mod credentials;
 pub mod cutting;
 pub mod failure;
 pub mod folder;
+pub mod freezing;
 pub mod key;
 pub mod lock;
 pub mod manifest;
@@ -28,6 +30,7 @@ pub mod object;
 pub mod presigned;
 pub mod retention;
 pub mod seekable;
+pub mod sending;
 pub mod sink;
 pub mod store;
 

@@ -9,7 +9,7 @@ use md5::{Digest, Md5};
 use object_store::signer::{SignedUrlOptions, Signer};
 
 use super::bucket::{Bucket, key_path};
-use super::failure::{Failure, Kind};
+use super::failure::Failure;
 use super::retention::{Lock, Mode};
 
 /// A presigned request is used at once.
@@ -30,10 +30,16 @@ impl Bucket {
     /// # Errors
     /// What the server or the network said; a bucket without Object Lock is no error.
     pub async fn lock_configuration(&self) -> Result<BucketLock, Failure> {
-        match self.presigned(Method::GET, "", &[("object-lock", "")], String::new()).await {
+        match self
+            .presigned(Method::GET, "", &[("object-lock", "")], String::new())
+            .await
+        {
             Ok(xml) => Ok(read_lock_configuration(&xml)),
             Err(failure) if failure.why.contains("ObjectLockConfigurationNotFound") => {
-                Ok(BucketLock { enabled: false, default: None })
+                Ok(BucketLock {
+                    enabled: false,
+                    default: None,
+                })
             }
             Err(failure) => Err(failure),
         }
@@ -44,7 +50,9 @@ impl Bucket {
     /// # Errors
     /// What the server or the network said.
     pub async fn keeps_versions(&self) -> Result<bool, Failure> {
-        let xml = self.presigned(Method::GET, "", &[("versioning", "")], String::new()).await?;
+        let xml = self
+            .presigned(Method::GET, "", &[("versioning", "")], String::new())
+            .await?;
         Ok(element(&xml, "Status") == Some("Enabled"))
     }
 
@@ -75,7 +83,9 @@ impl Bucket {
     pub async fn hold(&self, key: &str, version: &str) -> Result<(), Failure> {
         let body = "<LegalHold xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Status>ON</Status></LegalHold>";
         let query = [("legal-hold", ""), ("versionId", version)];
-        self.presigned(Method::PUT, key, &query, body.to_owned()).await.map(|_| ())
+        self.presigned(Method::PUT, key, &query, body.to_owned())
+            .await
+            .map(|_| ())
     }
 
     /// Sends a request that `object_store` has no call for.
@@ -99,14 +109,13 @@ impl Bucket {
             .signed_url_opts(method.clone(), &key_path(key)?, PRESIGNED_FOR, &options)
             .await
             .map_err(|error| Failure::of(&doing, &error))?;
-        let unknown = |error: reqwest::Error| {
-            let why = format!("{doing}: {}", error.without_url());
-            Failure {
-                kind: Kind::Unknown,
-                why,
-                hint: None,
-            }
-        };
+        let host = url.host_str().unwrap_or("").to_owned()
+            + &url
+                .port()
+                .map(|port| format!(":{port}"))
+                .unwrap_or_default();
+        let unknown =
+            |error: reqwest::Error| Failure::of_connection(&doing, &host, &error.without_url());
         let mut request = self.http.request(method, url.as_str());
         if !body.is_empty() {
             let md5 = BASE64_STANDARD.encode(Md5::digest(&body));
@@ -133,7 +142,8 @@ impl Bucket {
 /// The text of the first element `name`. The answers read here are a few flat elements.
 fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = xml.split_once(&format!("<{name}>"))?;
-    rest.split_once(&format!("</{name}>")).map(|(text, _)| text.trim())
+    rest.split_once(&format!("</{name}>"))
+        .map(|(text, _)| text.trim())
 }
 
 fn read_lock_configuration(xml: &str) -> BucketLock {
@@ -157,17 +167,31 @@ mod tests {
             )
         };
         let rule = |mode: &str, period: &str| {
-            xml(&format!("<Rule><DefaultRetention><Mode>{mode}</Mode>{period}</DefaultRetention></Rule>"))
+            xml(&format!(
+                "<Rule><DefaultRetention><Mode>{mode}</Mode>{period}</DefaultRetention></Rule>"
+            ))
         };
         let cases = [
             (xml(""), true, None),
-            (rule("COMPLIANCE", "<Days>30</Days>"), true, Some((Mode::Compliance, 30))),
-            (rule("GOVERNANCE", "<Years>2</Years>"), true, Some((Mode::Governance, 730))),
+            (
+                rule("COMPLIANCE", "<Days>30</Days>"),
+                true,
+                Some((Mode::Compliance, 30)),
+            ),
+            (
+                rule("GOVERNANCE", "<Years>2</Years>"),
+                true,
+                Some((Mode::Governance, 730)),
+            ),
             ("<ObjectLockConfiguration/>".to_owned(), false, None),
             (String::new(), false, None),
         ];
         for (xml, enabled, default) in cases {
-            assert_eq!(read_lock_configuration(&xml), BucketLock { enabled, default }, "{xml}");
+            assert_eq!(
+                read_lock_configuration(&xml),
+                BucketLock { enabled, default },
+                "{xml}"
+            );
         }
     }
 }

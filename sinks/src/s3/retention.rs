@@ -84,17 +84,26 @@ impl Retention {
     /// [`RetentionError::Days`] out of range.
     pub fn lock(&self, now: i64) -> Result<Lock, RetentionError> {
         let until = match self.period {
-            Period::Days(days) if !(1..=DAYS_MAX).contains(&days) => return Err(RetentionError::Days(days)),
+            Period::Days(days) if !(1..=DAYS_MAX).contains(&days) => {
+                return Err(RetentionError::Days(days));
+            }
             Period::Days(days) => {
-                let end = now.saturating_add(i64::from(days) * DAY).saturating_add(MARGIN);
+                let end = now
+                    .saturating_add(i64::from(days) * DAY)
+                    .saturating_add(MARGIN);
                 end.saturating_add(DAY - 1).div_euclid(DAY) * DAY
             }
             Period::Until(until) if until <= now => {
-                return Err(RetentionError::Past(Timestamp::from_second(until).unwrap_or(Timestamp::MIN)));
+                return Err(RetentionError::Past(
+                    Timestamp::from_second(until).unwrap_or(Timestamp::MIN),
+                ));
             }
             Period::Until(until) => until,
         };
-        Ok(Lock { mode: self.mode, until })
+        Ok(Lock {
+            mode: self.mode,
+            until,
+        })
     }
 
     /// The least lock that an object stored at `stored` (Unix seconds) must have to satisfy this retention.
@@ -222,16 +231,31 @@ mod tests {
     #[test]
     fn a_fixed_date_is_asked_for_as_written_until_it_has_come() {
         let until = second("2032-01-01T12:34:56Z");
-        let retention = Retention { mode: Mode::Governance, period: Period::Until(until) };
-        assert_eq!(retention.lock(until - 1).unwrap().until_text(), "2032-01-01T12:34:56Z");
+        let retention = Retention {
+            mode: Mode::Governance,
+            period: Period::Until(until),
+        };
+        assert_eq!(
+            retention.lock(until - 1).unwrap().until_text(),
+            "2032-01-01T12:34:56Z"
+        );
         let error = retention.lock(until).unwrap_err().to_string();
-        assert!(error.contains("2032-01-01") && error.contains("later date"), "{error}");
+        assert!(
+            error.contains("2032-01-01") && error.contains("later date"),
+            "{error}"
+        );
     }
 
     #[test]
     fn days_out_of_range_are_refused() {
         for days in [0, 36_501] {
-            let error = Retention { mode: Mode::Governance, period: Period::Days(days) }.lock(0).unwrap_err().to_string();
+            let error = Retention {
+                mode: Mode::Governance,
+                period: Period::Days(days),
+            }
+            .lock(0)
+            .unwrap_err()
+            .to_string();
             assert!(error.contains("1 to 36500"), "{error}");
         }
     }

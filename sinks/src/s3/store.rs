@@ -5,7 +5,7 @@
 //! whose answer was lost), nothing is a retry, other bytes are a conflict, declared and stored under `.conflict-<n>`.
 //! Nothing is stored until the lock that was asked for is confirmed.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use super::bucket::{Bucket, Found};
 use super::config::{Options, Problem, Target};
@@ -21,16 +21,16 @@ const CONFLICTS_MAX: u32 = 1000;
 /// Where objects are kept.
 #[derive(Debug)]
 pub struct Store {
-    place: Place,
-    retention: Option<Retention>,
-    legal_hold: bool,
+    pub(super) place: Place,
+    pub(super) retention: Option<Retention>,
+    pub(super) legal_hold: bool,
     /// Whether the bucket was seen to have Object Lock, where it is needed.
-    lockable: AtomicBool,
-    node_clock: Clock,
+    pub(super) lockable: AtomicBool,
+    pub(super) node_clock: Clock,
 }
 
 #[derive(Debug)]
-enum Place {
+pub(super) enum Place {
     Bucket(Box<Bucket>),
     Folder(Folder),
 }
@@ -63,7 +63,10 @@ impl Store {
     /// When an option can't be used.
     pub fn new(options: &Options) -> Result<(Self, String), Problem> {
         let (place, prefix) = match options.target()? {
-            Target::Bucket { bucket, prefix } => (Place::Bucket(Box::new(Bucket::new(options, &bucket)?)), prefix),
+            Target::Bucket { bucket, prefix } => (
+                Place::Bucket(Box::new(Bucket::new(options, &bucket)?)),
+                prefix,
+            ),
             Target::Folder(root) => (Place::Folder(Folder::new(root)), String::new()),
         };
         let store = Self {
@@ -97,7 +100,12 @@ impl Store {
     ///
     /// # Errors
     /// When it is not stored, or not known to be stored and locked; try again.
-    pub async fn keep(&self, name: impl Fn(u32) -> String, staged: &Staged, also: Option<&str>) -> Result<Kept, Failure> {
+    pub async fn keep(
+        &self,
+        name: impl Fn(u32) -> String,
+        staged: &Staged,
+        also: Option<&str>,
+    ) -> Result<Kept, Failure> {
         self.refuse_what_cannot_be_locked().await?;
         let mut conflicts = Vec::new();
         for number in 0..CONFLICTS_MAX {
@@ -109,13 +117,19 @@ impl Store {
             match kept {
                 Some(kept) => return Ok(Kept { conflicts, ..kept }),
                 None => {
-                    tracing::error!(key, "Other bytes lie under this object's name, or a delete marker hides it; the object goes under the next name.");
+                    tracing::error!(
+                        key,
+                        "Other bytes lie under this object's name, or a delete marker hides it; the object goes under the next name."
+                    );
                     conflicts.push(key);
                 }
             }
         }
         let hint = "somebody else writes into this archive; give every node, flow log and cluster names of its own";
-        Err(Failure::refused(format!("{}: {CONFLICTS_MAX} other objects lie in its way", name(0)), hint))
+        Err(Failure::refused(
+            format!("{}: {CONFLICTS_MAX} other objects lie in its way", name(0)),
+            hint,
+        ))
     }
 
     /// The content of `key`, for small objects.
@@ -146,77 +160,41 @@ impl Store {
         }
     }
 
-    /// Whether the place looks usable; returns what is worth a warning.
-    ///
-    /// # Errors
-    /// What the server or the disk said, or that objects can't be locked as asked.
-    pub async fn check(&self) -> Result<Vec<String>, Failure> {
-        let bucket = match &self.place {
-            Place::Bucket(bucket) => bucket,
-            Place::Folder(folder) => {
-                let folder_to_check = folder.clone();
-                on_disk("the archive", move || folder_to_check.check()).await?;
-                return Ok(Vec::new());
-            }
-        };
-        if self.retention.is_none() && !self.legal_hold {
-            bucket.find("flowlog-check").await?;
-            return Ok(vec!["no retention is configured: objects are only locked if the bucket has a default".to_owned()]);
-        }
-        let lock = bucket.lock_configuration().await?;
-        if !lock.enabled {
-            return Err(without_lock(bucket.name()));
-        }
-        if !bucket.keeps_versions().await? {
-            let why = format!("bucket {} does not keep versions", bucket.name());
-            return Err(Failure::refused(why, "switch versioning on; Object Lock needs it"));
-        }
-        let mut warnings = Vec::new();
-        if lock.default.is_none() {
-            warnings.push(format!("bucket {} has no default retention, the second belt should this sink's headers get lost", bucket.name()));
-        }
-        if let Some(offset) = self.clock().offset_milliseconds().filter(|offset| offset.abs() > 60_000) {
-            warnings.push(format!("this node's clock and the server's differ by {} s; above 900 s it refuses everything", offset / 1000));
-        }
-        Ok(warnings)
-    }
-
-    /// Some servers take lock headers on a bucket without Object Lock and forget them. An object stored so would have
-    /// to be locked later, if ever, so the bucket is asked before the first put.
-    async fn refuse_what_cannot_be_locked(&self) -> Result<(), Failure> {
-        let Place::Bucket(bucket) = &self.place else { return Ok(()) };
-        if (self.retention.is_none() && !self.legal_hold) || self.lockable.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        match bucket.lock_configuration().await {
-            Ok(lock) if !lock.enabled => return Err(without_lock(bucket.name())),
-            Ok(_) => {}
-            Err(failure) if failure.kind == Kind::Refused && failure.why.contains("AccessDenied") => {
-                tracing::warn!(%failure, "The bucket's Object Lock configuration can't be read; each object's lock is still checked.");
-            }
-            Err(failure) => return Err(failure),
-        }
-        self.lockable.store(true, Ordering::Release);
-        Ok(())
-    }
-
     /// Puts, then looks. `None` when other bytes, or a delete marker, are in the way.
-    async fn offer(&self, bucket: &Bucket, key: &str, staged: &Staged, also: Option<&str>) -> Result<Option<Kept>, Failure> {
+    async fn offer(
+        &self,
+        bucket: &Bucket,
+        key: &str,
+        staged: &Staged,
+        also: Option<&str>,
+    ) -> Result<Option<Kept>, Failure> {
         let now = bucket.clock().now();
-        let asked = match self.retention.map(|retention| retention.lock(now)).transpose() {
+        let asked = match self
+            .retention
+            .map(|retention| retention.lock(now))
+            .transpose()
+        {
             Ok(asked) => asked,
-            Err(error) => return Err(Failure::refused(format!("retention: {error}"), "change the sink's retention")),
+            Err(error) => {
+                return Err(Failure::refused(
+                    format!("retention: {error}"),
+                    "change the sink's retention",
+                ));
+            }
         };
         let put = bucket.create(key, staged, asked, self.legal_hold).await;
         let found = match &put {
             Ok(()) => bucket.find(key).await?,
-            Err(failure) if matches!(failure.kind, Kind::Refused | Kind::NotFound) => return put.map(|()| None),
+            Err(failure) if matches!(failure.kind, Kind::Refused | Kind::NotFound) => {
+                return put.map(|()| None);
+            }
             Err(_) => bucket.find(key).await.unwrap_or_default(),
         };
         match (found, put) {
-            (Some(found), put) if is_same(&found, staged, also) => {
-                self.confirm(bucket, key, found, asked, put.is_ok()).await.map(Some)
-            }
+            (Some(found), put) if is_same(&found, staged, also) => self
+                .confirm(bucket, key, found, asked, put.is_ok())
+                .await
+                .map(Some),
             (Some(_other), _) => Ok(None),
             (None, Err(failure)) if failure.kind == Kind::Exists => Ok(None),
             (None, Err(failure)) => Err(failure),
@@ -229,12 +207,28 @@ impl Store {
 
     /// Holds what the server says about the lock against what was asked. An object of an earlier put that is locked too
     /// short is locked longer; a fresh one that is not locked as asked shows that locks get lost, so nothing is hidden.
-    async fn confirm(&self, bucket: &Bucket, key: &str, found: Found, asked: Option<Lock>, fresh: bool) -> Result<Kept, Failure> {
-        let least = if fresh { asked } else { self.retention.map(|retention| retention.least(found.modified)) };
+    async fn confirm(
+        &self,
+        bucket: &Bucket,
+        key: &str,
+        found: Found,
+        asked: Option<Lock>,
+        fresh: bool,
+    ) -> Result<Kept, Failure> {
+        let least = if fresh {
+            asked
+        } else {
+            self.retention
+                .map(|retention| retention.least(found.modified))
+        };
         let mut found = found;
         if !fresh && !self.is_locked(&found, least) {
             let version = found.version.clone().unwrap_or_default();
-            tracing::warn!(key, version, "An object of an earlier put is not locked as asked; locking it now.");
+            tracing::warn!(
+                key,
+                version,
+                "An object of an earlier put is not locked as asked; locking it now."
+            );
             if let Some(lock) = asked {
                 bucket.lengthen(key, &version, &lock).await?;
             }
@@ -255,13 +249,21 @@ impl Store {
                 conflicts: Vec::new(),
             });
         }
-        let say = |lock: Option<Lock>| lock.map_or("none".to_owned(), |lock| format!("{} until {}", lock.mode.as_str(), lock.until_text()));
+        let say = |lock: Option<Lock>| {
+            lock.map_or("none".to_owned(), |lock| {
+                format!("{} until {}", lock.mode.as_str(), lock.until_text())
+            })
+        };
         Err(Failure::refused(
             format!(
                 "{key} is stored, but not locked as asked: asked {}, the server states {}{}",
                 say(least),
                 say(found.seen.lock),
-                if self.legal_hold && !found.seen.legal_hold { ", and no legal hold" } else { "" }
+                if self.legal_hold && !found.seen.legal_hold {
+                    ", and no legal hold"
+                } else {
+                    ""
+                }
             ),
             "it does not count as delivered. Either something strips lock headers, or the credentials lack s3:GetObjectRetention (and s3:GetObjectLegalHold) and can't see them",
         ))
@@ -277,21 +279,20 @@ impl Store {
     }
 }
 
-fn without_lock(bucket: &str) -> Failure {
-    Failure::refused(
-        format!("bucket {bucket} has no Object Lock"),
-        "make a bucket with Object Lock switched on, or switch it on for this one; nothing is sent unlocked while retention or legalHold is configured",
-    )
-}
-
 fn is_same(found: &Found, staged: &Staged, also: Option<&str>) -> bool {
-    let same_bytes = found.bytes == staged.bytes && found.sha256.as_deref() == Some(hex(&staged.sha256).as_str());
+    let same_bytes = found.bytes == staged.bytes
+        && found.sha256.as_deref() == Some(hex(&staged.sha256).as_str());
     let lines = found.plain_sha256.as_deref();
-    let same_lines = lines.is_some() && (lines == Some(hex(&staged.plain_sha256).as_str()) || lines == also);
+    let same_lines =
+        lines.is_some() && (lines == Some(hex(&staged.plain_sha256).as_str()) || lines == also);
     same_bytes || (same_lines && found.sha256.is_some())
 }
 
-async fn put_in_folder(folder: &Folder, key: &str, staged: &Staged) -> Result<Option<Kept>, Failure> {
+async fn put_in_folder(
+    folder: &Folder,
+    key: &str,
+    staged: &Staged,
+) -> Result<Option<Kept>, Failure> {
     let (folder, path, object) = (folder.clone(), key.to_owned(), staged.clone());
     let same = on_disk(key, move || folder.keep(&path, &object)).await?;
     Ok(same.then(|| Kept {
@@ -306,10 +307,20 @@ async fn put_in_folder(folder: &Folder, key: &str, staged: &Staged) -> Result<Op
     }))
 }
 
-async fn on_disk<T: Send + 'static>(what: &str, work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T, Failure> {
-    let done = tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other).and_then(|result| result);
+pub(super) async fn on_disk<T: Send + 'static>(
+    what: &str,
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work)
+        .await
+        .map_err(std::io::Error::other)
+        .and_then(|result| result);
     done.map_err(|error| Failure {
-        kind: if error.kind() == std::io::ErrorKind::NotFound { Kind::NotFound } else { Kind::Unknown },
+        kind: if error.kind() == std::io::ErrorKind::NotFound {
+            Kind::NotFound
+        } else {
+            Kind::Unknown
+        },
         why: format!("{what}: {error}"),
         hint: None,
     })

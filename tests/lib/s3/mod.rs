@@ -4,3 +4,5 @@ pub mod client;
 pub mod http;
 pub mod sigv4;
 pub mod stub;
+mod stub_actions;
+mod stub_checks;

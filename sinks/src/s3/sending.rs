@@ -1,0 +1,118 @@
+//! From a frozen batch to the place it is for, and to the chain behind it.
+
+use std::io;
+
+use super::chain::{Chain, newest};
+use super::failure::Failure;
+use super::freezing::Statement;
+use super::key::Hour;
+use super::manifest::{Manifest, Object};
+use super::object::{Staged, Sums};
+use super::sink::{Frozen, S3Sink};
+
+impl S3Sink {
+    async fn send_object(
+        &self,
+        staged: &Staged,
+        chain: &Chain,
+        also: Option<&str>,
+    ) -> Result<Chain, Failure> {
+        let sums = &staged.sums;
+        let name = |conflict| {
+            self.layout
+                .object_key(sums.hour, chain.spool.0, sums.first, sums.last, conflict)
+        };
+        let kept = self.store.keep(name, staged, also).await?;
+        let mut chain = chain.clone();
+        chain.note_object(Object::new(staged, &kept));
+        Ok(chain)
+    }
+
+    pub(super) fn key_of(&self, statement: &Statement, conflict: u32) -> String {
+        let chain = &statement.chain;
+        self.layout.manifest_key(
+            Hour::of(statement.hour),
+            chain.spool.0,
+            chain.number,
+            conflict,
+        )
+    }
+
+    pub(super) async fn send_manifest(&self, statement: &Statement) -> Result<Chain, Failure> {
+        let chain = &statement.chain;
+        let hour = Hour::of(statement.hour);
+        let sums = Sums {
+            hour,
+            first: chain.first,
+            last: chain.next,
+            records: 0,
+            plain_bytes: statement.text.len() as u64,
+            flow_times: (0, 0),
+            commit_times: (0, 0),
+        };
+        let (path, text) = (self.staging.join("manifest.json"), statement.text.clone());
+        let written =
+            tokio::task::spawn_blocking(move || Staged::write(&path, text.as_bytes(), sums)).await;
+        let staged = written
+            .map_err(io::Error::other)
+            .and_then(|staged| staged)
+            .map_err(|error| {
+                Failure::refused(
+                    format!("the manifest can't be staged: {error}"),
+                    "check the state folder's disk",
+                )
+            })?;
+        let kept = self
+            .store
+            .keep(|conflict| self.key_of(statement, conflict), &staged, None)
+            .await?;
+        let behind = chain.behind(&kept.key, statement.text.as_bytes(), statement.to);
+        Ok(match statement.renewed {
+            Some((id, first)) => behind.renewed(id, first),
+            None => behind,
+        })
+    }
+
+    /// Looks for the newest manifest of this flow log and node, so that the chain goes on although our state is gone.
+    async fn ask(&self, chain: &Chain) -> Result<Chain, Failure> {
+        let keys = self.store.list(&self.layout.manifests()).await?;
+        let Some(key) = newest(&keys) else {
+            return Ok(chain.clone());
+        };
+        let bytes = self.store.read(key).await?;
+        match serde_json::from_slice::<Manifest>(&bytes) {
+            Ok(last) => Ok(chain.clone().resume_behind(&last, key, &bytes)),
+            Err(error) => Err(Failure::refused(
+                format!("{key} lies where manifests do and is none: {error}"),
+                "a newer release may have written it; else delete that version, or give the node another name",
+            )),
+        }
+    }
+
+    /// Stores the stop manifest of the process before, if it has not been seen stored yet.
+    async fn settle_what_was_left(&self) -> Result<(), Failure> {
+        let left = self.memory().left.clone();
+        if let Some(left) = left {
+            self.send_manifest(&left).await?;
+            self.memory().left = None;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn deliver(&self, frozen: &Frozen) -> Result<Chain, Failure> {
+        self.settle_what_was_left().await?;
+        match frozen {
+            Frozen::Ask(chain) => self.ask(chain).await,
+            Frozen::Object {
+                staged,
+                chain,
+                also,
+            } => {
+                let chain = self.send_object(staged, chain, also.as_deref()).await?;
+                staged.discard();
+                Ok(chain)
+            }
+            Frozen::Manifest(statement, _) => self.send_manifest(statement).await,
+        }
+    }
+}
