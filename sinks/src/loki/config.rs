@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::driver::Limits;
+use crate::problem::Problem;
 use crate::secret::SecretSource;
 use crate::tls::Tls;
 
@@ -67,15 +68,6 @@ pub enum Encoding {
     Protobuf,
     /// JSON, for proxies that look into it and for people.
     Json,
-}
-
-/// A setting that can't work.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Key below the sink, as in `labels.source_ns`.
-    pub key: String,
-    /// What is wrong and what to write instead.
-    pub why: String,
 }
 
 impl Options {
