@@ -160,6 +160,8 @@ impl KafkaSink {
             }
             Some(_) => {
                 let outcome = self.retry("messages failed");
+                // librdkafka keeps a topic's error until it asks again, which it would do in five minutes.
+                let _ = self.check().await;
                 Some(self.broken_or(outcome, &current).await)
             }
         }
