@@ -1,4 +1,8 @@
 //! What the end-to-end tests share: scratch folders, the lab of network namespaces, the daemon under test, the real servers.
 
+pub mod http;
+pub mod loki;
+pub mod program;
+pub mod scale;
 pub mod service;
 pub mod skip;

@@ -6,6 +6,7 @@
 mod place;
 mod sink_types;
 mod types;
+mod yaml;
 
 pub use place::{Place, Places, Problem, Problems, Severity};
 pub use sink_types::{

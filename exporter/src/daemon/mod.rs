@@ -3,3 +3,4 @@
 pub mod logging;
 pub mod notify_systemd;
 pub mod privileges;
+pub mod state;

@@ -14,7 +14,8 @@
 
 use flowlog_bpf::event::Count;
 
-use super::sums::{add, take};
+use super::bytes::{Put, Take};
+use super::sums::take;
 
 /// How long a drop may trail the packet's entry in the ring: both are written by one CPU within microseconds; this is the margin for a busy one.
 pub const SETTLE: i64 = 50_000_000;
@@ -61,7 +62,7 @@ impl Fate {
         if self.old.packets == 0 {
             (self.old, self.since) = (count, now);
         } else {
-            add(&mut self.young, count);
+            self.young.add(count);
         }
     }
 
@@ -93,13 +94,20 @@ impl Fate {
         self.old.packets > 0
     }
 
+    /// Packets that wait.
+    #[must_use]
+    pub fn packets(&self) -> u64 {
+        self.old.packets + self.young.packets
+    }
+
     /// Decides what has waited long enough at `now`. `here` says that the destination is an address of this host; `last` that the row is gone, so
-    /// nothing more will be reported for it but drops.
-    pub fn settle(&mut self, now: i64, here: bool, last: bool) -> Option<Settled> {
+    /// nothing more will be reported for it but drops; `cautious` that what the row did earlier is not known.
+    pub fn settle(&mut self, now: i64, here: bool, last: bool, cautious: bool) -> Option<Settled> {
         if !self.waits() {
             return None;
         }
         let wait = match (here, self.dropped, self.left) {
+            _ if cautious => INTERVAL,
             (true, false, _) => SETTLE,
             (false, false, _) if last => SETTLE,
             (false, false, false) => SWEEP,
@@ -113,10 +121,25 @@ impl Fate {
         Some(if here { Settled::Delivered(count) } else { Settled::Traced(count) })
     }
 
+    /// Appends it, for a restart.
+    pub fn put(&self, bytes: &mut Vec<u8>) {
+        bytes.put_count(self.old);
+        bytes.put_count(self.young);
+        bytes.put_u64(self.since as u64);
+        bytes.put_u64(self.credit);
+        bytes.put_u8(u8::from(self.left) | u8::from(self.dropped) << 1);
+    }
+
+    /// Reads it back.
+    pub fn get(bytes: &mut Take<'_>) -> Option<Self> {
+        let (old, young, since, credit, bits) = (bytes.count()?, bytes.count()?, bytes.i64()?, bytes.u64()?, bytes.u8()?);
+        Some(Self { old, young, since, credit, left: bits & 1 != 0, dropped: bits & 2 != 0 })
+    }
+
     /// Gives up waiting: what is pending is what it looks like now. For a row that has to make room, and for the end of an input.
     pub fn surrender(&mut self, here: bool) -> Option<Settled> {
         let mut count = std::mem::take(&mut self.old);
-        add(&mut count, std::mem::take(&mut self.young));
+        count.add(std::mem::take(&mut self.young));
         (count.packets > 0).then_some(if here { Settled::Delivered(count) } else { Settled::Traced(count) })
     }
 }
@@ -134,7 +157,7 @@ mod tests {
         let mut fate = Fate::default();
         fate.entered(packets(1), 0);
         fate.dropped(1);
-        assert_eq!(fate.settle(SETTLE, true, false), None);
+        assert_eq!(fate.settle(SETTLE, true, false, false), None);
         assert!(!fate.waits());
     }
 
@@ -142,9 +165,9 @@ mod tests {
     fn what_entered_for_this_host_is_delivered_after_a_short_wait() {
         let mut fate = Fate::default();
         fate.entered(packets(3), 0);
-        assert_eq!(fate.settle(SETTLE - 1, true, false), None);
-        assert_eq!(fate.settle(SETTLE, true, false), Some(Settled::Delivered(packets(3))));
-        assert_eq!(fate.settle(INTERVAL, true, false), None);
+        assert_eq!(fate.settle(SETTLE - 1, true, false, false), None);
+        assert_eq!(fate.settle(SETTLE, true, false, false), Some(Settled::Delivered(packets(3))));
+        assert_eq!(fate.settle(INTERVAL, true, false, false), None);
     }
 
     #[test]
@@ -153,17 +176,17 @@ mod tests {
         fate.entered(packets(1), 0);
         fate.dropped(1);
         fate.entered(packets(100), SWEEP);
-        assert_eq!(fate.settle(3 * SWEEP, true, false), None);
+        assert_eq!(fate.settle(3 * SWEEP, true, false, false), None);
         fate.dropped(60);
-        assert_eq!(fate.settle(SWEEP + INTERVAL, true, false), Some(Settled::Delivered(packets(40))));
+        assert_eq!(fate.settle(SWEEP + INTERVAL, true, false, false), Some(Settled::Delivered(packets(40))));
     }
 
     #[test]
     fn what_entered_and_was_never_seen_again_is_traced_after_a_sweep() {
         let mut fate = Fate::default();
         fate.entered(packets(2), 10);
-        assert_eq!(fate.settle(SWEEP, false, false), None);
-        assert_eq!(fate.settle(SWEEP + 10, false, false), Some(Settled::Traced(packets(2))));
+        assert_eq!(fate.settle(SWEEP, false, false, false), None);
+        assert_eq!(fate.settle(SWEEP + 10, false, false, false), Some(Settled::Traced(packets(2))));
     }
 
     #[test]
@@ -173,12 +196,12 @@ mod tests {
         fate.left(1);
         // The entering side reports 500, of which the leaving side had reported none yet.
         fate.entered(packets(500), SWEEP);
-        assert_eq!(fate.settle(4 * SWEEP, false, false), None);
+        assert_eq!(fate.settle(4 * SWEEP, false, false, false), None);
         fate.left(499);
         fate.entered(packets(500), 5 * SWEEP);
         fate.left(501);
         assert!(!fate.waits());
-        assert_eq!(fate.settle(100 * SWEEP, false, true), None);
+        assert_eq!(fate.settle(100 * SWEEP, false, true, false), None);
     }
 
     #[test]
@@ -201,7 +224,7 @@ mod tests {
                     0 => { fate.entered(packets(n), now); entered += n; }
                     1 => { fate.left(n); consumed += n; }
                     2 => { fate.dropped(n); consumed += n; }
-                    _ => { now += n as i64 * SWEEP / 4; settled += count_of(fate.settle(now, here, false)); }
+                    _ => { now += n as i64 * SWEEP / 4; settled += count_of(fate.settle(now, here, false, false)); }
                 }
             }
             settled += count_of(fate.surrender(here));
