@@ -8,7 +8,7 @@ mod metrics;
 
 pub use metrics::{Histogram, SinkMetrics};
 
-use crate::spool::{Cursor, Cut, ReadError, Reader};
+use crate::spool::{Cut, ReadError, Reader};
 use std::future::Future;
 use std::time::Duration;
 
@@ -155,18 +155,4 @@ pub enum ResumeError {
     /// The destination does not answer.
     #[error("{0}")]
     Destination(String),
-}
-
-/// What a sink's cursor file holds.
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Stored {
-    /// Everything before it is delivered, or declared as a gap.
-    pub cursor: Cursor,
-    /// The sink's own state at the cursor.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<serde_json::Value>,
-    /// Batches that may be on the way, oldest first.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub cuts: Vec<Cut>,
 }
