@@ -33,6 +33,8 @@ pub struct Resumed {
     pub position: Option<u64>,
     /// The totals of the last commit.
     pub totals: Totals,
+    /// What the opening itself has to declare.
+    pub gaps: Vec<Gap>,
     /// The rows that were open, as `KernelEvents::open_rows` wrote them.
     pub open: Vec<u8>,
 }

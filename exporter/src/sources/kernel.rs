@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use flowlog_bpf::{Counters, InterfaceChange, Interface, Kernel, Ring};
-use flowlog_sinks::spool::{AppendError, FrameMeta, Gap, Intake, Source};
+use flowlog_sinks::spool::Gap;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::SourceKind;
 use super::clock::ArrivalClock;
+use super::intake::SharedIntake;
 use crate::pipeline::note::{Note, cause};
 use crate::pipeline::surroundings::{Shared, Side, Surroundings};
 
@@ -21,11 +23,17 @@ const BURST: usize = 1 << 20;
 /// How long a drain waits where the ring's own notification may not come (a wake-up is only sent for a ring that was empty).
 const TICK: Duration = Duration::from_millis(20);
 
+/// What came of a burst.
+enum Moved {
+    Some,
+    Nothing,
+    NoRoom,
+}
+
 /// What the threads share with the rest of the daemon.
-#[derive(Debug)]
 pub struct KernelSource {
     /// Raw events go here.
-    pub intake: Arc<Intake>,
+    pub intake: Arc<SharedIntake>,
     /// The arrival clock.
     pub clock: Arc<ArrivalClock>,
     /// Learns of interfaces.
@@ -38,8 +46,6 @@ pub struct KernelSource {
     pub unread: AtomicU64,
     /// Size of all rings.
     pub ring_bytes: AtomicU64,
-    /// Times the intake had no room.
-    pub intake_full: AtomicU64,
 }
 
 impl KernelSource {
@@ -49,21 +55,16 @@ impl KernelSource {
         loop {
             let stopping = self.stop.load(Ordering::Acquire);
             match self.move_burst(instance, &mut ring) {
-                Ok(true) => {}
-                Ok(false) if stopping => return,
-                Ok(false) => wait(&ring),
-                Err(AppendError::Full) => {
-                    self.intake_full.fetch_add(1, Ordering::Relaxed);
-                    if stopping {
-                        return;
-                    }
-                    std::thread::sleep(TICK);
+                Ok(Moved::Some) => {}
+                Ok(_) if stopping => return,
+                Ok(Moved::Nothing) => wait(&ring),
+                Ok(Moved::NoRoom) => std::thread::sleep(TICK),
+                Err(error) if stopping => {
+                    tracing::error!(%error, "the intake cannot be written; what is in the ring stays there");
+                    return;
                 }
                 Err(error) => {
                     tracing::error!(%error, "the intake cannot be written; the kernel keeps the counts until it can");
-                    if stopping {
-                        return;
-                    }
                     std::thread::sleep(Duration::from_millis(200));
                 }
             }
@@ -73,7 +74,7 @@ impl KernelSource {
 
     /// A crash may have fallen between the intake's write and the ring's release.
     fn skip_what_the_intake_has(&self, instance: [u8; 16], ring: &mut Ring) {
-        if let Some(end) = self.intake.source_end(&Source::Ring { instance, number: ring.number() })
+        if let Some(end) = self.intake.source_end(&instance, ring.number())
             && end > ring.position()
         {
             tracing::info!(bytes = end - ring.position(), "the intake has what the last process did not release any more");
@@ -81,20 +82,15 @@ impl KernelSource {
         }
     }
 
-    /// Moves some records; false when there are none.
-    fn move_burst(&self, instance: [u8; 16], ring: &mut Ring) -> Result<bool, AppendError> {
-        let Some(batch) = ring.peek(BURST) else { return Ok(false) };
-        let arrival = self.clock.now();
-        let meta = FrameMeta {
-            source: Source::Ring { instance, number: batch.ring },
-            source_position: batch.position,
-            arrival: arrival.unix,
-            clock_offset: arrival.offset,
-        };
-        self.intake.append(&meta, batch.bytes)?;
+    /// Moves some records.
+    fn move_burst(&self, instance: [u8; 16], ring: &mut Ring) -> std::io::Result<Moved> {
+        let Some(batch) = ring.peek(BURST) else { return Ok(Moved::Nothing) };
+        if !self.intake.append(SourceKind::Ring, instance, batch.ring, batch.position, batch.bytes)? {
+            return Ok(Moved::NoRoom);
+        }
         let end = batch.end();
         ring.release(end);
-        Ok(true)
+        Ok(Moved::Some)
     }
 
     /// Sweeps and follows interfaces until told to stop; gives the kernel side back.
@@ -176,17 +172,14 @@ impl KernelSource {
 
     /// Writes a note, waiting for room: it is small and rare, and must not be lost.
     pub fn note(&self, note: &Note) {
-        let bytes = note.encode();
         loop {
-            let now = self.clock.now();
-            let meta = FrameMeta { source: Source::Note, source_position: 0, arrival: now.unix, clock_offset: now.offset };
-            match self.intake.append(&meta, &bytes) {
-                Ok(_) => return,
-                Err(error) if self.stop.load(Ordering::Acquire) => {
-                    tracing::error!(%error, ?note, "a gap could not be declared before the stop");
+            match self.intake.note(note) {
+                Ok(true) => return,
+                Ok(false) | Err(_) if !self.stop.load(Ordering::Acquire) => std::thread::sleep(TICK),
+                Ok(_) | Err(_) => {
+                    tracing::error!(?note, "a gap could not be declared before the stop");
                     return;
                 }
-                Err(_) => std::thread::sleep(TICK),
             }
         }
     }
