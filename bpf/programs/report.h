@@ -15,6 +15,9 @@ enum kind { KIND_FLOW = 1, KIND_DROP = 2, KIND_FOLD = 3, KIND_UNATTRIBUTED = 4 }
 /* Why a row was reported now. */
 enum why { WHY_FIRST = 1, WHY_FLAG = 2, WHY_INTERVAL = 3, WHY_IDLE = 4, WHY_CLOSED = 5, WHY_DETACH = 6 };
 
+/* Where a packet was counted. The index of the words of a row. */
+enum side { ENTERED = 0, LEFT_AFTER_ENTERING = 1, LEFT_FROM_HERE = 2, OTHER = 3, SIDES = 4 };
+
 /* Bits of header.bits */
 #define BIT_LAST 1      /* the row was freed: nothing more comes from it */
 #define BIT_L3_DEVICE 2 /* the interface has no Ethernet header */
@@ -55,26 +58,26 @@ struct header {
     u64 boot_ns; /* when it was reported */
 };
 
+/* What one side saw of TCP. */
+struct tcp_counts {
+    u32 syn;
+    u32 fin;
+    u32 rst;
+    u32 flags; /* OR over what the report covers; bit 8 is NS */
+};
+
 /* Counts are packed words, as the rows hold them: bits 0..38 bytes, bits 39..62 packets, bit 63 zero. */
 struct flow_report {
     struct header header;
     struct flow_key key;
     u64 first_ns;
     u64 last_ns;
-    u64 entered;
-    u64 left_after_entering;
-    u64 left_from_here;
-    u64 other;
-    u32 syn;
-    u32 fin;
-    u32 rst;
-    u16 tcp_flags; /* OR over what this report covers */
-    u16 zero;
-    u32 entered_ifindex;
-    u32 left_ifindex;
+    u64 words[4];             /* enum side */
+    struct tcp_counts tcp[2]; /* entered, left */
+    u32 owners[2];            /* the interfaces that count them */
     u8 source_mac[6];
     u8 destination_mac[6];
-    u32 zero2;
+    u32 zero;
 };
 
 struct tunnel_report {
@@ -100,13 +103,8 @@ struct fold_report {
     u64 last_ns;
     u64 packets[4]; /* enum side */
     u64 bytes[4];
-    u32 syn;
-    u32 fin;
-    u32 rst;
-    u16 tcp_flags;
-    u16 zero;
-    u32 entered_ifindex;
-    u32 left_ifindex;
+    struct tcp_counts tcp[2];
+    u32 owners[2];
 };
 
 /* Packets that found not even a fold row. */
@@ -121,10 +119,10 @@ struct unattributed_report {
 _Static_assert(sizeof(struct flow_key) == 40, "flow_key");
 _Static_assert(sizeof(struct tunnel) == 40, "tunnel");
 _Static_assert(sizeof(struct header) == 16, "header");
-_Static_assert(sizeof(struct flow_report) == 144, "flow_report");
-_Static_assert(__builtin_offsetof(struct flow_report, entered) == 72, "flow_report.entered");
-_Static_assert(__builtin_offsetof(struct flow_report, entered_ifindex) == 120, "flow_report.entered_ifindex");
-_Static_assert(sizeof(struct tunnel_report) == 184, "tunnel_report");
+_Static_assert(sizeof(struct flow_report) == 160, "flow_report");
+_Static_assert(__builtin_offsetof(struct flow_report, words) == 72, "flow_report.words");
+_Static_assert(__builtin_offsetof(struct flow_report, owners) == 136, "flow_report.owners");
+_Static_assert(sizeof(struct tunnel_report) == 200, "tunnel_report");
 _Static_assert(sizeof(struct drop_report) == 88, "drop_report");
-_Static_assert(sizeof(struct fold_report) == 160, "fold_report");
+_Static_assert(sizeof(struct fold_report) == 176, "fold_report");
 _Static_assert(sizeof(struct unattributed_report) == 64, "unattributed_report");

@@ -1,6 +1,8 @@
 //! What the kernel counts beside the rows, as the accounting of guarantee 1 needs it. All cumulative since the pins
 //! were made, never reset.
 
+use std::collections::BTreeMap;
+
 use crate::event::Count;
 
 /// One reading of everything.
@@ -120,4 +122,21 @@ impl Unparsed {
             Self::VlanDepth => "vlan_depth",
         }
     }
+}
+
+/// What the kernel has counted and not reported yet: guarantee 1's "rows unreported".
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unreported {
+    /// In flow rows, by the interface that counts what entered.
+    pub entered: BTreeMap<u32, Count>,
+    /// In flow rows, by the interface that counts what left.
+    pub left: BTreeMap<u32, Count>,
+    /// In flow rows, sightings at further interfaces.
+    pub other: Count,
+    /// In fold rows.
+    pub folded: Count,
+    /// In no row.
+    pub unattributed: Count,
+    /// In drop rows.
+    pub dropped: Count,
 }

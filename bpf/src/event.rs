@@ -13,7 +13,7 @@ mod tests;
 
 use std::fmt;
 
-pub(crate) use decode::{BUSY, DISCARDED};
+pub(crate) use decode::{BUSY, DISCARDED, unpack};
 pub use decode::{Events, iterate};
 
 /// The layout this release writes and reads. Raised with every change of `programs/report.h`.
@@ -42,6 +42,27 @@ pub struct Count {
     pub packets: u64,
     /// Bytes from the link-layer header on (a removed VLAN tag included).
     pub bytes: u64,
+}
+
+impl Count {
+    /// Adds another count to this one.
+    pub fn add(&mut self, other: Count) {
+        self.packets = self.packets.wrapping_add(other.packets);
+        self.bytes = self.bytes.wrapping_add(other.bytes);
+    }
+}
+
+/// What one side of a flow saw of TCP in a delta. Zeros for other protocols.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tcp {
+    /// Segments with SYN.
+    pub syn: u32,
+    /// Segments with FIN.
+    pub fin: u32,
+    /// Segments with RST.
+    pub rst: u32,
+    /// Flags OR-ed: bits as in byte 13 of the header, NS as bit 8.
+    pub flags: u16,
 }
 
 /// The 5-tuple of one direction.
@@ -125,14 +146,10 @@ pub struct FlowReport {
     pub left_from_here: Count,
     /// Sightings at further interfaces.
     pub other: Count,
-    /// TCP segments with SYN.
-    pub syn: u32,
-    /// TCP segments with FIN.
-    pub fin: u32,
-    /// TCP segments with RST.
-    pub rst: u32,
-    /// TCP flags, OR over this delta: bits as in byte 13 of the header, NS as bit 8.
-    pub tcp_flags: u16,
+    /// TCP as seen at ingress of `entered_ifindex`.
+    pub entered_tcp: Tcp,
+    /// TCP as seen at egress of `left_ifindex`.
+    pub left_tcp: Tcp,
     /// Interface that counts `entered`; 0 if none did.
     pub entered_ifindex: u32,
     /// Interface that counts what left; 0 if none did.
@@ -203,14 +220,10 @@ pub struct FoldReport {
     pub left_from_here: Count,
     /// Sightings at further interfaces.
     pub other: Count,
-    /// TCP segments with SYN.
-    pub syn: u32,
-    /// TCP segments with FIN.
-    pub fin: u32,
-    /// TCP segments with RST.
-    pub rst: u32,
-    /// TCP flags, OR over this delta.
-    pub tcp_flags: u16,
+    /// TCP as seen at ingress of `entered_ifindex`.
+    pub entered_tcp: Tcp,
+    /// TCP as seen at egress of `left_ifindex`.
+    pub left_tcp: Tcp,
     /// Interface that counts `entered`; 0 if none did.
     pub entered_ifindex: u32,
     /// Interface that counts what left; 0 if none did.

@@ -176,7 +176,7 @@ pub struct CheckArgs {
     /// `text` says in prose what the file would do, `json` prints it with all defaults filled in.
     #[arg(long, short = 'o', value_enum, value_name = "FORMAT", default_value_t = OutputFormat::Text)]
     pub output: OutputFormat,
-    /// Fail on keys that Cilium would ignore, and on every other warning.
+    /// Fail on keys that Cilium would ignore, and on keys given twice.
     #[arg(long)]
     pub strict: bool,
     /// Where flows will come from, to warn of what they cannot supply: `kernel`, `jsonl` or `hubble`. Repeatable [default: kernel]
@@ -193,7 +193,7 @@ pub struct CheckArgs {
 const CHECK_EXAMPLES: &str = "\
 Examples:
   flowlog check flowlog.yaml
-  flowlog check --strict --rate 20000 flowlog.yaml        fails on warnings too; outage survived at 20 000 lines/s
+  flowlog check --strict --rate 20000 flowlog.yaml        fails on ignored keys too; outage survived at 20 000 lines/s
   flowlog check -o json flowlogs.yaml | jq '.flowLogs[].name'";
 
 /// Form of a report.
@@ -284,7 +284,12 @@ pub enum SpoolCommand {
 #[derive(Args, Debug, Default)]
 pub struct SpoolArgs {
     /// The state folder.
-    #[arg(long, value_name = "FOLDER", env = "FLOWLOG_STATE_DIR", default_value = "/var/lib/flowlog")]
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        env = "FLOWLOG_STATE_DIR",
+        default_value = "/var/lib/flowlog"
+    )]
     pub state_dir: PathBuf,
     /// Only these flow logs; all by default.
     #[arg(value_name = "FLOW LOG")]
@@ -351,7 +356,8 @@ mod tests {
             "flowlog spool cat all --from 3 --limit 2",
             "flowlog spool verify",
         ] {
-            Cli::try_parse_from(line.split_whitespace()).unwrap_or_else(|error| panic!("{line}: {error}"));
+            Cli::try_parse_from(line.split_whitespace())
+                .unwrap_or_else(|error| panic!("{line}: {error}"));
         }
     }
 }

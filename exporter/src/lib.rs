@@ -5,5 +5,6 @@ pub mod config;
 pub mod daemon;
 pub mod metrics;
 pub mod sources;
+pub mod filter;
 pub mod flow;
 pub mod mask;

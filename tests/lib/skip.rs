@@ -5,21 +5,27 @@
 
 use std::io::Write;
 
-/// Writes `SKIPPED <file>::<test>: <why>; run: <command>`. The caller returns right after it.
-pub fn skip(why: &str, command: &str) {
+/// Writes `SKIPPED <file>::<test>: <why>; run: <command>`. The test called `test` returns right after it.
+pub fn skip(test: &str, why: &str, command: &str) {
     let program = std::env::current_exe().ok();
-    let program = program.as_deref().and_then(|path| path.file_stem()).and_then(|name| name.to_str()).unwrap_or_default();
-    let file = program.rsplit_once('-').map_or(program, |(file, _hash)| file);
-    let thread = std::thread::current();
-    let line = format!("SKIPPED {file}::{}: {why}; run: {command}\n", thread.name().unwrap_or("main"));
-    std::io::stderr().write_all(line.as_bytes()).expect("standard error");
+    let program = program
+        .as_deref()
+        .and_then(|path| path.file_stem())
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    let file = program
+        .rsplit_once('-')
+        .map_or(program, |(file, _hash)| file);
+    std::io::stderr()
+        .write_all(format!("\nSKIPPED {file}::{test}: {why}; run: {command}\n").as_bytes())
+        .expect("standard error");
 }
 
-/// Whether this process may do what needs root: load kernel programs, make network namespaces. Says SKIPPED when not.
-pub fn lacks_root(command: &str) -> bool {
+/// Whether this process lacks what kernel programs and network namespaces need. Says SKIPPED when it does.
+pub fn lacks_root(test: &str) -> bool {
     let lacks = !rustix::process::geteuid().is_root();
     if lacks {
-        skip("needs root", command);
+        skip(test, "needs root", "sudo -E make test");
     }
     lacks
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Count, DropReport, Event, FlowKey, FlowReport, FoldReport, LAYOUT_VERSION, Malformed,
-    MalformedWhy, RING_HEADER, Tunnel, TunnelKind, UnattributedReport, Why,
+    MalformedWhy, RING_HEADER, Tcp, Tunnel, TunnelKind, UnattributedReport, Why,
 };
 
 /// Set in a ring header's length while the record is still being written.
@@ -17,14 +17,15 @@ pub(super) const KIND_UNATTRIBUTED: u8 = 4;
 
 const HEADER_SIZE: usize = 16;
 const KEY_SIZE: usize = 40;
-const FLOW_SIZE: usize = 144;
+const FLOW_SIZE: usize = 160;
 const TUNNEL_SIZE: usize = 40;
+const TCP_SIZE: usize = 16;
 const DROP_SIZE: usize = 88;
-const FOLD_SIZE: usize = 160;
+const FOLD_SIZE: usize = 176;
 const UNATTRIBUTED_SIZE: usize = 64;
-const _: () = assert!(HEADER_SIZE + KEY_SIZE + 6 * 8 + 16 + 8 + 16 == FLOW_SIZE);
+const _: () = assert!(HEADER_SIZE + KEY_SIZE + 6 * 8 + 2 * TCP_SIZE + 8 + 16 == FLOW_SIZE);
 const _: () = assert!(HEADER_SIZE + KEY_SIZE + 3 * 8 + 8 == DROP_SIZE);
-const _: () = assert!(HEADER_SIZE + KEY_SIZE + 10 * 8 + 16 + 8 == FOLD_SIZE);
+const _: () = assert!(HEADER_SIZE + KEY_SIZE + 10 * 8 + 2 * TCP_SIZE + 8 == FOLD_SIZE);
 const _: () = assert!(HEADER_SIZE + 6 * 8 == UNATTRIBUTED_SIZE);
 
 pub(super) const BIT_LAST: u8 = 1;
@@ -116,7 +117,7 @@ fn decode(record: &[u8]) -> Result<Event, MalformedWhy> {
 }
 
 /// Splits a packed word: bits 0..=38 bytes, bits 39..=62 packets, bit 63 the row's dead mark.
-fn unpack(word: u64) -> Count {
+pub(crate) fn unpack(word: u64) -> Count {
     Count {
         packets: (word >> 39) & 0xff_ffff,
         bytes: word & ((1 << 39) - 1),
@@ -200,6 +201,15 @@ impl Fields<'_> {
         Ok(unpack(self.u64()?))
     }
 
+    fn tcp(&mut self) -> Result<Tcp, MalformedWhy> {
+        Ok(Tcp {
+            syn: self.u32()?,
+            fin: self.u32()?,
+            rst: self.u32()?,
+            flags: self.u32()? as u16,
+        })
+    }
+
     fn key(&mut self) -> Result<FlowKey, MalformedWhy> {
         let key = FlowKey {
             source: self.array()?,
@@ -241,9 +251,7 @@ fn decode_flow(header: &Header, fields: &mut Fields<'_>) -> Result<FlowReport, M
     let (first_ns, last_ns) = (fields.u64()?, fields.u64()?);
     let (entered, left_after_entering) = (fields.packed()?, fields.packed()?);
     let (left_from_here, other) = (fields.packed()?, fields.packed()?);
-    let (syn, fin, rst) = (fields.u32()?, fields.u32()?, fields.u32()?);
-    let tcp_flags = fields.u16()?;
-    fields.u16()?;
+    let (entered_tcp, left_tcp) = (fields.tcp()?, fields.tcp()?);
     let (entered_ifindex, left_ifindex) = (fields.u32()?, fields.u32()?);
     let (source_mac, destination_mac) = (fields.array()?, fields.array()?);
     fields.u32()?;
@@ -257,10 +265,8 @@ fn decode_flow(header: &Header, fields: &mut Fields<'_>) -> Result<FlowReport, M
         left_after_entering,
         left_from_here,
         other,
-        syn,
-        fin,
-        rst,
-        tcp_flags,
+        entered_tcp,
+        left_tcp,
         entered_ifindex,
         left_ifindex,
         source_mac,
@@ -309,9 +315,7 @@ fn decode_fold(header: &Header, fields: &mut Fields<'_>) -> Result<FoldReport, M
         packets: packets[side],
         bytes: bytes[side],
     };
-    let (syn, fin, rst) = (fields.u32()?, fields.u32()?, fields.u32()?);
-    let tcp_flags = fields.u16()?;
-    fields.u16()?;
+    let (entered_tcp, left_tcp) = (fields.tcp()?, fields.tcp()?);
     Ok(FoldReport {
         key,
         why: header.why()?,
@@ -322,10 +326,8 @@ fn decode_fold(header: &Header, fields: &mut Fields<'_>) -> Result<FoldReport, M
         left_after_entering: count(1),
         left_from_here: count(2),
         other: count(3),
-        syn,
-        fin,
-        rst,
-        tcp_flags,
+        entered_tcp,
+        left_tcp,
         entered_ifindex: fields.u32()?,
         left_ifindex: fields.u32()?,
         last: header.has(BIT_LAST),

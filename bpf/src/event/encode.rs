@@ -1,8 +1,8 @@
 //! The way back, for tests, benches and recorded streams: an [`Event`] as the ring record the kernel would write.
 
 use super::{
-    Count, DropReport, Event, FlowKey, FlowReport, FoldReport, LAYOUT_VERSION, Tunnel, TunnelKind,
-    Why,
+    Count, DropReport, Event, FlowKey, FlowReport, FoldReport, LAYOUT_VERSION, Tcp, Tunnel,
+    TunnelKind, Why,
 };
 use super::{UnattributedReport, decode};
 
@@ -59,6 +59,10 @@ fn halves(to: &mut Vec<u8>, halves: &[u32]) {
         .for_each(|half| to.extend_from_slice(&half.to_ne_bytes()));
 }
 
+fn tcp(to: &mut Vec<u8>, tcp: Tcp) {
+    halves(to, &[tcp.syn, tcp.fin, tcp.rst, u32::from(tcp.flags)]);
+}
+
 fn pack(count: Count) -> u64 {
     ((count.packets & 0xff_ffff) << 39) | (count.bytes & ((1 << 39) - 1))
 }
@@ -92,15 +96,8 @@ fn flow(report: &FlowReport, to: &mut Vec<u8>) {
         ],
     );
     words(to, &[pack(report.left_from_here), pack(report.other)]);
-    halves(
-        to,
-        &[
-            report.syn,
-            report.fin,
-            report.rst,
-            u32::from(report.tcp_flags),
-        ],
-    );
+    tcp(to, report.entered_tcp);
+    tcp(to, report.left_tcp);
     halves(to, &[report.entered_ifindex, report.left_ifindex]);
     to.extend_from_slice(&report.source_mac);
     to.extend_from_slice(&report.destination_mac);
@@ -152,15 +149,8 @@ fn fold(report: &FoldReport, to: &mut Vec<u8>) {
     words(to, &[report.first_ns, report.last_ns]);
     words(to, &sides.map(|side| side.packets));
     words(to, &sides.map(|side| side.bytes));
-    halves(
-        to,
-        &[
-            report.syn,
-            report.fin,
-            report.rst,
-            u32::from(report.tcp_flags),
-        ],
-    );
+    tcp(to, report.entered_tcp);
+    tcp(to, report.left_tcp);
     halves(to, &[report.entered_ifindex, report.left_ifindex]);
 }
 

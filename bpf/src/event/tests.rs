@@ -18,6 +18,12 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn tcps()(syn: u32, fin: u32, rst: u32, flags: u16) -> Tcp {
+        Tcp { syn, fin, rst, flags }
+    }
+}
+
+prop_compose! {
     fn counts()(packets: u64, bytes: u64) -> Count {
         Count { packets, bytes }
     }
@@ -44,13 +50,13 @@ prop_compose! {
 prop_compose! {
     fn flows()(
         key in keys(), why in whys(), times: (u64, u64, u64), sides in [packed(), packed(), packed(), packed()],
-        flags: (u32, u32, u32, u16), ifindexes: (u32, u32), macs: ([u8; 6], [u8; 6]), bits: (bool, bool, bool),
+        tcps in [tcps(), tcps()], ifindexes: (u32, u32), macs: ([u8; 6], [u8; 6]), bits: (bool, bool, bool),
         vlan in proptest::option::of(0..4096_u16), tunnel in proptest::option::of(tunnels()),
     ) -> Event {
         Event::Flow(FlowReport {
             key, why, boot_ns: times.0, first_ns: times.1, last_ns: times.2,
             entered: sides[0], left_after_entering: sides[1], left_from_here: sides[2], other: sides[3],
-            syn: flags.0, fin: flags.1, rst: flags.2, tcp_flags: flags.3,
+            entered_tcp: tcps[0], left_tcp: tcps[1],
             entered_ifindex: ifindexes.0, left_ifindex: ifindexes.1,
             source_mac: macs.0, destination_mac: macs.1,
             l3_device: bits.0, fragment: bits.1, vlan, tunnel, last: bits.2,
@@ -73,12 +79,12 @@ prop_compose! {
 prop_compose! {
     fn folds()(
         key in keys(), why in whys(), times: (u64, u64, u64), sides in [counts(), counts(), counts(), counts()],
-        flags: (u32, u32, u32, u16), ifindexes: (u32, u32), last: bool,
+        tcps in [tcps(), tcps()], ifindexes: (u32, u32), last: bool,
     ) -> Event {
         Event::Fold(FoldReport {
             key, why, boot_ns: times.0, first_ns: times.1, last_ns: times.2,
             entered: sides[0], left_after_entering: sides[1], left_from_here: sides[2], other: sides[3],
-            syn: flags.0, fin: flags.1, rst: flags.2, tcp_flags: flags.3,
+            entered_tcp: tcps[0], left_tcp: tcps[1],
             entered_ifindex: ifindexes.0, left_ifindex: ifindexes.1, last,
         })
     }

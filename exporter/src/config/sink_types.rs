@@ -20,7 +20,7 @@ pub struct Sink {
     pub when_full: WhenFull,
     /// How long a removed sink may take to deliver what is spooled.
     pub drain_timeout: Duration,
-    /// Limits of one batch.
+    /// Limits of one batch; ignored by file sinks.
     pub batch: Batch,
     /// Transport security; ignored by file sinks.
     pub tls: Tls,
@@ -82,7 +82,7 @@ impl WhenFull {
 /// Limits of one batch; whichever is reached first closes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Batch {
-    /// Encoded bytes before compression.
+    /// Encoded bytes, after compression for s3 and before it otherwise.
     pub max_bytes: u64,
     /// Records.
     pub max_records: u64,
@@ -118,8 +118,10 @@ pub struct S3 {
     pub retention: Option<Retention>,
     /// Whether a legal hold is put on every object.
     pub legal_hold: bool,
-    /// How objects are compressed.
-    pub compression: S3Compression,
+    /// Level of the zstd compression, 1 to 19.
+    pub zstd_level: u8,
+    /// File with an access key; the environment's chain otherwise.
+    pub credentials_file: Option<String>,
 }
 
 /// Object Lock retention of each object.
@@ -147,16 +149,6 @@ pub enum RetentionPeriod {
     Days(u32),
     /// Until a moment, RFC 3339.
     Until(super::types::End),
-}
-
-/// Compression of objects.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum S3Compression {
-    /// Seekable frames of zstd.
-    #[default]
-    Zstd,
-    /// None.
-    No,
 }
 
 /// A Loki tenant.
@@ -302,7 +294,11 @@ mod tests {
 
     #[test]
     fn a_secret_does_not_print() {
-        let auth = BasicAuth { username: "u".into(), password_file: None, password: Some(Secret::new("hunter2".into())) };
+        let auth = BasicAuth {
+            username: "u".into(),
+            password_file: None,
+            password: Some(Secret::new("hunter2".into())),
+        };
         assert!(!format!("{auth:?}").contains("hunter2"));
     }
 }

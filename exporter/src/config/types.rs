@@ -60,7 +60,8 @@ pub struct FlowLog {
     pub sinks: Vec<String>,
     /// Upper bound of this flow log's spool, in bytes.
     pub spool_max_bytes: u64,
-    /// SHA-256 of the entry in canonical form, with the defaults filled in and the sinks it names: equal hashes behave alike.
+    /// SHA-256 of the entry with the defaults filled in, apart from what does not matter (`spec/hubble.md` §5.2: the order of paths and
+    /// filters). Entries of one name and hash are the same; what a sink they name says is in [`Sink::hash`].
     pub hash: Hash,
     /// Where the entry stands.
     pub place: Place,
@@ -71,7 +72,9 @@ pub struct FlowLog {
 impl FlowLog {
     /// The aggregation interval where both a field list and a positive interval are given; aggregation is off otherwise.
     pub fn aggregation(&self) -> Option<Duration> {
-        let nanoseconds = u64::try_from(self.aggregation_interval_ns).ok().filter(|ns| *ns > 0)?;
+        let nanoseconds = u64::try_from(self.aggregation_interval_ns)
+            .ok()
+            .filter(|ns| *ns > 0)?;
         (!self.field_aggregate.is_empty()).then(|| Duration::from_nanos(nanoseconds))
     }
 }
@@ -135,12 +138,21 @@ pub enum RedactHeaders {
 }
 
 /// Headers that carry credentials, hidden unless the file says otherwise.
-pub const CREDENTIAL_HEADERS: [&str; 4] = ["Authorization", "Proxy-Authorization", "Cookie", "Set-Cookie"];
+pub const CREDENTIAL_HEADERS: [&str; 4] = [
+    "Authorization",
+    "Proxy-Authorization",
+    "Cookie",
+    "Set-Cookie",
+];
 
 impl Redact {
     /// Hubble's raw line: nothing is hidden.
     pub fn nothing() -> Self {
-        Redact { url_userinfo: false, url_query: false, headers: RedactHeaders::Named(Vec::new()) }
+        Redact {
+            url_userinfo: false,
+            url_query: false,
+            headers: RedactHeaders::Named(Vec::new()),
+        }
     }
 
     /// True if no part of a flow is hidden.
@@ -151,8 +163,15 @@ impl Redact {
 
 impl Default for Redact {
     fn default() -> Self {
-        let named = CREDENTIAL_HEADERS.iter().map(|name| (*name).to_owned()).collect();
-        Redact { url_userinfo: true, url_query: false, headers: RedactHeaders::Named(named) }
+        let named = CREDENTIAL_HEADERS
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect();
+        Redact {
+            url_userinfo: true,
+            url_query: false,
+            headers: RedactHeaders::Named(named),
+        }
     }
 }
 
@@ -188,7 +207,12 @@ impl FileOutput {
     /// Bytes at which the file is rotated.
     pub fn max_bytes(&self) -> u64 {
         let megabytes = u64::try_from(self.max_size_mb).unwrap_or(0);
-        (if megabytes == 0 { DEFAULT_FILE_MAX_SIZE_MB } else { megabytes }).saturating_mul(1 << 20)
+        (if megabytes == 0 {
+            DEFAULT_FILE_MAX_SIZE_MB
+        } else {
+            megabytes
+        })
+        .saturating_mul(1 << 20)
     }
 
     /// How many rotated files are kept; `None` keeps all.
@@ -234,8 +258,17 @@ mod tests {
             mode: 0o640,
             group: None,
         };
-        assert_eq!((file(0, 0).max_bytes(), file(0, 0).kept_backups()), (10 << 20, Some(5)));
-        assert_eq!((file(3, 2).max_bytes(), file(3, 2).kept_backups()), (3 << 20, Some(2)));
-        assert_eq!((file(-1, -1).max_bytes(), file(-1, -1).kept_backups()), (10 << 20, None));
+        assert_eq!(
+            (file(0, 0).max_bytes(), file(0, 0).kept_backups()),
+            (10 << 20, Some(5))
+        );
+        assert_eq!(
+            (file(3, 2).max_bytes(), file(3, 2).kept_backups()),
+            (3 << 20, Some(2))
+        );
+        assert_eq!(
+            (file(-1, -1).max_bytes(), file(-1, -1).kept_backups()),
+            (10 << 20, None)
+        );
     }
 }

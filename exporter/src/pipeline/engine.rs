@@ -9,27 +9,30 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
 use flowlog_bpf::event;
-use flowlog_sinks::spool::{Frame, FrameKind, Gap, IntakeReader};
+use flowlog_sinks::spool::{Gap, IntakeReader, Origin, Raw};
 
 use super::fold::FoldTable;
-use super::json_lines;
+use super::json_lines::{self, Target};
 use super::kernel_events::{Context, KernelEvents};
 use super::log::CompiledLog;
-use super::note::Note;
-use super::output::{Output, OutputError};
+use super::note::{Note, cause};
+use super::output::{Output, Resumed};
 use super::published::Published;
 use super::surroundings::{Shared, Surroundings};
 use super::totals::Totals;
 use super::window::{Cut, Windows};
 use crate::identity::Identities;
+use crate::sources::SourceKind;
 use crate::sources::clock::ArrivalClock;
 
 /// Tuples one flow log keeps decisions for.
 const MOST_ROWS: usize = 262_144;
 /// Lines one window may have before it is cut early.
-const MOST_LINES: usize = 131_072;
-/// How long to wait before a failed commit is tried again.
+pub const MOST_LINES: usize = 131_072;
+/// How long to wait before something that failed is tried again.
 const RETRY: Duration = Duration::from_millis(200);
+/// How long a stop waits for the disk.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a running flow log can be told.
 pub enum Command {
@@ -39,27 +42,29 @@ pub enum Command {
     Stop,
 }
 
-/// What a flow log needs to run.
-pub struct Parts {
-    /// Its configuration.
-    pub log: Arc<CompiledLog>,
-    /// Where it reads.
-    pub intake: IntakeReader,
-    /// Where it writes.
-    pub output: Output,
+/// What flow logs share.
+#[derive(Clone)]
+pub struct Commons {
     /// Who addresses are.
     pub identities: Arc<Shared<Identities>>,
     /// Interfaces, reasons, the node's name.
     pub around: Arc<Shared<Surroundings>>,
     /// The arrival clock.
     pub clock: Arc<ArrivalClock>,
-    /// What others may read of it.
-    pub published: Arc<Published>,
 }
 
 /// A flow log at work.
 pub struct Engine {
-    parts: Parts,
+    intake: IntakeReader,
+    work: Work,
+}
+
+/// Everything but the reader, which lends the frame that is being applied.
+struct Work {
+    log: Arc<CompiledLog>,
+    output: Output,
+    commons: Commons,
+    published: Arc<Published>,
     identities: Arc<Identities>,
     around: Arc<Surroundings>,
     seen: (u64, u64),
@@ -68,6 +73,7 @@ pub struct Engine {
     windows: Windows,
     totals: Totals,
     gaps: Vec<Gap>,
+    line: Vec<u8>,
     /// Position in the intake behind the last frame that was applied.
     position: u64,
     /// The position the last commit stored.
@@ -76,48 +82,65 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Takes up where the last commit left off.
+    /// Takes up where the last commit left off. `fold` holds what it left of an open window.
     #[must_use]
-    pub fn new(mut parts: Parts) -> Self {
-        let resumed = parts.output.resume();
+    pub fn new(log: Arc<CompiledLog>, intake: IntakeReader, output: Output, resumed: Resumed, fold: FoldTable, commons: Commons, published: Arc<Published>) -> Self {
         let mut kernel = KernelEvents::new(MOST_ROWS);
         kernel.restore(&resumed.open);
-        Self {
-            identities: parts.identities.get(),
-            around: parts.around.get(),
-            seen: (parts.identities.generation(), parts.around.generation()),
-            kernel,
-            fold: FoldTable::new(MOST_LINES),
-            windows: Windows::new(parts.log.window),
-            totals: resumed.totals,
-            gaps: Vec::new(),
-            position: resumed.position,
-            committed: resumed.position,
-            offset: 0,
-            parts,
+        let mut windows = Windows::new(log.window);
+        if kernel.waits() || fold.lines() > 0 {
+            windows.open(commons.clock.now().unix);
         }
+        let position = intake.position();
+        let work = Work {
+            identities: commons.identities.get(),
+            around: commons.around.get(),
+            seen: (0, 0),
+            kernel,
+            fold,
+            windows,
+            totals: resumed.totals,
+            gaps: resumed.gaps,
+            line: Vec::new(),
+            position,
+            committed: position,
+            offset: 0,
+            log,
+            output,
+            commons,
+            published,
+        };
+        Self { intake, work }
     }
 
     /// Runs until told to stop, or until everybody who could tell is gone.
     pub fn run(mut self, commands: &Receiver<Command>) {
+        if !self.work.gaps.is_empty() {
+            // A change of the spool's identity is declared before anything else.
+            let now = self.work.commons.clock.now().unix;
+            self.work.commit(now);
+        }
         loop {
             match commands.try_recv() {
-                Ok(Command::Change(log)) => self.change(log),
+                Ok(Command::Change(log)) => self.work.change(log),
                 Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return self.stop(),
                 Err(TryRecvError::Empty) => {}
             }
             self.step();
+            self.intake.release(self.work.output.durable());
         }
     }
 
     /// Applies what there is, or waits a little for more.
     fn step(&mut self) {
-        let now = self.parts.clock.now().unix;
-        let wait = match self.windows.next() {
+        let now = self.work.commons.clock.now().unix;
+        let wait = match self.work.windows.next() {
             Some(at) => Duration::from_nanos(u64::try_from(at - now).unwrap_or(0)).min(Duration::from_millis(100)),
             None => Duration::from_millis(100),
         };
-        if self.parts.intake.wait(wait) {
+        // Asked before waiting: a frame that comes after this moment is stamped after it too.
+        let quiet_until = self.work.commons.clock.now().unix;
+        if self.intake.wait(wait) {
             // A bounded burst, so that commands are heard.
             for _ in 0..64 {
                 if !self.read_frame() {
@@ -125,60 +148,64 @@ impl Engine {
                 }
             }
         } else {
-            // Quiet: the clock cuts. Frames stamped before this moment have all been read.
-            let now = self.parts.clock.now().unix;
-            self.cut_until(now);
-            self.commit_idle();
+            self.work.cut_until(quiet_until);
+            self.work.commit_idle();
         }
     }
 
     fn read_frame(&mut self) -> bool {
-        let frame = match self.parts.intake.next() {
-            Ok(Some(frame)) => frame,
+        match self.intake.take() {
+            Ok(Some(Raw::Frame { position, origin, bytes })) => self.work.frame(position, &origin, bytes),
+            Ok(Some(Raw::Lost { from, to })) => self.work.lost(from, to),
             Ok(None) => return false,
             Err(error) => {
                 tracing::error!(%error, "the intake cannot be read; trying again");
                 std::thread::sleep(RETRY);
                 return false;
             }
-        };
-        self.cut_until(frame.arrival);
-        self.refresh();
-        self.position = frame.next;
-        self.offset = frame.clock_offset;
-        self.apply(&frame);
-        self.windows.open(frame.arrival);
-        if self.fold.full() {
-            self.totals.early_cuts += 1;
-            self.cut(frame.arrival, Cut::Partial);
         }
+        self.work.position = self.intake.position();
+        self.work.after_frame();
         true
     }
 
-    fn apply(&mut self, frame: &Frame) {
-        match frame.kind {
-            FrameKind::Ring => self.apply_ring(frame),
-            FrameKind::Lines => self.apply_lines(frame),
-            FrameKind::Note => match Note::decode(&frame.bytes) {
+    fn stop(mut self) {
+        // What is in the intake by now still belongs to this life.
+        while self.read_frame() {}
+        let now = self.work.commons.clock.now().unix;
+        self.work.cut(now, if self.work.windows.is_long() { Cut::Partial } else { Cut::Window });
+        self.work.output.close(PATIENCE);
+        self.work.published.stopped();
+    }
+}
+
+impl Work {
+    fn frame(&mut self, position: u64, origin: &Origin, bytes: &[u8]) {
+        self.cut_until(origin.arrival);
+        self.refresh();
+        self.offset = origin.clock_offset;
+        self.windows.open(origin.arrival);
+        match SourceKind::from_number(origin.source) {
+            Some(SourceKind::Ring) => self.ring(position, origin, bytes),
+            Some(SourceKind::Lines) => self.lines(origin, bytes),
+            Some(SourceKind::Note) => match Note::decode(bytes) {
                 Some(Note::Gap(gap)) => self.gaps.push(gap),
                 Some(Note::Sources(_)) | None => {}
             },
-        }
-        if let Some(lost) = frame.lost_before {
-            self.gaps.push(super::output::intake_gap(lost));
+            None => tracing::warn!(source = origin.source, position, "a frame of an unknown source; it was passed over"),
         }
     }
 
-    fn apply_ring(&mut self, frame: &Frame) {
-        for event in event::iterate(&frame.bytes) {
+    fn ring(&mut self, position: u64, origin: &Origin, bytes: &[u8]) {
+        for event in event::iterate(bytes) {
             match event {
                 Ok(event) => {
-                    let (kernel, mut cx) = self.context(frame.arrival);
+                    let (kernel, mut cx) = self.context(origin.arrival);
                     kernel.apply(&event, &mut cx);
                 }
                 Err(malformed) => {
                     self.totals.malformed_events += 1;
-                    tracing::warn!(%malformed, position = frame.position, "a kernel event cannot be read; it was passed over");
+                    tracing::warn!(%malformed, position, "a kernel event cannot be read; it was passed over");
                 }
             }
             if self.windows.per_event() {
@@ -187,23 +214,68 @@ impl Engine {
         }
     }
 
-    fn apply_lines(&mut self, frame: &Frame) {
-        let Self { parts, fold, totals, gaps, .. } = self;
-        json_lines::apply(&frame.bytes, frame.position, &parts.log, fold, &mut parts.output, totals, gaps);
+    fn lines(&mut self, origin: &Origin, bytes: &[u8]) {
+        let mut at = origin.ring_position;
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let place = format_args!("byte {at} of the source").to_string();
+            at += line.len() as u64;
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if line.is_empty() {
+                continue;
+            }
+            let Some(event) = json_lines::decode(line, &place, &mut self.totals) else { continue };
+            let Self { log, fold, output, totals, gaps, line, .. } = self;
+            json_lines::apply(event, origin.arrival, &mut Target { log, fold, output, totals, gaps, line });
+            if self.fold.full() {
+                self.make_room(origin.arrival);
+            }
+        }
+    }
+
+    /// Bytes of the intake that can't be read back.
+    fn lost(&mut self, from: u64, to: u64) {
+        *self.totals.lost.entry(cause::INTAKE.to_owned()).or_default() += to - from;
+        self.gaps.push(Gap { cause: cause::INTAKE.to_owned(), bytes: Some(to - from), ..Gap::default() });
+        self.windows.open(self.commons.clock.now().unix);
+    }
+
+    fn after_frame(&mut self) {
+        if self.fold.full() {
+            let now = self.commons.clock.now().unix;
+            self.make_room(now);
+        }
+    }
+
+    /// The window has as many lines as memory may hold.
+    fn make_room(&mut self, now: i64) {
+        self.totals.early_cuts += 1;
+        if self.windows.is_long() {
+            self.output.spill(&mut self.fold);
+        } else {
+            self.write_lines();
+        }
+        self.fold.forget_idle();
+        self.commit(now);
     }
 
     fn context(&mut self, arrival: i64) -> (&mut KernelEvents, Context<'_>) {
-        let Self { parts, identities, around, kernel, fold, totals, offset, .. } = self;
-        (kernel, Context { log: &parts.log, identities, around, fold, totals, arrival, clock_offset: *offset })
+        let Self { log, identities, around, kernel, fold, totals, offset, .. } = self;
+        (kernel, Context { log, identities, around, fold, totals, arrival, clock_offset: *offset })
     }
 
     /// Takes new identities and surroundings if there are any.
     fn refresh(&mut self) {
-        let now = (self.parts.identities.generation(), self.parts.around.generation());
+        let now = (self.commons.identities.generation(), self.commons.around.generation());
         if now != self.seen {
             self.seen = now;
-            self.identities = self.parts.identities.get();
-            self.around = self.parts.around.get();
+            self.identities = self.commons.identities.get();
+            let around = self.commons.around.get();
+            // A new interface changes nothing that was decided before; a new name of an old one does. New identities are noticed row by row.
+            if around.renames(&self.around) {
+                self.kernel.forget_decisions();
+            }
+            self.around = around;
         }
     }
 
@@ -216,75 +288,64 @@ impl Engine {
     fn cut(&mut self, at: i64, cut: Cut) {
         let (kernel, mut cx) = self.context(at);
         kernel.settle(at, &mut cx);
-        match cut {
-            Cut::Window if !self.parts.output.has_runs() => self.write_lines(),
-            Cut::Window => {
-                self.write_run();
-                let Self { parts, totals, around, .. } = self;
-                parts.output.merge_runs(&parts.log, around, totals);
+        match (cut, self.windows.is_long()) {
+            (Cut::Window, false) | (Cut::Partial, false) => self.write_lines(),
+            (Cut::Partial, true) => self.output.store_run(&mut self.fold),
+            (Cut::Window, true) => {
+                if self.output.spilled() {
+                    self.output.store_run(&mut self.fold);
+                    self.commit(at);
+                }
+                let Self { around, output, fold, totals, gaps, .. } = self;
+                output.end_long_window(around, fold, totals, gaps);
             }
-            Cut::Partial if self.windows.is_long() => self.write_run(),
-            Cut::Partial => self.write_lines(),
         }
         self.fold.forget_idle();
-        let open = self.kernel.waits() || self.parts.output.has_runs();
+        let open = self.kernel.waits() || self.output.has_runs();
         self.windows.cut(at, open);
         self.commit(at);
     }
 
     fn write_lines(&mut self) {
-        let Self { parts, fold, totals, around, gaps, .. } = self;
-        fold.drain(|group| parts.output.line(&parts.log, around, &group.prepared, &group.sums, group.uuid.as_deref(), totals, gaps));
-    }
-
-    fn write_run(&mut self) {
-        self.parts.output.run(&mut self.fold);
+        let Self { fold, output, around, totals, gaps, .. } = self;
+        fold.drain(|group| output.group(around, group, totals, gaps));
     }
 
     /// Commits, and does not give up: the intake holds what this flow log has not stored, and the kernel what the intake has no room for.
     fn commit(&mut self, at: i64) {
         let gaps = std::mem::take(&mut self.gaps);
         for gap in &gaps {
-            self.parts.output.gap_line(&self.parts.log, &self.around, gap, at, &mut self.totals);
+            self.output.gap_line(&self.around, gap, at, &mut self.totals, &mut self.gaps);
         }
         let open = self.kernel.open_rows();
-        while let Err(error) = self.parts.output.commit(self.position, at, &self.parts.log.hash, &gaps, &self.totals, &open) {
-            self.parts.published.failing(&error.to_string());
-            tracing::error!(%error, flow_log = self.parts.log.name, "a window cannot be stored; trying again until it can");
+        let mut result = self.output.commit(self.position, at, &self.log.hash, gaps, &self.totals, &open);
+        while let Err(error) = result {
+            self.published.failing(&error.to_string());
+            tracing::error!(%error, flow_log = self.log.name, "a window cannot be stored; trying again until it can");
             std::thread::sleep(RETRY);
+            result = self.output.retry();
         }
         self.committed = self.position;
-        self.parts.intake.release(self.position);
-        self.parts.published.committed(&self.totals, self.kernel.rows(), at);
+        self.published.committed(&self.totals, self.kernel.rows(), at);
     }
 
     /// Lets go of frames that changed nothing, so that the intake is not held by a quiet flow log.
     fn commit_idle(&mut self) {
         if self.position != self.committed && self.windows.next().is_none() {
-            let now = self.parts.clock.now().unix;
+            let now = self.commons.clock.now().unix;
             self.commit(now);
         }
     }
 
     fn change(&mut self, log: Arc<CompiledLog>) {
-        self.end_window();
+        let now = self.commons.clock.now().unix;
+        self.cut(now, Cut::Window);
         self.windows = Windows::new(log.window);
-        self.parts.log = log;
+        if self.kernel.waits() {
+            self.windows.open(now);
+        }
+        self.log = log;
         self.kernel.forget_decisions();
         self.fold.clear();
-        self.windows.cut(self.parts.clock.now().unix, self.kernel.waits());
-    }
-
-    fn end_window(&mut self) {
-        let now = self.parts.clock.now().unix;
-        self.cut(now, Cut::Window);
-    }
-
-    fn stop(mut self) {
-        // What is in the intake by now still belongs to this life.
-        while self.read_frame() {}
-        self.end_window();
-        self.parts.output.close();
-        self.parts.published.stopped();
     }
 }

@@ -3,7 +3,7 @@
 //! Bounded. A row goes when the kernel says that its own row is freed and nothing of it waits for its fate; when the table is full the oldest idle rows
 //! make room, which costs detail of attribution for what they had pending (it is settled as it looks) and loses no count.
 
-use flowlog_bpf::event::FlowKey;
+use flowlog_bpf::event::{FlowKey, Tcp};
 use hashbrown::HashTable;
 
 use super::fold::GroupRef;
@@ -31,16 +31,24 @@ pub struct Waiting {
     pub first: i64,
     /// Last packet.
     pub last: i64,
-    /// Counts as in `Sums`.
-    pub syn: u32,
-    /// See `syn`.
-    pub fin: u32,
-    /// See `syn`.
-    pub rst: u32,
-    /// TCP flags, OR-ed.
-    pub tcp_flags: u16,
-    /// Sightings at further interfaces.
-    pub other: u64,
+    /// TCP as seen where they entered.
+    pub tcp: Tcp,
+}
+
+impl Waiting {
+    /// Adds what waits from now on.
+    pub fn join(&mut self, more: &Waiting) {
+        if self.first == 0 {
+            *self = *more;
+            return;
+        }
+        self.first = self.first.min(more.first);
+        self.last = self.last.max(more.last);
+        self.tcp.syn += more.tcp.syn;
+        self.tcp.fin += more.tcp.fin;
+        self.tcp.rst += more.tcp.rst;
+        self.tcp.flags |= more.tcp.flags;
+    }
 }
 
 /// One tuple.
@@ -225,6 +233,11 @@ impl FlowTable {
             self.rows[at as usize].listed = false;
         }
         open
+    }
+
+    /// The rows on the list.
+    pub fn open(&self) -> impl Iterator<Item = u32> + '_ {
+        self.open.iter().copied()
     }
 
     /// Whether any row has something open.

@@ -26,8 +26,8 @@ pub struct Group {
     pub prepared: Prepared,
     /// What this window added up.
     pub sums: Sums,
-    /// The uuid of the only input flow so far, if it had one.
-    pub uuid: Option<Box<str>>,
+    /// The line of the only input flow so far, which is written as it is if no other joins it.
+    pub single: Option<Box<[u8]>>,
     generation: u32,
     idle: u8,
     /// It has sums in this window.
@@ -81,11 +81,11 @@ impl FoldTable {
                 let group = &mut self.groups[index as usize];
                 group.prepared = prepared;
                 group.sums = Sums::default();
-                (group.uuid, group.idle, group.used, group.changed) = (None, 0, false, false);
+                (group.single, group.idle, group.used, group.changed) = (None, 0, false, false);
                 index
             }
             None => {
-                self.groups.push(Group { prepared, sums: Sums::default(), uuid: None, generation: 0, idle: 0, used: false, changed: false });
+                self.groups.push(Group { prepared, sums: Sums::default(), single: None, generation: 0, idle: 0, used: false, changed: false });
                 // More than u32::MAX groups do not fit any memory.
                 (self.groups.len() - 1) as u32
             }
@@ -112,6 +112,12 @@ impl FoldTable {
         self.dirty.len()
     }
 
+    /// Groups one window may have.
+    #[must_use]
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
     /// Whether the window has to be cut early to stay within bounds.
     #[must_use]
     pub fn full(&self) -> bool {
@@ -125,7 +131,7 @@ impl FoldTable {
             let group = &mut self.groups[index as usize];
             each(group);
             group.sums = Sums::default();
-            (group.uuid, group.used, group.changed, group.idle) = (None, false, false, 0);
+            (group.single, group.used, group.changed, group.idle) = (None, false, false, 0);
         }
     }
 
@@ -143,7 +149,7 @@ impl FoldTable {
         let group = self.find_or_make(entry.prepared);
         if let Some(group) = self.touch(group) {
             group.sums.add(&entry.sums);
-            group.uuid = entry.uuid;
+            group.single = entry.single;
         }
     }
 

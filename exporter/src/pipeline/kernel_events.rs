@@ -9,6 +9,7 @@ use super::flows::{FlowTable, Slot, Waiting};
 use super::fold::FoldTable;
 use super::identify::{Detail, Sighting, is_reply};
 use super::log::{CompiledLog, Wanted};
+use super::open_rows;
 use super::rows::{INTERVAL, Settled};
 use super::sums::Sums;
 use super::surroundings::Surroundings;
@@ -36,6 +37,16 @@ pub struct Context<'c> {
     pub clock_offset: i64,
 }
 
+/// What goes into a line's sums beside the packets it counts.
+struct More {
+    seen: Waiting,
+    other: u64,
+    begun: bool,
+    interfaces: [u32; 2],
+    /// What entered with what left.
+    through: Option<Count>,
+}
+
 /// The kernel side's state in one flow log.
 #[derive(Debug)]
 pub struct KernelEvents {
@@ -61,6 +72,19 @@ impl KernelEvents {
     #[must_use]
     pub fn waits(&self) -> bool {
         self.flows.any_open()
+    }
+
+    /// The rows that a restart must know of (see `open_rows`).
+    #[must_use]
+    pub fn open_rows(&self) -> Vec<u8> {
+        open_rows::encode(&self.flows)
+    }
+
+    /// Takes over the rows an earlier process had open.
+    pub fn restore(&mut self, bytes: &[u8]) {
+        if !open_rows::restore(bytes, &mut self.flows) {
+            tracing::error!("the stored open rows are not whole; packets whose fate was open are missing");
+        }
     }
 
     /// Drops what was decided from an old configuration.
@@ -101,13 +125,24 @@ impl KernelEvents {
         cx.totals.entered.add(entered);
         cx.totals.left.add(left);
         cx.totals.other.add(report.other);
-        wait(&mut row.waiting, report, first, last);
-        if left.packets > 0 {
-            let waited = std::mem::take(&mut row.waiting);
+        if entered.packets > 0 {
+            row.waiting.join(&Waiting { first, last, tcp: report.entered_tcp });
+        }
+        if !row.fate.waits() {
+            row.waiting = Waiting::default();
+        }
+        let loopback_only = report.entered_ifindex == LOOPBACK && left.packets == 0;
+        if left.packets > 0 || (report.other.packets > 0 && !loopback_only) {
+            let sighting = match (row.left_ifindex, row.here) {
+                (0, true) => Sighting::Delivered { ifindex: row.entered_ifindex },
+                (0, false) => Sighting::Traced { ifindex: row.entered_ifindex },
+                (ifindex, _) => Sighting::Left { ifindex },
+            };
             let begun = std::mem::replace(&mut row.begun, true);
-            let sighting = Sighting::Left { ifindex: row.left_ifindex };
             let interfaces = [row.entered_ifindex, row.left_ifindex];
-            self.count(at, sighting, left, waited, begun, interfaces, report.left_after_entering.packets > 0, entered, cx);
+            let through = (report.left_after_entering.packets > 0).then_some(entered);
+            let more = More { seen: Waiting { first, last, tcp: report.left_tcp }, other: report.other.packets, begun, interfaces, through };
+            self.count(at, sighting, left, &more, cx);
         }
         let row = self.flows.peek(at);
         if row.fate.waits() || row.gone {
@@ -136,7 +171,7 @@ impl KernelEvents {
             sums.cover(first, last);
             sums.interface(report.ifindex);
             if report.after {
-                super::sums::add(&mut sums.dropped_after, report.count);
+                sums.dropped_after.add(report.count);
             }
         });
         if self.flows.peek(at).gone {
@@ -178,7 +213,7 @@ impl KernelEvents {
 
     fn settled(&mut self, at: u32, settled: Settled, cx: &mut Context<'_>) {
         let row = self.flows.row(at);
-        let waited = std::mem::take(&mut row.waiting);
+        let seen = std::mem::take(&mut row.waiting);
         let begun = std::mem::replace(&mut row.begun, true);
         let ifindex = row.entered_ifindex;
         let (sighting, count) = match settled {
@@ -191,34 +226,23 @@ impl KernelEvents {
                 (Sighting::Traced { ifindex }, count)
             }
         };
-        self.count(at, sighting, count, waited, begun, [ifindex, 0], false, Count::default(), cx);
+        self.count(at, sighting, count, &More { seen, other: 0, begun, interfaces: [ifindex, 0], through: None }, cx);
     }
 
-    /// Adds packets with what waited for them.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one report, each of its own type, passed on once")]
-    fn count(
-        &mut self,
-        at: u32,
-        sighting: Sighting,
-        count: Count,
-        waited: Waiting,
-        begun: bool,
-        interfaces: [u32; 2],
-        through: bool,
-        entered: Count,
-        cx: &mut Context<'_>,
-    ) {
-        self.add(at, sighting, count, waited.tcp_flags, cx, |sums| {
-            sums.cover(waited.first, waited.last);
-            sums.other += waited.other;
-            sums.syn += u64::from(waited.syn);
-            sums.fin += u64::from(waited.fin);
-            sums.rst += u64::from(waited.rst);
-            sums.tcp_flags |= waited.tcp_flags;
-            sums.connections += u64::from(!begun);
-            interfaces.into_iter().for_each(|ifindex| sums.interface(ifindex));
-            if through {
-                super::sums::add(&mut sums.entered, entered);
+    /// Adds packets with what was seen beside them.
+    fn count(&mut self, at: u32, sighting: Sighting, count: Count, more: &More, cx: &mut Context<'_>) {
+        let Waiting { first, last, tcp } = more.seen;
+        self.add(at, sighting, count, tcp.flags, cx, |sums| {
+            sums.cover(first, last);
+            sums.other += more.other;
+            sums.syn += u64::from(tcp.syn);
+            sums.fin += u64::from(tcp.fin);
+            sums.rst += u64::from(tcp.rst);
+            sums.tcp_flags |= tcp.flags;
+            sums.connections += u64::from(!more.begun);
+            more.interfaces.into_iter().for_each(|ifindex| sums.interface(ifindex));
+            if let Some(entered) = more.through {
+                sums.entered.add(entered);
             }
         });
     }
@@ -237,7 +261,7 @@ impl KernelEvents {
             match slot {
                 Slot::Group(group) => {
                     if let Some(group) = cx.fold.touch(group) {
-                        super::sums::add(&mut group.sums.counted, count);
+                        group.sums.counted.add(count);
                         change(&mut group.sums);
                         return;
                     }
@@ -265,7 +289,7 @@ impl KernelEvents {
         cx.totals.undecided += u64::from(wanted == Wanted::Undecided);
         let slot = match wanted {
             Wanted::No => Slot::Filtered,
-            _ => Slot::Group(cx.fold.find_or_make(cx.log.prepare_kernel(flow, row.detail.reply, sighting, cx.around))),
+            _ => Slot::Group(cx.fold.find_or_make(cx.log.prepare_kernel(flow, sighting, cx.around))),
         };
         row.decide(sighting, if per_event { Slot::PerEvent } else { slot });
         slot
@@ -288,7 +312,7 @@ impl KernelEvents {
                 destination_mac: report.destination_mac,
                 l3_device: report.l3_device,
                 tunnel: report.tunnel.map(Box::new),
-                reply: is_reply(key, report.tcp_flags, reverse),
+                reply: is_reply(key, report.entered_tcp.flags | report.left_tcp.flags, reverse),
             },
             None => Detail { l3_device: true, reply: is_reply(key, 0, reverse), ..Detail::default() },
         };
@@ -330,10 +354,8 @@ fn unfolded(report: &FoldReport) -> FlowReport {
         left_after_entering: report.left_after_entering,
         left_from_here: report.left_from_here,
         other: report.other,
-        syn: report.syn,
-        fin: report.fin,
-        rst: report.rst,
-        tcp_flags: report.tcp_flags,
+        entered_tcp: report.entered_tcp,
+        left_tcp: report.left_tcp,
         entered_ifindex: report.entered_ifindex,
         left_ifindex: report.left_ifindex,
         source_mac: [0; 6],
@@ -353,23 +375,9 @@ fn unattributed(report: &UnattributedReport, cx: &mut Context<'_>) {
     let (first, last) = (unix(report.first_ns, cx), unix(report.last_ns, cx));
     let group = cx.fold.find_or_make(cx.log.unattributed());
     if let Some(group) = cx.fold.touch(group) {
-        super::sums::add(&mut group.sums.counted, count);
+        group.sums.counted.add(count);
         group.sums.cover(first, last);
     }
-}
-
-fn wait(waiting: &mut Waiting, report: &FlowReport, first: i64, last: i64) {
-    if waiting.first == 0 {
-        (waiting.first, waiting.last) = (first, last);
-    } else {
-        waiting.first = waiting.first.min(first);
-        waiting.last = waiting.last.max(last);
-    }
-    waiting.syn += report.syn;
-    waiting.fin += report.fin;
-    waiting.rst += report.rst;
-    waiting.tcp_flags |= report.tcp_flags;
-    waiting.other += report.other.packets;
 }
 
 fn sum(a: Count, b: Count) -> Count {

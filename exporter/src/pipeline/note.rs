@@ -60,8 +60,12 @@ pub mod cause {
     pub const AFTER_DETACH: &str = "after-detach";
     /// The programs were not attached: the daemon was detached, or the machine was down.
     pub const UNOBSERVED: &str = "unobserved";
+    /// Bytes of a ring never reached the intake.
+    pub const RING: &str = "ring-bytes";
     /// Records of the intake could not be read back.
     pub const INTAKE: &str = "intake-corrupt";
+    /// Stored sums of an unfinished window could not be read back.
+    pub const PARTIAL: &str = "window-corrupt";
     /// A JSONL source's file was gone before it was read to its end.
     pub const SOURCE_GONE: &str = "source-gone";
     /// A line was larger than any record may be.

@@ -9,12 +9,17 @@ use flowlog_sinks::spool::{Commit, Found, Gap, Stalled, Writer};
 
 use super::fold::{FoldTable, Group};
 use super::line::{self, Prepared};
-use super::log::CompiledLog;
 use super::note::cause;
-use super::partial::{self, Merge};
+use super::partial::{self, Entry, Merge};
 use super::sums::Sums;
 use super::surroundings::Surroundings;
 use super::totals::Totals;
+
+/// Splits a run's frame into its epoch and its entries.
+fn run_of(frame: &[u8]) -> Option<(u32, &[u8])> {
+    let (epoch, run) = frame.strip_prefix(&[RUN])?.split_first_chunk::<4>()?;
+    Some((u32::from_le_bytes(*epoch), run))
+}
 
 const RUN: u8 = b'R';
 const OPEN: u8 = b'O';
@@ -28,6 +33,8 @@ pub struct Resumed {
     pub position: Option<u64>,
     /// The totals of the last commit.
     pub totals: Totals,
+    /// What the opening itself has to declare.
+    pub gaps: Vec<Gap>,
     /// The rows that were open, as `KernelEvents::open_rows` wrote them.
     pub open: Vec<u8>,
 }
@@ -56,32 +63,21 @@ impl Output {
         let mut resumed = Resumed { position: Some(commit.intake_position), totals, open: Vec::new() };
         if let Some(from) = commit.partials {
             let mut merge = Merge::new(0, 1);
-            let (mut damaged, mut epoch) = (None, 0);
-            let whole = output.writer.hidden(from, &mut |frame| match frame.split_first() {
-                Some((&RUN, rest)) => {
-                    if let Some((number, run)) = rest.split_first_chunk::<4>() {
-                        epoch = u32::from_le_bytes(*number);
-                        damaged = damaged.take().or(merge.absorb(epoch, run).err());
+            let mut damaged = None;
+            let whole = output.writer.hidden(from, &mut |frame| match run_of(frame) {
+                Some((epoch, run)) => damaged = damaged.take().or(merge.absorb(epoch, run).err()),
+                None => {
+                    if let Some((&OPEN, rows)) = frame.split_first() {
+                        resumed.open = rows.to_vec();
                     }
                 }
-                Some((&OPEN, rows)) => resumed.open = rows.to_vec(),
-                _ => {}
             })?;
-            if let Some(damaged) = damaged {
-                tracing::error!(%damaged, "the spool's open window is not whole");
-            }
-            if !whole {
-                tracing::error!("frames of the spool's open window cannot be read; what they held is lost");
+            if !whole || damaged.is_some() {
+                tracing::error!(damaged = ?damaged, "the stored sums of the open window are not whole; what could be read is kept");
                 *resumed.totals.lost.entry(cause::PARTIAL.to_owned()).or_default() += 1;
             }
-            let entries = merge.finish();
-            if !entries.is_empty() {
-                output.runs = Some(from);
-                // What was read back is written again as the first run of a new epoch only if it changes; until then the old epochs stand for it.
-                output.epoch = epoch;
-                entries.into_iter().for_each(|entry| fold.restore(entry));
-                fold.changes(|_| {});
-            }
+            // They count as changed, so the next run holds them all and takes the place of those just read.
+            merge.finish().into_iter().for_each(|entry| fold.restore(entry));
         }
         Ok((output, resumed))
     }
@@ -93,25 +89,28 @@ impl Output {
     }
 
     /// Writes the line of a group.
-    pub fn group(&mut self, log: &CompiledLog, around: &Surroundings, group: &Group, totals: &mut Totals, gaps: &mut Vec<Gap>) {
-        self.line(log, around, &group.prepared, &group.sums, group.uuid.as_deref(), totals, gaps);
+    pub fn group(&mut self, around: &Surroundings, group: &Group, totals: &mut Totals, gaps: &mut Vec<Gap>) {
+        self.line(around, &group.prepared, &group.sums, group.single.as_deref(), totals, gaps);
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of a line come from three owners")]
     fn line(
         &mut self,
-        log: &CompiledLog,
         around: &Surroundings,
         prepared: &Prepared,
         sums: &Sums,
-        uuid: Option<&str>,
+        single: Option<&[u8]>,
         totals: &mut Totals,
         gaps: &mut Vec<Gap>,
     ) {
-        let _ = log;
-        let own = line::Uuid::new(self.writer.id().uuid8(self.writer.next_sequence()));
         self.line.clear();
-        line::write(prepared, sums, uuid, &own, around, &mut self.line);
+        match single.filter(|_| sums.inputs == 1) {
+            Some(single) => self.line.extend_from_slice(single),
+            None => {
+                let own = line::Uuid::new(self.writer.id().uuid8(self.writer.next_sequence()));
+                line::write(prepared, sums, &own, around, &mut self.line);
+            }
+        }
         totals.lines_inputs += sums.inputs;
         totals.lines_volume.add(sums.counted);
         let line = std::mem::take(&mut self.line);
@@ -143,7 +142,7 @@ impl Output {
                 run.push(RUN);
                 run.extend_from_slice(&self.epoch.to_le_bytes());
             }
-            partial::put(&mut run, &group.prepared, &group.sums, group.uuid.as_deref());
+            partial::put(&mut run, &group.prepared, &group.sums, group.single.as_deref());
             if run.len() >= RUN_BYTES {
                 frames.push(std::mem::take(&mut run));
             }
@@ -168,47 +167,52 @@ impl Output {
         fold.drain(|_| {});
     }
 
-    /// Ends a long window: writes its lines from memory or, where it did not fit, from the runs, a share of them at a time.
-    ///
-    /// # Errors
-    /// When the runs can't be read just now. Nothing was written; call again.
-    pub fn end_long_window(
-        &mut self,
-        log: &CompiledLog,
-        around: &Surroundings,
-        fold: &mut FoldTable,
-        totals: &mut Totals,
-        gaps: &mut Vec<Gap>,
-    ) -> Result<(), flowlog_sinks::spool::ReadError> {
+    /// Ends a long window: writes its lines from memory or, where it did not fit, from the runs, a share of them at a time. Where [`Output::spilled`], the
+    /// last run has to be committed before this.
+    pub fn end_long_window(&mut self, around: &Surroundings, fold: &mut FoldTable, totals: &mut Totals, gaps: &mut Vec<Gap>) {
         if let (Some(from), true) = (self.runs, self.spilled > 0) {
-            self.store_run(fold);
             let shares = (self.spilled + fold.lines()).div_ceil(fold.most().max(1)) as u64;
-            // Lines are made share by share; a failure half-way must not leave some of them, so all are read before the first is written.
-            let mut entries = Vec::new();
             for share in 0..shares {
-                let mut merge = Merge::new(share, shares);
-                let mut damaged = None;
-                self.writer.hidden(from, &mut |frame| {
-                    if let Some((&RUN, rest)) = frame.split_first()
-                        && let Some((number, run)) = rest.split_first_chunk::<4>()
-                    {
-                        damaged = damaged.take().or(merge.absorb(u32::from_le_bytes(*number), run).err());
-                    }
-                })?;
-                if let Some(damaged) = damaged {
-                    tracing::error!(%damaged, "the spool's open window is not whole");
+                for entry in self.read_share(from, share, shares) {
+                    self.line(around, &entry.prepared, &entry.sums, entry.single.as_deref(), totals, gaps);
                 }
-                entries.push(merge.finish());
-            }
-            for entry in entries.into_iter().flatten() {
-                self.line(log, around, &entry.prepared, &entry.sums, entry.uuid.as_deref(), totals, gaps);
             }
             fold.drain(|_| {});
         } else {
-            fold.drain(|group| self.group(log, around, group, totals, gaps));
+            fold.drain(|group| self.group(around, group, totals, gaps));
         }
-        (self.runs, self.spilled, self.epoch) = (None, 0, self.epoch + 1);
-        Ok(())
+        (self.runs, self.spilled, self.epoch) = (None, 0, 0);
+    }
+
+    /// Reads one share of the window's lines back. A disk that can't be read just now is waited for: the window's end has no other source.
+    fn read_share(&self, from: u64, share: u64, shares: u64) -> Vec<Entry> {
+        loop {
+            let mut merge = Merge::new(share, shares);
+            let mut damaged = None;
+            let read = self.writer.hidden(from, &mut |frame| {
+                if let Some((epoch, run)) = run_of(frame) {
+                    damaged = damaged.take().or(merge.absorb(epoch, run).err());
+                }
+            });
+            match read {
+                Ok(whole) => {
+                    if !whole || damaged.is_some() {
+                        tracing::error!(damaged = ?damaged, "the stored sums of a long window are not whole; what could be read is written");
+                    }
+                    return merge.finish();
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the sums of a long window cannot be read; trying again");
+                    std::thread::sleep(Duration::from_millis(200));
+                }
+            }
+        }
+    }
+
+    /// Whether the window is too large for memory, so that its end is read from the runs.
+    #[must_use]
+    pub fn spilled(&self) -> bool {
+        self.spilled > 0
     }
 
     /// Whether sums of an unfinished window are stored.

@@ -5,7 +5,7 @@
 //! a new *epoch* begins, whose sums start from nothing. The sums of a line are therefore its last ones of each epoch, added up; [`Merge`] does that, for one
 //! share of the lines at a time, so that the end of a window needs no more memory than its middle.
 //!
-//! An entry is the fields of [`Sums`] as `put_sums` writes them, the uuid, and the prepared line. Reading is total: torn or foreign bytes give an error,
+//! An entry is the fields of [`Sums`] as `put_sums` writes them, the line of an only input flow, and the prepared line. Reading is total: torn or foreign bytes give an error,
 //! never a panic.
 
 use std::collections::HashMap;
@@ -21,8 +21,8 @@ pub struct Entry {
     pub prepared: Prepared,
     /// Its sums since the epoch began.
     pub sums: Sums,
-    /// The uuid of its only input flow.
-    pub uuid: Option<Box<str>>,
+    /// The line of its only input flow.
+    pub single: Option<Box<[u8]>>,
 }
 
 /// Bytes that are no run.
@@ -31,9 +31,9 @@ pub struct Entry {
 pub struct Damaged(pub usize);
 
 /// Appends an entry to a run.
-pub fn put(run: &mut Vec<u8>, prepared: &Prepared, sums: &Sums, uuid: Option<&str>) {
+pub fn put(run: &mut Vec<u8>, prepared: &Prepared, sums: &Sums, single: Option<&[u8]>) {
     put_sums(run, sums);
-    run.put_bytes(uuid.unwrap_or_default().as_bytes());
+    run.put_bytes(single.unwrap_or_default());
     prepared.put(run);
 }
 
@@ -48,8 +48,8 @@ pub fn get(run: &[u8], at: &mut usize) -> Result<Option<Entry>, Damaged> {
     }
     let mut entry = || {
         let sums = get_sums(&mut rest)?;
-        let uuid = std::str::from_utf8(rest.bytes()?).ok()?;
-        Some(Entry { prepared: Prepared::get(&mut rest)?, sums, uuid: (!uuid.is_empty()).then(|| uuid.into()) })
+        let single = rest.bytes()?;
+        Some(Entry { prepared: Prepared::get(&mut rest)?, sums, single: (!single.is_empty()).then(|| single.into()) })
     };
     let entry = entry().ok_or(Damaged(*at))?;
     *at = run.len() - rest.0.len();
@@ -116,7 +116,7 @@ impl Merge {
             .into_iter()
             .map(|(_, Merged { before, mut entry, .. })| {
                 entry.sums.add(&before);
-                entry.uuid = entry.uuid.filter(|_| entry.sums.inputs == 1);
+                entry.single = entry.single.filter(|_| entry.sums.inputs == 1);
                 entry
             })
             .collect()

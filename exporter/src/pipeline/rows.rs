@@ -14,7 +14,8 @@
 
 use flowlog_bpf::event::Count;
 
-use super::sums::{add, take};
+use super::bytes::{Put, Take};
+use super::sums::take;
 
 /// How long a drop may trail the packet's entry in the ring: both are written by one CPU within microseconds; this is the margin for a busy one.
 pub const SETTLE: i64 = 50_000_000;
@@ -61,7 +62,7 @@ impl Fate {
         if self.old.packets == 0 {
             (self.old, self.since) = (count, now);
         } else {
-            add(&mut self.young, count);
+            self.young.add(count);
         }
     }
 
@@ -120,10 +121,25 @@ impl Fate {
         Some(if here { Settled::Delivered(count) } else { Settled::Traced(count) })
     }
 
+    /// Appends it, for a restart.
+    pub fn put(&self, bytes: &mut Vec<u8>) {
+        bytes.put_count(self.old);
+        bytes.put_count(self.young);
+        bytes.put_u64(self.since as u64);
+        bytes.put_u64(self.credit);
+        bytes.put_u8(u8::from(self.left) | u8::from(self.dropped) << 1);
+    }
+
+    /// Reads it back.
+    pub fn get(bytes: &mut Take<'_>) -> Option<Self> {
+        let (old, young, since, credit, bits) = (bytes.count()?, bytes.count()?, bytes.i64()?, bytes.u64()?, bytes.u8()?);
+        Some(Self { old, young, since, credit, left: bits & 1 != 0, dropped: bits & 2 != 0 })
+    }
+
     /// Gives up waiting: what is pending is what it looks like now. For a row that has to make room, and for the end of an input.
     pub fn surrender(&mut self, here: bool) -> Option<Settled> {
         let mut count = std::mem::take(&mut self.old);
-        add(&mut count, std::mem::take(&mut self.young));
+        count.add(std::mem::take(&mut self.young));
         (count.packets > 0).then_some(if here { Settled::Delivered(count) } else { Settled::Traced(count) })
     }
 }

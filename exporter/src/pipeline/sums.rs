@@ -77,9 +77,9 @@ impl Sums {
         let inputs = self.inputs + other.inputs;
         self.cover(other.first, other.last);
         self.inputs = inputs;
-        add(&mut self.counted, other.counted);
-        add(&mut self.entered, other.entered);
-        add(&mut self.dropped_after, other.dropped_after);
+        self.counted.add(other.counted);
+        self.entered.add(other.entered);
+        self.dropped_after.add(other.dropped_after);
         self.other += other.other;
         self.syn += other.syn;
         self.fin += other.fin;
@@ -93,12 +93,6 @@ impl Sums {
             self.interface(index);
         }
     }
-}
-
-/// Adds a count to another.
-pub fn add(to: &mut Count, more: Count) {
-    to.packets += more.packets;
-    to.bytes += more.bytes;
 }
 
 /// Takes at most `packets` packets off `from`, with their share of its bytes, and returns what was taken.

@@ -39,6 +39,12 @@ impl Surroundings {
         self.interfaces.get(&ifindex).map_or(("", Side::Network), |(name, side)| (name, *side))
     }
 
+    /// Whether an interface that `before` knew has another name here.
+    #[must_use]
+    pub fn renames(&self, before: &Self) -> bool {
+        before.interfaces.iter().any(|(index, known)| self.interfaces.get(index).is_some_and(|now| now != known))
+    }
+
     /// The kernel's name of a drop reason, and Hubble's reason where one fits.
     #[must_use]
     pub fn drop_reason(&self, reason: u32) -> (&str, DropReason) {

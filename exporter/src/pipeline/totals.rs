@@ -13,8 +13,6 @@ use std::collections::BTreeMap;
 use flowlog_bpf::event::Count;
 use serde::{Deserialize, Serialize};
 
-use super::sums::add;
-
 /// Packets and bytes, as they are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -28,9 +26,8 @@ pub struct Volume {
 impl Volume {
     /// Adds a count.
     pub fn add(&mut self, count: Count) {
-        let mut sum = Count { packets: self.packets, bytes: self.bytes };
-        add(&mut sum, count);
-        (self.packets, self.bytes) = (sum.packets, sum.bytes);
+        self.packets += count.packets;
+        self.bytes += count.bytes;
     }
 }
 

@@ -79,11 +79,23 @@ fn wait(retry_after: &str) -> Option<Duration> {
     Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
 }
 
-/// Causes that lie in the sink's or the server's settings and not in an entry.
+/// Words of refusals whose cause lies in a setting of ours, of the server or of something between, and not in an entry.
+const SETTINGS_SIGNS: [&str; 9] = [
+    "tenant id",
+    "org id",
+    "structured metadata, but this feature is disallowed",
+    "label names; limit",
+    "content-type",
+    "content type",
+    "http request to an https server",
+    "snappy",
+    "proto: ",
+];
+
+/// Whether a refusal would meet every entry alike. A page of HTML is a proxy's and says nothing of entries.
 fn holds_for_every_entry(body: &str) -> bool {
     let body = body.to_ascii_lowercase();
-    const SIGNS: [&str; 6] = ["tenant id", "org id", "structured metadata, but this feature is disallowed", "label names; limit", "content-type", "content type"];
-    SIGNS.iter().any(|sign| body.contains(sign))
+    body.trim_start().starts_with('<') || SETTINGS_SIGNS.iter().any(|sign| body.contains(sign))
 }
 
 /// A push above the receiver's gRPC limit (4 MiB by default) is a 500 inside Loki, for ever.
@@ -128,6 +140,8 @@ mod tests {
             (400, None, "tenant ID 'a/b' contains unsupported character '/'", ("later", Some(60))),
             (400, None, "stream '{}' includes structured metadata, but this feature is disallowed.", ("later", Some(60))),
             (400, None, "entry for stream '{}' has 16 label names; limit 15", ("later", Some(60))),
+            (400, None, "Client sent an HTTP request to an HTTPS server.", ("later", Some(60))),
+            (400, None, "<html><h1>400 Bad Request</h1></html>", ("later", Some(60))),
             (401, None, "no org id", ("later", Some(60))),
             (403, None, "", ("later", Some(60))),
             (404, None, "404 page not found", ("later", Some(60))),

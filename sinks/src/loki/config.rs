@@ -4,7 +4,10 @@
 //! here, at start, with the key. Loki's answer to the same mistake is a 400 for each record.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use crate::driver::Limits;
+use crate::problem::Problem;
 use crate::secret::SecretSource;
 use crate::tls::Tls;
 
@@ -33,6 +36,8 @@ pub struct Options {
     pub encoding: Encoding,
     /// TLS files and the server's name.
     pub tls: Tls,
+    /// When a batch is due. A batch holds pushes of several streams.
+    pub limits: Limits,
     /// Largest push before compression, in bytes. Loki's default burst is 6 MB and a push above it can never pass. Default 1 MiB.
     pub max_push_bytes: usize,
     /// Longest line that is sent, in bytes; Loki's `max_line_size`. Default 256 KiB, Loki's own. A longer line is refused with its reason.
@@ -65,15 +70,6 @@ pub enum Encoding {
     Json,
 }
 
-/// A setting that can't work.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Key below the sink, as in `labels.source_ns`.
-    pub key: String,
-    /// What is wrong and what to write instead.
-    pub why: String,
-}
-
 impl Options {
     /// A sink of this address with defaults everywhere else.
     pub fn new(url: impl Into<String>) -> Options {
@@ -85,6 +81,7 @@ impl Options {
             auth: Auth::None,
             encoding: Encoding::Protobuf,
             tls: Tls::default(),
+            limits: Limits { max_bytes: 4 << 20, max_records: 100_000, max_age: Duration::from_secs(1) },
             max_push_bytes: 1 << 20,
             max_line_bytes: 256 << 10,
         }
@@ -118,7 +115,7 @@ impl Options {
             }
         }
         if self.max_line_bytes > self.max_push_bytes {
-            add("batch.maxBytes", format!("is less than the longest line ({} bytes)", self.max_line_bytes));
+            add("maxPushBytes", format!("is less than the longest line ({} bytes)", self.max_line_bytes));
         }
         if self.tls != Tls::default() && self.url.starts_with("http:") {
             add("tls", "has no effect on an http:// address; write https://".to_owned());
@@ -214,7 +211,7 @@ mod tests {
             ("labels.pod:", problems(|options| options.labels = vec![label("pod", "source.pod_name")])),
             ("labels.v:", problems(|options| options.labels = vec![label("v", "verdict"), label("v", "Type")])),
             ("labels:", problems(|options| options.labels = (0..13).map(|n| label(&format!("v{n}"), "verdict")).collect())),
-            ("batch.maxBytes:", problems(|options| options.max_push_bytes = 1000)),
+            ("maxPushBytes:", problems(|options| options.max_push_bytes = 1000)),
             ("tls:", problems(|options| options.tls.ca_file = Some("ca.pem".into()))),
         ] {
             assert_eq!(found.len(), 1, "{key} {found:?}");

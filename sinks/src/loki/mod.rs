@@ -10,10 +10,17 @@
 //! from metric queries only after the next flush.
 //!
 //! Read in this order: [`config`], [`labels`] (what becomes a label), [`push`] (the entries and their bytes), [`answer`] (what a reply
-//! means), [`client`] (HTTP), [`sink`] (the loop over a push).
+//! means), [`client`] (HTTP), [`walk`] (through one push), [`sink`].
 
 pub mod answer;
 pub mod client;
 pub mod config;
 pub mod labels;
 pub mod push;
+pub mod sink;
+#[cfg(test)]
+mod stub;
+pub mod walk;
+
+pub use config::Options;
+pub use sink::LokiSink;

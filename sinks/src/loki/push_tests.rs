@@ -1,51 +1,10 @@
 //! What Loki's own message types read out of a push.
 
 use super::*;
+use crate::loki::stub::{PushRequest, Timestamp};
 use crate::spool::SpoolId;
 use proptest::prelude::*;
 use prost::Message;
-
-#[derive(Clone, PartialEq, Message)]
-struct PushRequest {
-    #[prost(message, repeated, tag = "1")]
-    streams: Vec<Stream>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Stream {
-    #[prost(string, tag = "1")]
-    labels: String,
-    #[prost(message, repeated, tag = "2")]
-    entries: Vec<EntryMessage>,
-    #[prost(uint64, tag = "3")]
-    hash: u64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct EntryMessage {
-    #[prost(message, optional, tag = "1")]
-    timestamp: Option<Timestamp>,
-    #[prost(string, tag = "2")]
-    line: String,
-    #[prost(message, repeated, tag = "3")]
-    metadata: Vec<Pair>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Timestamp {
-    #[prost(int64, tag = "1")]
-    seconds: i64,
-    #[prost(int32, tag = "2")]
-    nanos: i32,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Pair {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, tag = "2")]
-    value: String,
-}
 
 const SPOOL: SpoolId = SpoolId([0x11; 16]);
 

@@ -266,6 +266,11 @@ impl Intake {
         self.rings.get(&(*ring_id, ring)).copied()
     }
 
+    /// The newest arrival in the intake, nanoseconds since 1970 UTC; far in the past for an empty one.
+    pub fn arrival(&self) -> i64 {
+        self.arrival
+    }
+
     /// The position after the last frame.
     pub fn end(&self) -> u64 {
         self.shared.tail.position()

@@ -1,0 +1,236 @@
+/* What the kernel throws away, and why: `kfree_skb` with its reason (Linux 5.17), counted per tuple and reason in rows
+ * that report deltas as flow rows do.
+ *
+ * A drop lies between our two hooks, or "after": behind the egress hook (queue, device), before the ingress hook, in
+ * a tap, or in another network namespace. In another namespace it counts only for flows that passed our hooks.
+ * Reasons up to NOT_SPECIFIED are no drops to speak of: they are counted and left alone.
+ */
+
+#include "dead_frame.h"
+#include "row.h"
+#include "skb.h"
+
+/* Set by the loader from the running kernel's names. Reasons from 256 on belong to subsystems; none is "after". */
+const volatile u32 reason_not_specified = 2;
+const volatile u64 after_reasons[4] = {};
+
+struct drop_key {
+    struct flow_key flow;
+    u32 reason;
+    u32 bits; /* BIT_AFTER, BIT_ENTERED */
+};
+
+struct drop_row {
+    u64 word;
+    u64 first_ns;
+    u64 last_ns;
+    u64 reported_ns;
+    u32 ifindex;
+    u32 bits; /* BIT_FRAGMENT */
+};
+
+_Static_assert(sizeof(struct drop_key) == 48, "drop_key");
+_Static_assert(sizeof(struct drop_row) == 40, "drop_row");
+
+struct {
+    MAP_INT(type, BPF_MAP_TYPE_HASH);
+    MAP_INT(max_entries, 16384);
+    MAP_TYPE(key, struct drop_key);
+    MAP_TYPE(value, struct drop_row);
+} drops SECTION(".maps");
+
+INLINE bool take_drop(struct drop_report *report, const struct drop_key *key, struct drop_row *row, u8 why, u64 now)
+{
+    fill_header(&report->header, KIND_DROP, sizeof(*report), why, key->bits | row->bits, now);
+    report->key = key->flow;
+    report->last_ns = row->last_ns;
+    report->first_ns = row->first_ns ? row->first_ns : row->last_ns;
+    row->first_ns = 0;
+    row->reported_ns = now;
+    report->count = atomic_take(&row->word) & ~WORD_DEAD;
+    report->reason = key->reason;
+    report->ifindex = row->ifindex;
+    return report->count;
+}
+
+NOINLINE bool report_drop(struct drop_row *row, const struct drop_key *key, u8 why, u64 now)
+{
+    struct drop_report *record = RESERVE(sizeof(*record));
+    if (!record) {
+        row->reported_ns = now - report_interval_ns + RETRY_NS;
+        COUNT_ATOMIC(ring_full, 1);
+        return false;
+    }
+    if (take_drop(record, key, row, why, now)) {
+        ring_submit(record, 0);
+        COUNT_ATOMIC(ring_records, 1);
+    } else {
+        ring_discard(record, 0);
+    }
+    return true;
+}
+
+/* False: no row, or its counter is half full and the ring too. */
+INLINE bool add_drop(const struct drop_key *key, struct drop_row *first, u64 packets, u64 bytes)
+{
+    u64 now = first->last_ns;
+    u8 why = 0;
+    struct drop_row *row = map_lookup(&drops, key);
+    if (!row) {
+        long error = map_update(&drops, key, first, BPF_NOEXIST);
+        why = error ? 0 : WHY_FIRST;
+        row = map_lookup(&drops, key);
+        if (!row)
+            return false;
+    }
+    if (row->word & WORD_HALF && !report_drop(row, key, WHY_INTERVAL, now))
+        return false;
+    row->last_ns = now;
+    if (!row->first_ns)
+        row->first_ns = now;
+    if (~row->bits & first->bits)
+        atomic_or(&row->bits, first->bits);
+    if (atomic_add(&row->word, word_of(packets, bytes)) & WORD_DEAD)
+        return false;
+    if (!why && (s64)(now - row->reported_ns) >= (s64)report_interval_ns)
+        why = WHY_INTERVAL;
+    if (why)
+        report_drop(row, key, why, now);
+    return true;
+}
+
+INLINE u32 namespace_of(struct sk_buff *skb)
+{
+    struct net_device *device = skb->dev;
+    if (device)
+        return device->nd_net.net->ns.inum;
+    struct sock *socket = skb->sk;
+    return socket ? socket->__sk_common.skc_net.net->ns.inum : network_namespace;
+}
+
+INLINE bool passed_our_hooks(const struct flow_key *key)
+{
+    void *rows = rows_of(key);
+    return rows && map_lookup(rows, key);
+}
+
+INLINE bool is_after(u32 reason)
+{
+    return reason < 256 && after_reasons[(reason >> 6) & 3] >> (reason & 63) & 1;
+}
+
+/* As flow.bpf.c measures a frame, as far as it still has its link-layer header. */
+INLINE u64 measure(struct sk_buff *skb, u32 link_header, u32 headers, u64 *bytes)
+{
+    u16 size = 0, segments = 0;
+    struct skb_shared_info *info = (void *)(skb->head + skb->end);
+    read_kernel(&size, sizeof(size), &info->gso_size);
+    read_kernel(&segments, sizeof(segments), &info->gso_segs);
+    headers += link_header;
+    u32 length = (u32)(skb->data - skb->head) + skb->len - skb->network_header + link_header;
+    u64 packets = 1;
+    if (size)
+        packets = segments ? segments : length > headers ? (length - headers + size - 1) / size : 1;
+    *bytes = length + (packets - 1) * headers;
+    return packets;
+}
+
+SECTION("tp_btf/kfree_skb") int flowlog_drop(u64 *arguments)
+{
+    struct sk_buff *skb = (void *)arguments[0];
+    u32 reason = arguments[2];
+    if (reason <= reason_not_specified) {
+        if (reason == reason_not_specified)
+            COUNT_ATOMIC(drops_unspecified, 1);
+        return 0;
+    }
+    u32 headroom = skb->data - skb->head;
+    u32 network = skb->network_header;
+    u32 link = skb->mac_header;
+    struct frame frame = {.network = skb->head + network};
+    frame.length = headroom + skb->len - network;
+    frame.readable = frame.length - skb->data_len;
+    struct packet packet = {};
+    struct cursor at = {.type = big16(skb->protocol)};
+    bool sane = network != 0xffff && headroom + skb->len > network && frame.length >= skb->data_len;
+    if (!sane || parse_from_ip(&frame, &at, &packet) != PARSED) {
+        COUNT_ATOMIC(drops_unparsed, 1);
+        return 0;
+    }
+    struct drop_key key = {.flow = packet.key, .reason = reason};
+    bool elsewhere = namespace_of(skb) != network_namespace;
+    if (elsewhere && !passed_our_hooks(&key.flow))
+        return 0;
+    key.bits = (elsewhere || is_after(reason) ? BIT_AFTER : 0) | (skb->skb_iif ? BIT_ENTERED : 0);
+    u64 bytes;
+    u64 packets = measure(skb, link != 0xffff && link < network ? network - link : 0, packet.headers, &bytes);
+    u64 now = boot_time_ns();
+    struct drop_row first = {.first_ns = now, .last_ns = now, .reported_ns = now, .bits = packet.bits & BIT_FRAGMENT};
+    struct net_device *device = skb->dev;
+    first.ifindex = device ? device->ifindex : 0;
+    if (add_drop(&key, &first, packets, bytes)) {
+        COUNT_ATOMIC(drops_counted.packets, packets);
+        COUNT_ATOMIC(drops_counted.bytes, bytes);
+    } else {
+        COUNT_ATOMIC(drops_unattributed.packets, packets);
+        COUNT_ATOMIC(drops_unattributed.bytes, bytes);
+    }
+    return 0;
+}
+
+struct drop_sweep {
+    u64 now;
+    u32 all; /* report whatever holds counts */
+    u32 detach;
+    u32 rows;
+    u32 reported;
+    u32 refused;
+    u32 freed;
+};
+
+static long sweep_drop(void *map, const struct drop_key *at, struct drop_row *row, struct drop_sweep *sweep)
+{
+    struct drop_key key = *at;
+    bool any = row->word;
+    bool idle = sweep->detach || (s64)(sweep->now - row->last_ns) >= (s64)idle_ns;
+    bool due = any && (sweep->all || (s64)(sweep->now - row->reported_ns) >= (s64)report_interval_ns);
+    sweep->rows++;
+    if (!idle && !due)
+        return 0;
+    struct drop_report *record = RESERVE(sizeof(*record));
+    if (!record) {
+        sweep->refused += any;
+        return 0;
+    }
+    u8 why = sweep->detach ? WHY_DETACH : idle ? WHY_IDLE : WHY_INTERVAL;
+    bool wrote = take_drop(record, &key, row, why, sweep->now);
+    if (idle && words_kill(&row->word, 1)) {
+        map_delete(map, &key);
+        sweep->freed++;
+        record->header.bits |= BIT_LAST;
+        wrote = true;
+    }
+    if (wrote)
+        ring_submit(record, 0);
+    else
+        ring_discard(record, 0);
+    sweep->reported += wrote;
+    return 0;
+}
+
+/* Words as those of flowlog_sweep; the slice is ignored. */
+SECTION("classifier") int flowlog_drop_sweep(struct __sk_buff *skb)
+{
+    u32 mode = skb->cb[0];
+    struct drop_sweep sweep = {.now = boot_time_ns(), .all = mode != 0, .detach = mode == 3};
+    map_for_each(&drops, sweep_drop, &sweep, 0);
+    COUNT_ATOMIC(ring_records, sweep.reported);
+    COUNT_ATOMIC(ring_full, sweep.refused);
+    skb->cb[0] = sweep.rows;
+    skb->cb[1] = sweep.reported;
+    skb->cb[2] = sweep.refused;
+    skb->cb[3] = sweep.freed;
+    return -1;
+}
+
+char flowlog_license[] SECTION("license") = "Dual MIT/GPL";
