@@ -3,13 +3,11 @@
 //! It is the sink's state: the driver stores it together with the cursor after every delivery, so it always describes
 //! exactly what lies before the cursor. Everything here is a plain function of that state and of what is read.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::config::Origin;
-use super::key::{Hour, Layout, hex};
+use super::key::{Hour, Layout, hex, manifest_number};
 use super::manifest::{self, Manifest, Object, Previous, Reason, SCHEMA};
 use crate::spool::{Commit, Gap, SpoolId};
 
@@ -80,36 +78,39 @@ impl Chain {
         }
     }
 
-    /// Continues behind `last`, the newest manifest found in the place, when this node's own state is gone.
+    /// Continues behind `last`, the newest manifest found in the place, when this node's own state is gone or older.
     ///
     /// Sequence numbers of the same spool that were delivered but stand in no manifest are declared as a gap of the
-    /// manifests; the objects themselves are in the bucket.
+    /// manifests; the objects themselves are in the bucket. What `last` lists already is not listed again.
     pub fn resume_behind(mut self, last: &Manifest, key: &str, bytes: &[u8]) -> Self {
         self.number = last.number + 1;
         self.previous = Some(Previous {
             key: key.to_owned(),
             sha256: manifest::sha256(bytes),
         });
-        let to = last
-            .to
-            .parse::<jiff::Timestamp>()
-            .ok()
-            .and_then(|to| i64::try_from(to.as_nanosecond()).ok());
+        let to = last.to.parse::<jiff::Timestamp>().ok();
+        let to = to.and_then(|to| i64::try_from(to.as_nanosecond()).ok());
         self.to = to.unwrap_or(self.to);
-        if last.spool == self.spool {
-            self.previous_spool = last.previous_spool;
-            if last.next < self.next {
-                self.first = last.next;
-                let unlisted = Gap {
-                    cause: UNLISTED.to_owned(),
-                    sequences: Some((last.next, self.next)),
-                    ..Gap::default()
-                };
-                self.gaps.push(manifest::gap(&unlisted));
-            }
-        } else {
+        if last.spool != self.spool {
             self.previous_spool = Some(last.spool);
+            return self;
         }
+        self.previous_spool = last.previous_spool;
+        self.objects.retain(|object| object.first >= last.next);
+        let listed = self
+            .objects
+            .first()
+            .map_or(self.next, |object| object.first);
+        if last.next < listed {
+            let unlisted = Gap {
+                cause: UNLISTED.to_owned(),
+                sequences: Some((last.next, listed)),
+                ..Gap::default()
+            };
+            self.gaps.push(manifest::gap(&unlisted));
+        }
+        self.first = last.next;
+        self.next = self.next.max(last.next);
         self
     }
 
@@ -235,11 +236,13 @@ impl Chain {
 /// The cause of a gap in the manifests alone: the objects are there, the entries were lost with the state folder.
 pub const UNLISTED: &str = "manifest-state-lost";
 
-/// The newest manifest among `keys`: that with the highest number, and among several the greatest key.
-pub fn newest(keys: &[String]) -> Option<&String> {
-    let numbered: BTreeSet<_> = keys
-        .iter()
-        .filter_map(|key| Some((super::key::manifest_number(key)?, key)))
-        .collect();
-    numbered.last().map(|(_, key)| *key)
+/// The newest manifest among `keys` with its number: that with the highest number, and among several the greatest key.
+pub fn newest(keys: &[String]) -> Option<(u64, &String)> {
+    keys.iter()
+        .filter_map(|key| Some((manifest_number(key)?, key)))
+        .max()
 }
+
+#[cfg(test)]
+#[path = "chain_tests.rs"]
+mod tests;

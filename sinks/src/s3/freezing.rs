@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::chain::{Chain, Circumstances};
 use super::cutting::{Cutting, Size, Taken};
 use super::key::{Hour, hex};
-use super::manifest::Reason;
+use super::manifest::{self, Reason};
 use super::sink::{EVERY, Frozen, GRACE, Memory, S3Sink};
 use crate::driver::{Batch, Limits, Step};
 use crate::spool::{Cursor, Cut, Item, ReadError, Reader, SpoolId};
@@ -62,6 +62,30 @@ impl From<io::Error> for Trouble {
 }
 
 impl S3Sink {
+    /// The question that comes before anything else.
+    pub(super) fn question(
+        &self,
+        from: Cursor,
+        cut: Option<&Cut>,
+        memory: &Memory,
+    ) -> Batch<Frozen> {
+        let meant = cut.and_then(|cut| serde_json::from_value(cut.intent.clone()).ok());
+        let text = match meant {
+            Some(Intent::Manifest(statement)) => Some(statement.text),
+            _ => memory.left.as_ref().map(|left| left.text.clone()),
+        };
+        let chain = memory.chain.clone();
+        Batch {
+            frozen: Frozen::Ask {
+                chain: chain.unwrap_or_else(|| Chain::new(from.spool, from.sequence, self.started)),
+                pending: text.map(|text| manifest::sha256(text.as_bytes())),
+            },
+            records: 0,
+            bytes: 0,
+            cut: None,
+        }
+    }
+
     pub(super) fn next_batch(
         &self,
         reader: &mut Reader,
@@ -69,8 +93,10 @@ impl S3Sink {
         cut: Option<&Cut>,
         now: i64,
         memory: &mut Memory,
-        chain: Chain,
     ) -> Result<Step<Frozen>, Trouble> {
+        let Some(chain) = memory.chain.clone() else {
+            return Ok(Step::Wait(EVERY));
+        };
         if let Some(cut) = cut
             && let Some(step) = self.repeat(reader, cut, chain.clone())?
         {
@@ -274,6 +300,10 @@ impl S3Sink {
         let intent: Intent =
             serde_json::from_value(cut.intent.clone()).map_err(io::Error::other)?;
         let plain_sha256 = match intent {
+            Intent::Manifest(statement) if statement.chain.number != chain.number => {
+                // The archive is ahead of what we meant to say: our state is an old copy.
+                return Ok(None);
+            }
             Intent::Manifest(statement) => {
                 reader.seek(&cut.end);
                 return Ok(Some(Step::Batch(Batch {

@@ -6,7 +6,7 @@ use super::chain::{Chain, newest};
 use super::failure::Failure;
 use super::freezing::Statement;
 use super::key::Hour;
-use super::manifest::{Manifest, Object};
+use super::manifest::{self, Manifest, Object};
 use super::object::{Staged, Sums};
 use super::sink::{Frozen, S3Sink};
 
@@ -73,15 +73,24 @@ impl S3Sink {
         })
     }
 
-    /// Looks for the newest manifest of this flow log and node, so that the chain goes on although our state is gone.
-    async fn ask(&self, chain: &Chain) -> Result<Chain, Failure> {
+    /// Looks for the newest manifest of this flow log and node. The chain goes on behind it when our own state is gone or
+    /// older: then this is a new state folder, or an old copy of one.
+    async fn ask(&self, chain: &Chain, pending: Option<&str>) -> Result<Chain, Failure> {
         let keys = self.store.list(&self.layout.manifests()).await?;
-        let Some(key) = newest(&keys) else {
+        let newest =
+            newest(&keys).filter(|(number, _)| *number >= chain.number || chain.previous.is_none());
+        let Some((_, key)) = newest else {
             return Ok(chain.clone());
         };
         let bytes = self.store.read(key).await?;
+        if pending == Some(manifest::sha256(&bytes).as_str()) {
+            return Ok(chain.clone());
+        }
         match serde_json::from_slice::<Manifest>(&bytes) {
-            Ok(last) => Ok(chain.clone().resume_behind(&last, key, &bytes)),
+            Ok(last) => {
+                self.memory().left = None;
+                Ok(chain.clone().resume_behind(&last, key, &bytes))
+            }
             Err(error) => Err(Failure::refused(
                 format!("{key} lies where manifests do and is none: {error}"),
                 "a newer release may have written it; else delete that version, or give the node another name",
@@ -100,9 +109,12 @@ impl S3Sink {
     }
 
     pub(super) async fn deliver(&self, frozen: &Frozen) -> Result<Chain, Failure> {
+        if let Frozen::Ask { chain, pending } = frozen {
+            return self.ask(chain, pending.as_deref()).await;
+        }
         self.settle_what_was_left().await?;
         match frozen {
-            Frozen::Ask(chain) => self.ask(chain).await,
+            Frozen::Ask { chain, .. } => Ok(chain.clone()),
             Frozen::Object {
                 staged,
                 chain,

@@ -20,7 +20,7 @@ use super::key::Layout;
 use super::manifest::Reason;
 use super::object::Staged;
 use super::store::Store;
-use crate::driver::{Batch, Health, Limits, Outcome, ResumeError, Sink, Step};
+use crate::driver::{Health, Limits, Outcome, ResumeError, Sink, Step};
 use crate::spool::{Cursor, Cut, ReadError, Reader};
 
 /// How long after an hour's end by the clock its last commit may still come.
@@ -46,6 +46,8 @@ pub struct S3Sink {
 pub(super) struct Memory {
     /// The chain at the cursor; unknown until the state or the place told.
     pub(super) chain: Option<Chain>,
+    /// Whether this process has asked the place for its newest manifest.
+    pub(super) asked: bool,
     /// Whether this process has written its start manifest.
     pub(super) announced: bool,
     /// What is read and not due yet.
@@ -61,8 +63,13 @@ pub(super) struct Memory {
 
 /// A batch.
 pub enum Frozen {
-    /// Ask the place for the newest manifest of this flow log and node.
-    Ask(Chain),
+    /// Ask the place for the newest manifest of this flow log and node, once a start.
+    Ask {
+        /// The chain as this node knows it; a new one if it knows none.
+        chain: Chain,
+        /// SHA-256 of a manifest of our own that may have been stored without our knowing.
+        pending: Option<String>,
+    },
     /// An object.
     Object {
         /// The bytes.
@@ -189,14 +196,10 @@ impl Sink for S3Sink {
         if memory.sending.is_some_and(|(sending, _)| sending != from) {
             return Ok(Step::Wait(Duration::from_millis(50)));
         }
-        let step = match memory.chain.clone() {
-            None => Ok(Step::Batch(Batch {
-                frozen: Frozen::Ask(Chain::new(from.spool, from.sequence, self.started)),
-                records: 0,
-                bytes: 0,
-                cut: None,
-            })),
-            Some(chain) => self.next_batch(reader, limits, cut, now, &mut memory, chain),
+        let step = if memory.asked {
+            self.next_batch(reader, limits, cut, now, &mut memory)
+        } else {
+            Ok(Step::Batch(self.question(from, cut, &memory)))
         };
         match step {
             Ok(Step::Batch(batch)) => {
@@ -223,6 +226,7 @@ impl Sink for S3Sink {
                 };
                 let mut memory = self.memory();
                 memory.chain = Some(chain);
+                memory.asked |= matches!(frozen, Frozen::Ask { .. });
                 memory.announced |= reason == Some(Reason::Start);
                 memory.stopped = reason == Some(Reason::Stop);
                 memory.sending = None;
@@ -271,7 +275,7 @@ impl Sink for S3Sink {
         // The cursor file is written no more, so the manifest is kept here for the next process to find and chain to.
         let kept = serde_json::to_vec(&statement)
             .map_err(io::Error::other)
-            .and_then(|text| write_durably(&self.stop_file(), &text));
+            .and_then(|text| crate::spool::replace(&self.stop_file(), &text));
         if let Err(error) = kept {
             tracing::error!(%error, "No stop manifest: it can't be staged.");
             return;
@@ -283,19 +287,5 @@ impl Sink for S3Sink {
             }
             Err(_) => tracing::warn!("The stop manifest is not stored yet; the next start will."),
         }
-    }
-}
-
-/// Writes a file so that it is whole or not there, and on disk.
-fn write_durably(path: &std::path::Path, content: &[u8]) -> io::Result<()> {
-    use std::io::Write;
-    let next = path.with_extension("next");
-    let mut file = fs::File::create(&next)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&next, path)?;
-    match path.parent() {
-        Some(folder) => fs::File::open(folder)?.sync_all(),
-        None => Ok(()),
     }
 }
