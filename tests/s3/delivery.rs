@@ -25,7 +25,7 @@ fn archive_of(stub: &Stub) -> Archive {
         .collect()
 }
 
-fn numbers(audit: &Audit) -> Vec<u64> {
+pub fn numbers(audit: &Audit) -> Vec<u64> {
     let number = |line: &String| {
         serde_json::from_str::<serde_json::Value>(line).expect("JSON")["n"].as_u64()
     };
@@ -55,7 +55,7 @@ fn a_folder_and_a_bucket_hold_the_same_archive_and_every_record_once() {
         drive.run();
         drive.stop();
         let archive = if options.url.starts_with("file") {
-            read_folder(folder.path())
+            read_folder(&folder.path().join("audit"))
         } else {
             archive_of(&stub)
         };

@@ -4,7 +4,7 @@ use flowlog_sinks::driver::{Outcome, Sink, Step};
 use flowlog_sinks::s3::{Options, Origin, S3Sink};
 use flowlog_sinks::spool::{self, Commit, Reader, Spool, Start, Stored, WhenFull, Writer};
 
-use crate::shared::wait;
+use crate::shared::{runtime, wait};
 
 /// What a call of [`Drive::step`] came to.
 #[derive(Debug, PartialEq, Eq)]
@@ -117,6 +117,7 @@ impl Drive {
         let (mut reader, stored) = spool
             .reader("audit", WhenFull::Hold, Start::Oldest)
             .expect("a reader");
+        let _inside = runtime().enter();
         sink.resume(&mut reader, stored.state.as_ref())
             .expect("a sink that takes up its work");
         Drive {

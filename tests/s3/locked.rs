@@ -10,11 +10,12 @@ use flowlog_tests::skip::skip;
 use crate::shared::{Place, key, wait};
 
 /// The servers that are built; says SKIPPED for the others.
-fn servers() -> Vec<Service> {
+pub fn servers(test: &str) -> Vec<Service> {
     let built = ["minio", "versitygw"].into_iter().filter(|name| {
         let built = binaries().join(name).exists();
         if !built {
             skip(
+                test,
                 &format!("{name} is not built"),
                 &format!("tests/services/build {name}"),
             );
@@ -24,7 +25,7 @@ fn servers() -> Vec<Service> {
     built.map(Service::start).collect()
 }
 
-fn client(server: &Service) -> Client {
+pub fn client(server: &Service) -> Client {
     Client::new(
         &server.value("S3_ENDPOINT"),
         &server.value("S3_KEY"),
@@ -32,7 +33,7 @@ fn client(server: &Service) -> Client {
     )
 }
 
-fn place(server: &Service, bucket: &str) -> Place {
+pub fn place(server: &Service, bucket: &str) -> Place {
     Place::new(
         &server.value("S3_ENDPOINT"),
         bucket,
@@ -50,7 +51,9 @@ fn retention(mode: Mode, days: u32) -> Option<Retention> {
 
 #[test]
 fn locked_versions_can_be_neither_deleted_nor_shortened_until_their_date() {
-    for server in servers() {
+    for server in
+        servers("locked::locked_versions_can_be_neither_deleted_nor_shortened_until_their_date")
+    {
         let client = client(&server);
         client.make_bucket("locked", true);
         for (first, single_put_bytes) in [(1, 1 << 20), (2, 1)] {
@@ -138,7 +141,9 @@ fn locked_versions_can_be_neither_deleted_nor_shortened_until_their_date() {
 
 #[test]
 fn sending_again_finds_what_is_there_and_other_bytes_get_a_name_of_their_own() {
-    for server in servers() {
+    for server in
+        servers("locked::sending_again_finds_what_is_there_and_other_bytes_get_a_name_of_their_own")
+    {
         let client = client(&server);
         client.make_bucket("again", true);
         let place = place(&server, "again");
@@ -159,7 +164,7 @@ fn sending_again_finds_what_is_there_and_other_bytes_get_a_name_of_their_own() {
 
 #[test]
 fn an_upload_in_parts_never_overwrites() {
-    for server in servers() {
+    for server in servers("locked::an_upload_in_parts_never_overwrites") {
         let client = client(&server);
         client.make_bucket("parts", true);
         let mut place = place(&server, "parts");
@@ -181,7 +186,7 @@ fn an_upload_in_parts_never_overwrites() {
 
 #[test]
 fn a_deleted_object_is_stored_again_and_the_hidden_version_stays() {
-    for server in servers() {
+    for server in servers("locked::a_deleted_object_is_stored_again_and_the_hidden_version_stays") {
         let client = client(&server);
         client.make_bucket("hidden", true);
         let place = place(&server, "hidden");
@@ -205,7 +210,9 @@ fn a_deleted_object_is_stored_again_and_the_hidden_version_stays() {
 
 #[test]
 fn a_bucket_without_lock_and_unknown_credentials_are_refused_with_advice() {
-    for server in servers() {
+    for server in
+        servers("locked::a_bucket_without_lock_and_unknown_credentials_are_refused_with_advice")
+    {
         let client = client(&server);
         client.make_bucket("plain", false);
         let unlocked = place(&server, "plain");
@@ -243,7 +250,9 @@ fn a_bucket_without_lock_and_unknown_credentials_are_refused_with_advice() {
 
 #[test]
 fn a_good_bucket_passes_the_check_and_governance_and_legal_hold_are_read_back() {
-    for server in servers() {
+    for server in servers(
+        "locked::a_good_bucket_passes_the_check_and_governance_and_legal_hold_are_read_back",
+    ) {
         let client = client(&server);
         client.make_bucket("held", true);
         let mut place = place(&server, "held");

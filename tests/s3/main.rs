@@ -3,6 +3,7 @@
 mod audit;
 mod delivery;
 mod drive;
+mod driven;
 mod failing;
 mod locked;
 mod shared;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::chain::{Chain, Circumstances};
 use super::cutting::{Cutting, Size, Taken};
 use super::key::{Hour, hex};
-use super::manifest::{self, Reason};
+use super::manifest::Reason;
 use super::sink::{EVERY, Frozen, GRACE, Memory, S3Sink};
 use crate::driver::{Batch, Limits, Step};
 use crate::spool::{Cursor, Cut, Item, ReadError, Reader, SpoolId};
@@ -62,30 +62,6 @@ impl From<io::Error> for Trouble {
 }
 
 impl S3Sink {
-    /// The question that comes before anything else.
-    pub(super) fn question(
-        &self,
-        from: Cursor,
-        cut: Option<&Cut>,
-        memory: &Memory,
-    ) -> Batch<Frozen> {
-        let meant = cut.and_then(|cut| serde_json::from_value(cut.intent.clone()).ok());
-        let text = match meant {
-            Some(Intent::Manifest(statement)) => Some(statement.text),
-            _ => memory.left.as_ref().map(|left| left.text.clone()),
-        };
-        let chain = memory.chain.clone();
-        Batch {
-            frozen: Frozen::Ask {
-                chain: chain.unwrap_or_else(|| Chain::new(from.spool, from.sequence, self.started)),
-                pending: text.map(|text| manifest::sha256(text.as_bytes())),
-            },
-            records: 0,
-            bytes: 0,
-            cut: None,
-        }
-    }
-
     pub(super) fn next_batch(
         &self,
         reader: &mut Reader,
@@ -184,7 +160,8 @@ impl S3Sink {
         };
         memory.cutting = Some(cutting);
         Ok(Step::Wait(
-            Duration::from_nanos(u64::try_from(wait).unwrap_or(0)).max(Duration::from_millis(10)),
+            Duration::from_nanos(u64::try_from(wait).unwrap_or(0))
+                .clamp(Duration::from_millis(10), EVERY),
         ))
     }
 

@@ -1,14 +1,19 @@
 //! From a frozen batch to the place it is for, and to the chain behind it.
 
+use std::fs;
 use std::io;
 
 use super::chain::{Chain, newest};
 use super::failure::Failure;
 use super::freezing::Statement;
 use super::key::Hour;
-use super::manifest::{self, Manifest, Object};
+use super::manifest::{Manifest, Object};
 use super::object::{Staged, Sums};
 use super::sink::{Frozen, S3Sink};
+use crate::spool::Cursor;
+
+/// The staging file of the manifest that is sent.
+const MANIFEST: &str = "manifest.json";
 
 impl S3Sink {
     async fn send_object(
@@ -50,7 +55,7 @@ impl S3Sink {
             flow_times: (0, 0),
             commit_times: (0, 0),
         };
-        let (path, text) = (self.staging.join("manifest.json"), statement.text.clone());
+        let (path, text) = (self.staging.join(MANIFEST), statement.text.clone());
         let written =
             tokio::task::spawn_blocking(move || Staged::write(&path, text.as_bytes(), sums)).await;
         let staged = written
@@ -73,48 +78,39 @@ impl S3Sink {
         })
     }
 
-    /// Looks for the newest manifest of this flow log and node. The chain goes on behind it when our own state is gone or
-    /// older: then this is a new state folder, or an old copy of one.
-    async fn ask(&self, chain: &Chain, pending: Option<&str>) -> Result<Chain, Failure> {
+    /// Where the chain goes on: behind what this node knows, with the stop manifest of the process before, or behind the
+    /// newest manifest of the archive when our own state is gone (a new state folder) or older (a copy of one).
+    pub(super) async fn take_up(
+        &self,
+        from: Cursor,
+        known: Option<Chain>,
+    ) -> Result<Chain, Failure> {
+        let mut chain =
+            known.unwrap_or_else(|| Chain::new(from.spool, from.sequence, self.started));
+        let mut left = fs::read(self.stop_file())
+            .ok()
+            .and_then(|text| serde_json::from_slice::<Statement>(&text).ok())
+            .filter(|left| left.chain.number == chain.number && left.chain.spool == chain.spool);
         let keys = self.store.list(&self.layout.manifests()).await?;
-        let newest =
-            newest(&keys).filter(|(number, _)| *number >= chain.number || chain.previous.is_none());
-        let Some((_, key)) = newest else {
-            return Ok(chain.clone());
-        };
-        let bytes = self.store.read(key).await?;
-        if pending == Some(manifest::sha256(&bytes).as_str()) {
-            return Ok(chain.clone());
-        }
-        match serde_json::from_slice::<Manifest>(&bytes) {
-            Ok(last) => {
-                self.memory().left = None;
-                Ok(chain.clone().resume_behind(&last, key, &bytes))
+        if let Some((_, key)) = newest(&keys).filter(|(number, _)| *number >= chain.number) {
+            let bytes = self.store.read(key).await?;
+            // The last manifest we sent may have been stored without our knowing.
+            let is_left = left
+                .as_ref()
+                .is_some_and(|left| left.text.as_bytes() == bytes);
+            if !is_left && fs::read(self.staging.join(MANIFEST)).ok() != Some(bytes.clone()) {
+                chain = chain.resume_behind(&read_manifest(key, &bytes)?, key, &bytes);
+                left = None;
             }
-            Err(error) => Err(Failure::refused(
-                format!("{key} lies where manifests do and is none: {error}"),
-                "a newer release may have written it; else delete that version, or give the node another name",
-            )),
         }
-    }
-
-    /// Stores the stop manifest of the process before, if it has not been seen stored yet.
-    async fn settle_what_was_left(&self) -> Result<(), Failure> {
-        let left = self.memory().left.clone();
-        if let Some(left) = left {
-            self.send_manifest(&left).await?;
-            self.memory().left = None;
+        match left {
+            Some(left) => self.send_manifest(&left).await,
+            None => Ok(chain),
         }
-        Ok(())
     }
 
     pub(super) async fn deliver(&self, frozen: &Frozen) -> Result<Chain, Failure> {
-        if let Frozen::Ask { chain, pending } = frozen {
-            return self.ask(chain, pending.as_deref()).await;
-        }
-        self.settle_what_was_left().await?;
         match frozen {
-            Frozen::Ask { chain, .. } => Ok(chain.clone()),
             Frozen::Object {
                 staged,
                 chain,
@@ -127,4 +123,13 @@ impl S3Sink {
             Frozen::Manifest(statement, _) => self.send_manifest(statement).await,
         }
     }
+}
+
+fn read_manifest(key: &str, bytes: &[u8]) -> Result<Manifest, Failure> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        Failure::refused(
+            format!("{key} lies where manifests do and is none: {error}"),
+            "a newer release may have written it; else delete that version, or give the node another name",
+        )
+    })
 }

@@ -12,6 +12,8 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+
 use super::chain::Chain;
 use super::config::{Options, Origin, Problem};
 use super::cutting::{Cutting, Size};
@@ -46,30 +48,18 @@ pub struct S3Sink {
 pub(super) struct Memory {
     /// The chain at the cursor; unknown until the state or the place told.
     pub(super) chain: Option<Chain>,
-    /// Whether this process has asked the place for its newest manifest.
-    pub(super) asked: bool,
     /// Whether this process has written its start manifest.
     pub(super) announced: bool,
     /// What is read and not due yet.
     pub(super) cutting: Option<Cutting>,
     /// Where the batch that is on the way began, and whether it is a manifest.
     pub(super) sending: Option<(Cursor, bool)>,
-    /// The stop manifest of the process before, to be stored (again) before anything else: its cursor file knows nothing
-    /// of it, `chain` does.
-    pub(super) left: Option<Statement>,
     /// Whether the last thing delivered was a stop manifest.
     pub(super) stopped: bool,
 }
 
 /// A batch.
 pub enum Frozen {
-    /// Ask the place for the newest manifest of this flow log and node, once a start.
-    Ask {
-        /// The chain as this node knows it; a new one if it knows none.
-        chain: Chain,
-        /// SHA-256 of a manifest of our own that may have been stored without our knowing.
-        pending: Option<String>,
-    },
     /// An object.
     Object {
         /// The bytes.
@@ -140,13 +130,17 @@ impl S3Sink {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn stop_file(&self) -> PathBuf {
+    pub(super) fn stop_file(&self) -> PathBuf {
         self.staging.join("stop.json")
     }
 }
 
 impl Sink for S3Sink {
     type Frozen = Frozen;
+
+    fn freezes_when_idle(&self) -> bool {
+        true
+    }
 
     fn limits(&self) -> Limits {
         Limits {
@@ -158,29 +152,20 @@ impl Sink for S3Sink {
 
     fn resume(
         &self,
-        _reader: &mut Reader,
+        reader: &mut Reader,
         state: Option<&serde_json::Value>,
     ) -> Result<(), ResumeError> {
-        let mut memory = self.memory();
-        memory.chain = state.and_then(|state| match serde_json::from_value(state.clone()) {
+        let known = state.and_then(|state| match serde_json::from_value(state.clone()) {
             Ok(chain) => Some(chain),
             Err(error) => {
                 tracing::error!(%error, "The state of the manifest chain can't be read; the newest manifest stored is asked for.");
                 None
             }
         });
-        let left = fs::read(self.stop_file())
-            .ok()
-            .and_then(|text| serde_json::from_slice::<Statement>(&text).ok());
-        let number = memory.chain.as_ref().map(|chain| chain.number);
-        if let Some(left) = left.filter(|left| Some(left.chain.number) == number) {
-            memory.chain = Some(left.chain.behind(
-                &self.key_of(&left, 0),
-                left.text.as_bytes(),
-                left.to,
-            ));
-            memory.left = Some(left);
-        }
+        let destination = |why: String| ResumeError::Destination(why);
+        let runtime = Handle::try_current().map_err(|error| destination(error.to_string()))?;
+        let chain = runtime.block_on(self.take_up(reader.cursor(), known));
+        self.memory().chain = Some(chain.map_err(|failure| destination(failure.to_string()))?);
         Ok(())
     }
 
@@ -196,11 +181,7 @@ impl Sink for S3Sink {
         if memory.sending.is_some_and(|(sending, _)| sending != from) {
             return Ok(Step::Wait(Duration::from_millis(50)));
         }
-        let step = if memory.asked {
-            self.next_batch(reader, limits, cut, now, &mut memory)
-        } else {
-            Ok(Step::Batch(self.question(from, cut, &memory)))
-        };
+        let step = self.next_batch(reader, limits, cut, now, &mut memory);
         match step {
             Ok(Step::Batch(batch)) => {
                 memory.sending = Some((from, matches!(batch.frozen, Frozen::Manifest(..))));
@@ -226,7 +207,6 @@ impl Sink for S3Sink {
                 };
                 let mut memory = self.memory();
                 memory.chain = Some(chain);
-                memory.asked |= matches!(frozen, Frozen::Ask { .. });
                 memory.announced |= reason == Some(Reason::Start);
                 memory.stopped = reason == Some(Reason::Stop);
                 memory.sending = None;
