@@ -8,6 +8,7 @@
 //! `LINES` (default 400 000) sets the number of lines; `FLOWS` names a file of JSONL to repeat as a fourth shape.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use flowlog_sinks::driver::{Outcome, Sink, Step};
@@ -30,7 +31,7 @@ struct Shape {
 
 fn main() {
     if !binaries().join("minio").exists() {
-        skip("minio is not built", "tests/services/build minio");
+        skip("main", "minio is not built", "tests/services/build minio");
         return;
     }
     let count = std::env::var("LINES")
@@ -185,46 +186,80 @@ fn folded(count: usize) -> Shape {
 }
 
 fn measure(server: &Service, shape: &Shape) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let sink = sink(server, shape, folder.path());
+    let writer = spooled(shape, folder.path());
+    let spool = writer.spool();
+    let (mut reader, _) = spool
+        .reader("bench", WhenFull::Hold, Start::Oldest)
+        .expect("a reader");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build();
+    let runtime = runtime.expect("a runtime");
+    let inside = runtime.enter();
+    sink.resume(&mut reader, None).expect("a sink");
+    drop(inside);
+    let (started, processor) = (Instant::now(), processor_seconds());
+    let (mut stored, mut objects) = (0, 0);
+    loop {
+        // Eleven minutes later: what is left is due.
+        match sink
+            .freeze(&mut reader, &sink.limits(), None, NOON + 660 * SECOND)
+            .expect("a batch")
+        {
+            Step::Batch(batch) => {
+                if batch.records > 0 {
+                    stored += batch.bytes;
+                    objects += 1;
+                }
+                let outcome = runtime.block_on(sink.send(&batch.frozen));
+                assert!(matches!(outcome, Outcome::Delivered { .. }), "{outcome:?}");
+                reader.release(&reader.cursor());
+            }
+            _ => break,
+        }
+    }
+    let (seconds, processor) = (
+        started.elapsed().as_secs_f64(),
+        processor_seconds() - processor,
+    );
+    let megabytes = shape
+        .lines
+        .iter()
+        .map(|(_, line)| line.len() as u64 + 1)
+        .sum::<u64>() as f64
+        / 1e6;
+    println!(
+        "{:<34} {:>9} {:>8.0} {:>9.0} {:>9.0} {:>9.1} {:>8} {:>10.1} {:>10.1}",
+        shape.name,
+        shape.lines.len(),
+        megabytes,
+        megabytes / seconds,
+        megabytes / processor,
+        stored as f64 / 1e6,
+        objects,
+        stored as f64 / shape.lines.len() as f64,
+        stored as f64 / shape.flows as f64
+    );
+}
+
+/// A sink into a locked bucket of its own.
+fn sink(server: &Service, shape: &Shape, folder: &Path) -> S3Sink {
     let (endpoint, id, secret) = (
         server.value("S3_ENDPOINT"),
         server.value("S3_KEY"),
         server.value("S3_SECRET"),
     );
-    let client = Client::new(&endpoint, &id, &secret);
     let bucket = format!("bench-{}", shape.name.bytes().map(u64::from).sum::<u64>());
-    client.make_bucket(&bucket, true);
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let credentials = folder.path().join("credentials");
+    Client::new(&endpoint, &id, &secret).make_bucket(&bucket, true);
+    let credentials = folder.join("credentials");
     std::fs::write(
         &credentials,
         format!("aws_access_key_id={id}\naws_secret_access_key={secret}\n"),
     )
     .expect("credentials");
-
-    let options = spool::Options {
-        max_bytes: 8 << 30,
-        ..spool::Options::new("n", "boot")
-    };
-    let (mut writer, _) = Writer::open(&folder.path().join("spool"), &options).expect("a spool");
-    let mut plain = 0;
-    for lines in shape.lines.chunks(10_000) {
-        for (time, line) in lines {
-            plain += line.len() as u64 + 1;
-            writer
-                .append(*time, b"", b"", line.as_bytes())
-                .expect("a record");
-        }
-        writer
-            .commit(Commit {
-                time: NOON,
-                ..Commit::default()
-            })
-            .expect("a commit");
-    }
-    while writer.durable().next < writer.next_sequence() {
-        std::thread::sleep(Duration::from_millis(10));
-    }
-
     let options = Options {
         endpoint: Some(endpoint),
         credentials_file: Some(credentials),
@@ -240,56 +275,33 @@ fn measure(server: &Service, shape: &Shape) {
         node: "n".into(),
         daemon: "bench".into(),
     };
-    let sink = S3Sink::new(options, origin, folder.path().join("staging"), NOON).expect("a sink");
-    let (mut reader, _) = writer
-        .spool()
-        .reader("bench", WhenFull::Hold, Start::Oldest)
-        .expect("a reader");
-    sink.resume(&mut reader, None).expect("a sink");
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let (started, processor, mut stored, mut objects) = (Instant::now(), processor_seconds(), 0, 0);
-    loop {
-        let start = reader.cursor();
-        match sink
-            .freeze(&mut reader, &sink.limits(), None, NOON + 700 * SECOND)
-            .expect("a batch")
-        {
-            Step::Batch(batch) => {
-                if batch.records > 0 {
-                    stored += batch.bytes;
-                    objects += 1;
-                }
-                match runtime.block_on(sink.send(&batch.frozen)) {
-                    Outcome::Delivered { .. } => reader.release(&reader.cursor()),
-                    other => panic!("{other:?}"),
-                }
-            }
-            _ => {
-                reader.seek(&start);
-                break;
-            }
+    S3Sink::new(options, origin, folder.join("staging"), NOON).expect("a sink")
+}
+
+/// A spool that holds all lines, committed and on disk.
+fn spooled(shape: &Shape, folder: &Path) -> Writer {
+    let options = spool::Options {
+        max_bytes: 8 << 30,
+        ..spool::Options::new("n", "boot")
+    };
+    let (mut writer, _) = Writer::open(&folder.join("spool"), &options).expect("a spool");
+    for lines in shape.lines.chunks(10_000) {
+        for (time, line) in lines {
+            writer
+                .append(*time, b"", b"", line.as_bytes())
+                .expect("a record");
         }
+        writer
+            .commit(Commit {
+                time: NOON,
+                ..Commit::default()
+            })
+            .expect("a commit");
     }
-    let (seconds, processor) = (
-        started.elapsed().as_secs_f64(),
-        processor_seconds() - processor,
-    );
-    let megabytes = plain as f64 / 1e6;
-    println!(
-        "{:<34} {:>9} {:>8.0} {:>9.0} {:>9.0} {:>9.1} {:>8} {:>10.1} {:>10.1}",
-        shape.name,
-        shape.lines.len(),
-        megabytes,
-        megabytes / seconds,
-        megabytes / processor,
-        stored as f64 / 1e6,
-        objects,
-        stored as f64 / shape.lines.len() as f64,
-        stored as f64 / shape.flows as f64
-    );
+    while writer.durable().next < writer.next_sequence() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    writer
 }
 
 /// Processor time of this process so far, all threads, user and system.

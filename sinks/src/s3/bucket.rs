@@ -183,8 +183,10 @@ impl Bucket {
     async fn put_parts(&self, path: &Key, staged: &Staged, upload: Upload) -> Result<(), Failure> {
         let doing = format!("putting {path} in parts");
         let failed = |error: object_store::Error| Failure::of(&doing, &error);
-        let mut options = PutMultipartOptions::default();
-        options.attributes = attributes(staged);
+        let mut options = PutMultipartOptions {
+            attributes: attributes(staged),
+            ..PutMultipartOptions::default()
+        };
         options.extensions.insert(upload);
         let mut parts = self
             .store

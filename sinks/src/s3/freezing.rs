@@ -191,7 +191,7 @@ impl S3Sink {
             }),
             frozen: Frozen::Object {
                 staged: Box::new(staged),
-                chain: cutting.chain,
+                chain: Box::new(cutting.chain),
                 also: None,
             },
         }))

@@ -65,7 +65,7 @@ pub enum Frozen {
         /// The bytes.
         staged: Box<Staged>,
         /// The chain behind it, less the object itself.
-        chain: Chain,
+        chain: Box<Chain>,
         /// SHA-256 of the lines an earlier process had meant to store.
         also: Option<String>,
     },

@@ -10,83 +10,93 @@ use super::stub::{Answer, EXPIRED_TOKEN, KEY, State, parameter, refuse, split};
 
 /// Signature, clock, checksums, lock headers: what is wrong with a request, if anything.
 pub(super) fn check(request: &Message, state: &State) -> Option<Answer> {
-    let (method, _, query) = split(request);
-    let target = request.first.split(' ').nth(1).unwrap_or("");
-    let path = target.split_once('?').map_or(target, |(path, _)| path);
-    let presigned = parameter(&query, "X-Amz-Signature");
-    let (credential, names, signature, time, payload, token, query) = match &presigned {
-        Some(signature) => {
-            let rest: Vec<&str> = query
-                .split('&')
-                .filter(|pair| !pair.starts_with("X-Amz-Signature="))
-                .collect();
-            let value = |name| parameter(&query, name).unwrap_or_default();
-            let token = parameter(&query, "X-Amz-Security-Token");
-            let unsigned = "UNSIGNED-PAYLOAD".to_owned();
-            (
-                value("X-Amz-Credential"),
-                value("X-Amz-SignedHeaders"),
-                signature.clone(),
-                value("X-Amz-Date"),
-                unsigned,
-                token,
-                rest.join("&"),
-            )
-        }
-        None => {
-            let Some(text) = request.header("authorization") else {
-                return Some(refuse(403, "AccessDenied", "not signed at all"));
-            };
-            let part = |name: &str| {
-                let (_, rest) = text.split_once(name).unwrap_or_default();
-                rest.split([',', ' ']).next().unwrap_or("").to_owned()
-            };
-            let header = |name| request.header(name).unwrap_or_default().to_owned();
-            let token = request.header("x-amz-security-token").map(str::to_owned);
-            (
-                part("Credential="),
-                part("SignedHeaders="),
-                part("Signature="),
-                header("x-amz-date"),
-                header("x-amz-content-sha256"),
-                token,
-                query,
-            )
-        }
+    let Some(claim) = Claim::of(request) else {
+        return Some(refuse(403, "AccessDenied", "not signed at all"));
     };
-    if token.as_deref() == Some(EXPIRED_TOKEN) {
+    check_who(&claim, state)
+        .or_else(|| check_signature(request, &claim))
+        .or_else(|| check_content(request, state))
+}
+
+/// What a request says of its signature, in its header or in its query.
+struct Claim {
+    credential: String,
+    names: String,
+    signature: String,
+    time: String,
+    payload: String,
+    token: Option<String>,
+    /// The query as it was signed.
+    query: String,
+    presigned: bool,
+}
+
+impl Claim {
+    fn of(request: &Message) -> Option<Claim> {
+        let (_, _, query) = split(request);
+        if let Some(signature) = parameter(&query, "X-Amz-Signature") {
+            let value = |name| parameter(&query, name).unwrap_or_default();
+            let pairs = query
+                .split('&')
+                .filter(|pair| !pair.starts_with("X-Amz-Signature="));
+            return Some(Claim {
+                credential: value("X-Amz-Credential"),
+                names: value("X-Amz-SignedHeaders"),
+                signature,
+                time: value("X-Amz-Date"),
+                payload: "UNSIGNED-PAYLOAD".to_owned(),
+                token: parameter(&query, "X-Amz-Security-Token"),
+                query: pairs.collect::<Vec<_>>().join("&"),
+                presigned: true,
+            });
+        }
+        let text = request.header("authorization")?;
+        let part = |name: &str| {
+            let (_, rest) = text.split_once(name).unwrap_or_default();
+            rest.split([',', ' ']).next().unwrap_or("").to_owned()
+        };
+        let header = |name| request.header(name).unwrap_or_default().to_owned();
+        Some(Claim {
+            credential: part("Credential="),
+            names: part("SignedHeaders="),
+            signature: part("Signature="),
+            time: header("x-amz-date"),
+            payload: header("x-amz-content-sha256"),
+            token: request.header("x-amz-security-token").map(str::to_owned),
+            query,
+            presigned: false,
+        })
+    }
+}
+
+fn check_who(claim: &Claim, state: &State) -> Option<Answer> {
+    if claim.token.as_deref() == Some(EXPIRED_TOKEN) {
         return Some(refuse(
             400,
             "ExpiredToken",
             "The provided token has expired.",
         ));
     }
-    let region = credential.split('/').nth(2).unwrap_or("").to_owned();
-    if credential.split('/').next() != Some(KEY.0) {
-        return Some(refuse(
-            403,
-            "InvalidAccessKeyId",
-            "The access key Id you provided does not exist in our records.",
-        ));
+    if claim.credential.split('/').next() != Some(KEY.0) {
+        let message = "The access key Id you provided does not exist in our records.";
+        return Some(refuse(403, "InvalidAccessKeyId", message));
     }
-    let sent = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", &time)
-        .ok()?
-        .to_zoned(jiff::tz::TimeZone::UTC)
-        .ok()?;
+    let sent = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", &claim.time)
+        .and_then(|sent| sent.to_zoned(jiff::tz::TimeZone::UTC));
+    let Ok(sent) = sent else {
+        return Some(refuse(403, "AccessDenied", "the request has no date"));
+    };
     let behind = Timestamp::now().as_second() + state.clock_ahead - sent.timestamp().as_second();
-    if behind.abs() > 900 {
-        return Some(refuse(
-            403,
-            "RequestTimeTooSkewed",
-            "The difference between the request time and the server's time is too large.",
-        ));
-    }
-    let names: Vec<&str> = names.split(';').collect();
-    let unsigned = request
-        .headers
-        .iter()
-        .find(|(name, _)| name.starts_with("x-amz-") && !names.contains(&name.as_str()));
-    if let Some((name, _)) = unsigned {
+    let message = "The difference between the request time and the server's time is too large.";
+    (behind.abs() > 900).then(|| refuse(403, "RequestTimeTooSkewed", message))
+}
+
+fn check_signature(request: &Message, claim: &Claim) -> Option<Answer> {
+    let (method, _, _) = split(request);
+    let target = request.first.split(' ').nth(1).unwrap_or("");
+    let names: Vec<&str> = claim.names.split(';').collect();
+    let is_unsigned = |name: &str| name.starts_with("x-amz-") && !names.contains(&name);
+    if let Some((name, _)) = request.headers.iter().find(|(name, _)| is_unsigned(name)) {
         let message =
             format!("There were headers present in the request which were not signed: {name}");
         return Some(refuse(403, "AccessDenied", &message));
@@ -100,28 +110,20 @@ pub(super) fn check(request: &Message, state: &State) -> Option<Answer> {
     let headers: Vec<(String, String)> = names.iter().map(header).collect();
     let signed = Signed {
         method: &method,
-        path,
-        query: &query,
+        path: target.split_once('?').map_or(target, |(path, _)| path),
+        query: &claim.query,
         headers: &headers,
-        payload: &payload,
-        time: &time,
-        region: &region,
+        payload: &claim.payload,
+        time: &claim.time,
+        region: claim.credential.split('/').nth(2).unwrap_or(""),
     };
-    if signed.signature(KEY.1) != signature {
-        return Some(refuse(
-            403,
-            "SignatureDoesNotMatch",
-            "The request signature we calculated does not match.",
-        ));
+    if signed.signature(KEY.1) != claim.signature {
+        let message = "The request signature we calculated does not match.";
+        return Some(refuse(403, "SignatureDoesNotMatch", message));
     }
-    if presigned.is_none() && payload != hex(&Sha256::digest(&request.body)) {
-        return Some(refuse(
-            400,
-            "XAmzContentSHA256Mismatch",
-            "The provided x-amz-content-sha256 does not match.",
-        ));
-    }
-    check_content(request, state)
+    let is_wrong = !claim.presigned && claim.payload != hex(&Sha256::digest(&request.body));
+    let message = "The provided x-amz-content-sha256 does not match.";
+    is_wrong.then(|| refuse(400, "XAmzContentSHA256Mismatch", message))
 }
 
 fn check_content(request: &Message, state: &State) -> Option<Answer> {
