@@ -35,6 +35,12 @@ pub trait Sink: Send + Sync + 'static {
         1
     }
 
+    /// Whether `freeze` is to be called, as often as it asks with [`Step::Wait`], although the spool has nothing new: for what goes
+    /// out by the clock.
+    fn freezes_when_idle(&self) -> bool {
+        false
+    }
+
     /// The longest pause between attempts. Default 60 s.
     fn max_backoff(&self) -> Duration {
         Duration::from_secs(60)
@@ -68,7 +74,7 @@ pub trait Sink: Send + Sync + 'static {
     }
 
     /// Pulls items from the reader until `limits` (never more than the sink's own; smaller after a batch turned out too large) or the
-    /// end, and freezes them. Has to be a pure function of the spool and `limits`, or give a [`Batch::cut`], which is durable before
+    /// end, and freezes them; a `max_age` of 0 means that the sink is drained, and nothing waits to be filled. Has to be a pure function of the spool and `limits`, or give a [`Batch::cut`], which is durable before
     /// the batch is sent; after a restart the same cut is given back, and the batch has to end there. A reader moved but not used
     /// (with [`Step::Wait`]) is put back by the driver.
     ///

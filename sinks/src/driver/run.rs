@@ -208,7 +208,8 @@ impl<S: Sink> Driver<S> {
             {
                 return Some(due);
             }
-            if pending.bytes == 0 {
+            let is_draining = matches!(*self.orders.borrow(), Order::Drain(_));
+            if pending.bytes == 0 && (is_draining || !self.sink.freezes_when_idle()) {
                 return None;
             }
             if let Some(wait) = self.freeze(pending.oldest.unwrap_or(0)).await {
@@ -233,10 +234,11 @@ impl<S: Sink> Driver<S> {
     fn limits(&self) -> Limits {
         let limits = self.sink.limits();
         let max_records = (limits.max_records >> self.shrink).max(1);
+        let is_draining = matches!(*self.orders.borrow(), Order::Drain(_));
         Limits {
             max_bytes: (limits.max_bytes >> self.shrink).max(1),
             max_records,
-            ..limits
+            max_age: if is_draining { Duration::ZERO } else { limits.max_age },
         }
     }
 
