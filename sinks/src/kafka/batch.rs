@@ -199,7 +199,7 @@ impl Frozen {
     }
 
     fn verdict(&self) -> String {
-        self.notes.take_error().map_or_else(|| "refused by the broker".to_owned(), |(code, text)| format!("refused by the broker: {text} ({code:?})"))
+        self.notes.error().map_or_else(|| "refused by the broker".to_owned(), |(code, text)| format!("refused by the broker: {text} ({code:?})"))
     }
 
     fn lock(&self) -> MutexGuard<'_, Progress> {

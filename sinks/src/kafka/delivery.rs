@@ -108,6 +108,8 @@ pub struct Notes {
     pub room: Notify,
     /// Messages that have got a fate, ever: grows as long as anything moves.
     pub fates: AtomicU64,
+    /// Whether `last_error` holds anything, so that the good case takes no lock.
+    has_error: AtomicBool,
     last_error: Mutex<Option<(Instant, RDKafkaErrorCode, String)>>,
     statistics: Mutex<Statistics>,
 }
@@ -136,15 +138,20 @@ impl Notes {
         self.wants_room.store(true, Ordering::SeqCst);
     }
 
-    /// The newest error that a producer or a message reported in the last minute; forgets it.
-    pub fn take_error(&self) -> Option<(RDKafkaErrorCode, String)> {
-        let (when, code, text) = self.last_error.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+    /// The error that explains best why nothing arrives, if there was one in the last minute and no message was stored since.
+    pub fn error(&self) -> Option<(RDKafkaErrorCode, String)> {
+        let (when, code, text) = self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
         (when.elapsed() < ERROR_LASTS).then_some((code, text))
     }
 
-    /// Keeps an error to be shown.
+    /// Keeps an error to be shown. That no broker can be reached does not replace the reason why.
     pub fn keep_error(&self, code: RDKafkaErrorCode, text: String) {
+        let vague = |code| matches!(code, RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure);
+        if vague(code) && self.error().is_some_and(|(earlier, _)| !vague(earlier)) {
+            return;
+        }
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), code, text));
+        self.has_error.store(true, Ordering::Release);
     }
 
     /// The newest statistics.
@@ -156,6 +163,9 @@ impl Notes {
         let (number, place) = ((opaque >> 32) as u32, opaque & 0xffff_ffff);
         if let Some(attempt) = self.attempts.read().unwrap_or_else(PoisonError::into_inner).get(&number) {
             attempt.note(place, failure.map_or(Fate::Stored, |code| Fate::Failed(classify(code))));
+        }
+        if failure.is_none() && self.has_error.swap(false, Ordering::AcqRel) {
+            *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
         self.fates.fetch_add(1, Ordering::Relaxed);
         if self.wants_room.swap(false, Ordering::SeqCst) {
@@ -217,6 +227,18 @@ mod tests {
         notes.settle(attempt.opaque(1), Some(RDKafkaErrorCode::Fatal));
         assert!(attempt.is_settled());
         assert_eq!([0, 1, 2, 3].map(|place| attempt.fate(place)), [Fate::Stored, Fate::Failed(Class::Fatal), Fate::Failed(Class::Suspect), Fate::Open]);
+    }
+
+    #[test]
+    fn the_reason_why_no_broker_is_reached_stays_until_a_message_is_stored() {
+        let notes = Notes::default();
+        let attempt = notes.attempt(1);
+        notes.keep_error(RDKafkaErrorCode::AllBrokersDown, "down".into());
+        notes.keep_error(RDKafkaErrorCode::Authentication, "who are you".into());
+        notes.keep_error(RDKafkaErrorCode::AllBrokersDown, "down".into());
+        assert_eq!(notes.error(), Some((RDKafkaErrorCode::Authentication, "who are you".into())));
+        notes.settle(attempt.opaque(0), None);
+        assert_eq!(notes.error(), None);
     }
 
     #[test]

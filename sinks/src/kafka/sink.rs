@@ -120,7 +120,7 @@ impl KafkaSink {
 
     /// A retry that tells what librdkafka last complained of and what can be done about it.
     fn retry(&self, otherwise: &str) -> Outcome {
-        let why = match self.notes.take_error() {
+        let why = match self.notes.error() {
             Some((code, text)) => said(code, text, &self.options.topic),
             None => otherwise.to_owned(),
         };
@@ -235,7 +235,7 @@ impl Sink for KafkaSink {
             Ok(Ok(Some(code))) => Err(Health(said(code, code.to_string(), &self.options.topic))),
             Ok(Err(error)) => {
                 // The brokers' own complaint says more than that the question timed out.
-                let (code, text) = self.notes.take_error().unwrap_or((error.rdkafka_error_code().unwrap_or(Code::Unknown), error.to_string()));
+                let (code, text) = self.notes.error().unwrap_or((error.rdkafka_error_code().unwrap_or(Code::Unknown), error.to_string()));
                 Err(Health(said(code, text, &self.options.topic)))
             }
             Err(error) => Err(Health(error.to_string())),
