@@ -1,5 +1,6 @@
 //! What each sink counts (`spec/sinks.md` §1.9). Plain atomics; the exporter renders them.
 
+use crate::spool::{Gap, cause};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -24,6 +25,10 @@ pub struct SinkMetrics {
     pub records_dropped_full: AtomicU64,
     /// Records in gaps this sink met, with cause `spool-corrupt`.
     pub records_dropped_corrupt: AtomicU64,
+    /// Records in gaps this sink met, with other causes.
+    pub records_dropped_other: AtomicU64,
+    /// Records in the quarantine files that made room for newer ones.
+    pub quarantine_overwritten: AtomicU64,
     /// Records given up when the sink was removed.
     pub records_dropped_removed: AtomicU64,
     /// Gaps this sink met.
@@ -46,6 +51,19 @@ pub struct SinkMetrics {
     pub healthy: AtomicBool,
     /// Duration of attempts.
     pub request_seconds: Histogram,
+}
+
+impl SinkMetrics {
+    /// Counts a gap that the sink met, under its cause.
+    pub(super) fn count_gap(&self, gap: &Gap) {
+        let counter = match gap.cause.as_str() {
+            cause::FULL => &self.records_dropped_full,
+            cause::CORRUPT => &self.records_dropped_corrupt,
+            _ => &self.records_dropped_other,
+        };
+        counter.fetch_add(gap.records.unwrap_or(0), Ordering::Relaxed);
+        self.gaps.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// A cumulative histogram of durations with fixed bounds.

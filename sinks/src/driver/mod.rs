@@ -4,8 +4,16 @@
 //! shutdown. A sink owns its protocol only, and says with an [`Outcome`] what came of a batch. Nothing a sink does or fails to do
 //! reaches anything but its own cursor.
 
+mod advance;
+mod backoff;
+mod concurrency;
+mod control;
 mod metrics;
+mod quarantine;
+mod run;
+mod send;
 
+pub use control::{DriverOptions, Running, start};
 pub use metrics::{Histogram, SinkMetrics};
 
 use crate::spool::{Cut, ReadError, Reader};
@@ -25,6 +33,11 @@ pub trait Sink: Send + Sync + 'static {
     /// How many batches may be on the way at once. Batches are frozen in order, and the cursor advances in order.
     fn in_flight(&self) -> usize {
         1
+    }
+
+    /// The longest pause between attempts. Default 60 s.
+    fn max_backoff(&self) -> Duration {
+        Duration::from_secs(60)
     }
 
     /// Takes up where the process before left off, before anything is frozen: asks the destination what it has, and moves the reader
@@ -156,3 +169,6 @@ pub enum ResumeError {
     #[error("{0}")]
     Destination(String),
 }
+
+#[cfg(test)]
+mod tests;

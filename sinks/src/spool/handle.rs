@@ -1,11 +1,12 @@
 //! A handle on an open spool, for everything but writing: readers, cursors, metrics.
 
-use super::log::Shared;
+use super::log::{Shared, Visible};
 use super::retention::Holder;
 use super::{Cursor, Reader, SpoolId, SpoolMetrics, Stored, WhenFull, cursor};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// Where a sink without a cursor begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,10 +80,41 @@ impl Spool {
             },
         );
         drop(state);
-        Ok((
-            Reader::new(self.shared.clone(), sink, stored.cursor),
-            stored,
-        ))
+        Ok((Reader::new(self.shared.clone(), stored.cursor), stored))
+    }
+
+    /// A reader at this place that holds nothing.
+    pub(crate) fn fork(&self, place: &Cursor) -> Reader {
+        Reader::new(self.shared.clone(), *place)
+    }
+
+    /// The position up to which readers see.
+    pub fn end(&self) -> u64 {
+        self.shared.visible.borrow().position
+    }
+
+    /// What lies before this place is not kept for the sink any more.
+    pub fn release(&self, sink: &str, place: &Cursor) {
+        let mut state = self.shared.lock();
+        if let Some(holder) = state.holders.get_mut(sink) {
+            holder.position = place.position;
+        }
+        self.shared.reclaim(&mut state);
+    }
+
+    /// Tells when more becomes visible.
+    pub(crate) fn changes(&self) -> Changes {
+        Changes(self.shared.visible.subscribe())
+    }
+
+    /// Records between what a sink has released and the visible end, and their sequence numbers under the identity of now. `None` if the
+    /// spool keeps nothing for a sink of this name.
+    pub fn lag(&self, sink: &str) -> Option<(u64, (u64, u64))> {
+        let stored = cursor::load(self.folder(), sink).ok().flatten()?;
+        let mut reader = Reader::new(self.shared.clone(), stored.cursor);
+        let records = reader.pending().ok()?.records;
+        let next = self.shared.visible.borrow().sequence;
+        Some((records, (next.saturating_sub(records), next)))
     }
 
     /// Stores how far a sink has got, durably.
@@ -111,5 +143,15 @@ impl Spool {
         self.shared.reclaim(&mut state);
         drop(state);
         cursor::forget(self.folder(), sink)
+    }
+}
+
+/// Tells when more of a spool becomes visible.
+pub(crate) struct Changes(watch::Receiver<Visible>);
+
+impl Changes {
+    /// Waits until more is visible than at the last call. `false`: the spool is closed, there will be no more.
+    pub async fn next(&mut self) -> bool {
+        self.0.changed().await.is_ok()
     }
 }

@@ -142,6 +142,8 @@ pub(super) struct Shared {
     pub folder: Folder,
     pub settings: Settings,
     pub state: Mutex<State>,
+    /// Held during a sync.
+    pub syncing: Mutex<()>,
     /// Wakes the flusher.
     pub wake: Condvar,
     /// Tells that the flusher got on.

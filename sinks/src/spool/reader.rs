@@ -83,25 +83,25 @@ struct Ahead {
 /// Reads a spool from a place on. Made by [`super::Spool::reader`]; each has a place of its own.
 pub struct Reader {
     shared: Arc<Shared>,
-    name: String,
     walk: Walk,
     place: Cursor,
     current: Current,
     ahead: Option<Ahead>,
+    gaps: Vec<Gap>,
     visible: watch::Receiver<Visible>,
 }
 
 impl Reader {
-    pub(super) fn new(shared: Arc<Shared>, name: &str, place: Cursor) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, place: Cursor) -> Self {
         let visible = shared.visible.subscribe();
         let walk = Walk::new(shared.clone(), place.position);
         Self {
             shared,
-            name: name.to_owned(),
             walk,
             place,
             current: Current::Nothing,
             ahead: None,
+            gaps: Vec::new(),
             visible,
         }
     }
@@ -156,7 +156,10 @@ impl Reader {
                 self.show_record(head, to);
             }
             Current::Commit { end, .. } => self.place.position = end,
-            Current::Gap { after, .. } => self.place = after,
+            Current::Gap { gap, after } => {
+                self.gaps.push(*gap);
+                self.place = after;
+            }
             Current::Renewed { id, sequence } => {
                 self.place = Cursor {
                     spool: id,
@@ -175,6 +178,7 @@ impl Reader {
     /// Goes to another place, normally back to one that `cursor` gave earlier.
     pub fn seek(&mut self, place: &Cursor) {
         self.place = *place;
+        self.gaps.clear();
         self.current = Current::Nothing;
         self.walk.seek(place.position);
     }
@@ -203,18 +207,9 @@ impl Reader {
         })
     }
 
-    /// Waits until something new is visible, or the spool is closed (`false`).
-    pub async fn changed(&mut self) -> bool {
-        self.visible.changed().await.is_ok()
-    }
-
-    /// Everything before this place will not be asked for again.
-    pub fn release(&self, place: &Cursor) {
-        let mut state = self.shared.lock();
-        if let Some(holder) = state.holders.get_mut(&self.name) {
-            holder.position = place.position;
-        }
-        self.shared.reclaim(&mut state);
+    /// The gaps gone past since the last call or [`Reader::seek`].
+    pub fn take_gaps(&mut self) -> Vec<Gap> {
+        std::mem::take(&mut self.gaps)
     }
 
     /// Reads on until `current` shows something. `false` at the visible end.

@@ -218,6 +218,7 @@ fn begin(
     let (visible, wake, progress) = (watch::Sender::new(visible), Condvar::new(), Condvar::new());
     let tail = Tail::new(position);
     let shared = Shared {
+        syncing: Mutex::new(()),
         tail,
         folder,
         settings,
