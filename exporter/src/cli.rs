@@ -118,10 +118,10 @@ pub struct DaemonArgs {
     /// Upper bound of the intake on disk, as in `64MiB` [default: 256MiB]
     #[arg(long, value_name = "SIZE")]
     pub intake_max_bytes: Option<String>,
-    /// Size of the kernel ring, a power of two, as in `64KiB` [default: 8MiB]
+    /// Size of the kernel ring, rounded up to a power of two, as in `64KiB` [default: 1 MiB per CPU, between 8 and 64 MiB]
     #[arg(long, value_name = "SIZE")]
     pub ring_bytes: Option<String>,
-    /// Flows the kernel can hold at a time; further ones are folded [default: 65536]
+    /// Flows the kernel can hold at a time; further ones are folded [default: 131072]
     #[arg(long, value_name = "COUNT")]
     pub flow_rows: Option<u32>,
     /// How often the kernel reports an active flow [default: 5s]

@@ -103,7 +103,7 @@ fn redact(redact: &Redact) -> Value {
     json!({"urlUserinfo": redact.url_userinfo, "urlQuery": redact.url_query, key: names})
 }
 
-/// A sink as JSON. A password that stands in the file is replaced by its SHA-256, so that a change of it is a change of the sink.
+/// A sink as JSON; a password that stands in the file is left out.
 pub fn sink(sink: &Sink) -> Value {
     let mut object = Map::new();
     object.insert("type".into(), json!(sink.kind.as_str()));
@@ -134,8 +134,7 @@ pub fn sink(sink: &Sink) -> Value {
                 super::sink_types::LokiEncoding::Json => "json",
             };
             let auth = loki.basic_auth.as_ref().map(|auth| {
-                let password = auth.password.as_ref().map(|secret| hex(&sha256(secret.reveal().as_bytes())));
-                json!({"username": auth.username, "passwordFile": auth.password_file, "passwordSha256": password})
+                json!({"username": auth.username, "passwordFile": auth.password_file})
             });
             insert_all(
                 &mut object,
@@ -214,7 +213,14 @@ pub(super) fn hash_of_flow_log(entry: &FlowLog) -> Hash {
 
 /// The hash of a sink.
 pub(super) fn hash_of_sink(of: &Sink) -> Hash {
-    sha256(sorted(sink(of)).to_string().as_bytes())
+    let mut text = sorted(sink(of)).to_string();
+    // A change of a password is a change of the sink.
+    if let SinkKind::Loki(super::sink_types::Loki { basic_auth: Some(auth), .. }) = &of.kind
+        && let Some(password) = &auth.password
+    {
+        text.push_str(password.reveal());
+    }
+    sha256(text.as_bytes())
 }
 
 fn sort(value: &mut Value, key: &str, set: bool) {

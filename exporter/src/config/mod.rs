@@ -3,16 +3,23 @@
 //! A reader of a file gets either all of it, checked, with every default filled in, or every problem in it with key path and
 //! line; never half of it. See `spec/hubble.md` §3.9 and §5 for what Cilium accepts, the design's *Configuration* for our keys.
 
+pub mod build;
 pub mod canonical;
 mod decode;
 pub mod keys;
 mod place;
+pub mod settings;
+pub mod supply;
 mod sink_types;
 mod types;
 mod validate;
 mod yaml;
 
 pub use decode::filters_of_flag;
+pub(crate) use decode::{At, Fields, Unknown};
+pub(crate) use decode::values::format_size;
+pub use yaml::MAX_TEXT_BYTES;
+pub(crate) use yaml::parse as parse_yaml;
 pub use place::{MOST_PROBLEMS, Place, Places, Problem, Problems, Severity};
 pub use sink_types::{
     BasicAuth, Batch, Kafka, KafkaCompression, Loki, LokiEncoding, Retention, RetentionMode,

@@ -4,6 +4,7 @@
 //! complaints of one file are collected before any is reported, so one look at the output is enough to repair it.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::yaml::{Kind, Mark, Node};
@@ -65,6 +66,31 @@ pub struct Problem {
     pub what: String,
     /// What to write instead, where that is known.
     pub advice: Option<String>,
+}
+
+impl Problem {
+    /// True for what the file works with all the same.
+    pub fn is_harmless(&self, strict: bool) -> bool {
+        match self.severity {
+            Severity::Warning => true,
+            Severity::Ignored => !strict,
+            Severity::Entry | Severity::File => false,
+        }
+    }
+
+    /// A line for people, as compilers write them: file, line, column, how bad, and the rest.
+    pub fn line(&self, file: &Path, strict: bool) -> String {
+        let mut text = file.display().to_string();
+        for number in [self.place.line, self.place.column] {
+            if number != 0 {
+                text.push_str(&format!(":{number}"));
+            }
+        }
+        let bad = if self.is_harmless(strict) { "warning" } else { "error" };
+        let path = if self.place.path.is_empty() { String::new() } else { format!("{}: ", self.place.path) };
+        let advice = self.advice.as_ref().map(|advice| format!("; {advice}")).unwrap_or_default();
+        format!("{text}: {bad}: {path}{}{advice}", self.what)
+    }
 }
 
 impl fmt::Display for Problem {
@@ -135,12 +161,7 @@ impl Problems {
 
     /// Splits warnings from what does harm; what has no effect does harm where `strict`.
     pub fn split(self, strict: bool) -> (Problems, Problems) {
-        let harmless =
-            |severity| severity == Severity::Warning || (severity == Severity::Ignored && !strict);
-        let (warnings, harm) = self
-            .0
-            .into_iter()
-            .partition(|problem| harmless(problem.severity));
+        let (warnings, harm) = self.0.into_iter().partition(|problem| problem.is_harmless(strict));
         (Problems(warnings), Problems(harm))
     }
 
@@ -312,5 +333,7 @@ mod tests {
             "line 4: flowLogs[0].fieldMask: is a text, not a list; write [source]"
         );
         assert!(problems.rejects_file());
+        let line = problems.0[0].line(Path::new("f.yaml"), false);
+        assert_eq!(line, "f.yaml:4:3: error: flowLogs[0].fieldMask: is a text, not a list; write [source]");
     }
 }

@@ -3,22 +3,13 @@
 //! A single address is compared as text, so nothing is normalised; only networks are compared by value. An IPv4 address and its
 //! IPv4-mapped IPv6 form are different addresses.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// A network: `10.0.0.0/8`. Bits behind the prefix length are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Prefix {
     network: IpAddr,
     bits: u32,
-}
-
-/// One element of an address filter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AddressPattern {
-    /// Equal as text.
-    Text(String),
-    /// Contained in the network.
-    Network(Prefix),
 }
 
 impl Prefix {
@@ -55,14 +46,22 @@ impl Prefix {
     }
 }
 
-impl AddressPattern {
-    /// Parses an address or, when it has a `/`, a network.
+/// Elements of one address filter, of which any may match.
+#[derive(Debug, Clone, Default)]
+pub struct Addresses {
+    texts: Vec<String>,
+    networks: Vec<Prefix>,
+}
+
+impl Addresses {
+    /// Adds an address or, when it has a `/`, a network.
     ///
     /// # Errors
     /// Says why it is neither.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn add(&mut self, text: &str) -> Result<(), String> {
         if text.contains('/') {
-            return Prefix::parse(text).map(Self::Network);
+            self.networks.push(Prefix::parse(text)?);
+            return Ok(());
         }
         let (address, zone) = match text.split_once('%') {
             Some((address, zone)) => (address, Some(zone)),
@@ -73,31 +72,17 @@ impl AddressPattern {
             (Ok(IpAddr::V6(_)), Some(zone)) => !zone.is_empty(),
             _ => false,
         };
-        if valid { Ok(Self::Text(text.to_owned())) } else { Err("not an IP address; write `10.0.0.1`, `fd00::1` or a network `10.0.0.0/8`".to_owned()) }
-    }
-}
-
-/// Elements of one address filter, of which any may match.
-#[derive(Debug, Clone)]
-pub struct Addresses {
-    texts: Vec<String>,
-    networks: Vec<Prefix>,
-}
-
-impl Addresses {
-    /// Parses every element.
-    ///
-    /// # Errors
-    /// The first element that is neither address nor network, and why.
-    pub fn compile(elements: &[String]) -> Result<Self, (String, String)> {
-        let mut this = Self { texts: Vec::new(), networks: Vec::new() };
-        for element in elements {
-            match AddressPattern::parse(element).map_err(|why| (element.clone(), why))? {
-                AddressPattern::Text(text) => this.texts.push(text),
-                AddressPattern::Network(network) => this.networks.push(network),
-            }
+        if !valid {
+            return Err("not an IP address; write `10.0.0.1`, `fd00::1` or a network `10.0.0.0/8`".to_owned());
         }
-        Ok(this)
+        self.texts.push(text.to_owned());
+        Ok(())
+    }
+
+    /// What a person who wrote `text` should know, when no flow will have it: single addresses are compared as text.
+    pub fn advice(text: &str) -> Option<String> {
+        let canonical = text.parse::<Ipv6Addr>().ok()?.to_string();
+        (canonical != text).then(|| format!("addresses are compared as text, and flows write this one `{canonical}`"))
     }
 
     /// Whether a flow's address, as the flow has it, matches. The empty address never does.
@@ -118,9 +103,13 @@ impl Addresses {
 mod tests {
     use super::*;
 
+    fn matches(pattern: &str, address: &str) -> Option<bool> {
+        let mut addresses = Addresses::default();
+        addresses.add(pattern).ok().map(|()| addresses.matches(address))
+    }
+
     #[test]
     fn single_addresses_are_compared_as_text() {
-        let matches = |pattern: &str, address: &str| Addresses::compile(&[pattern.to_owned()]).map(|a| a.matches(address)).ok();
         assert_eq!(matches("fd00:0:0::1", "fd00::1"), Some(false));
         assert_eq!(matches("fd00:0:0::1", "fd00:0:0::1"), Some(true));
         assert_eq!(matches("FD00::1", "fd00::1"), Some(false));
@@ -130,7 +119,6 @@ mod tests {
 
     #[test]
     fn networks_ignore_host_bits_and_keep_families_apart() {
-        let matches = |pattern: &str, address: &str| Addresses::compile(&[pattern.to_owned()]).map(|a| a.matches(address)).ok();
         for (network, address, expected) in [
             ("10.0.0.77/8", "10.200.0.1", true),
             ("10.0.0.0/8", "11.0.0.1", false),
@@ -150,11 +138,19 @@ mod tests {
     }
 
     #[test]
+    fn an_address_no_flow_writes_like_that_gets_advice() {
+        assert!(Addresses::advice("FD00::1").is_some_and(|why| why.contains("`fd00::1`")));
+        for fine in ["fd00::1", "10.0.0.1", "FD00::/8", "fe80::1%eth0"] {
+            assert_eq!(Addresses::advice(fine), None, "{fine}");
+        }
+    }
+
+    #[test]
     fn what_is_neither_is_refused() {
         for bad in
             ["", "*", "10.0.0", "10.0.0.1 ", "010.0.0.1", "10.0.0.0/33", "10.0.0.1/", "10.0.0.1/08", "10.0.0.1/+8", "10.0.0.1/8/8", "fe80::1%eth0/64", "fe80::1%", "1.2.3.4%eth0", "1::2::3", "::/129"]
         {
-            assert!(AddressPattern::parse(bad).is_err(), "{bad}");
+            assert_eq!(matches(bad, "10.0.0.1"), None, "{bad}");
         }
     }
 

@@ -42,7 +42,7 @@ impl<'a> Any<'a> {
     );
 
     /// Of an object that is canonical already.
-    pub(super) fn from_canonical(json: Cow<'a, str>) -> Self {
+    pub(crate) fn from_canonical(json: Cow<'a, str>) -> Self {
         Self { json }
     }
 

@@ -166,3 +166,5 @@ macro_rules! message {
     (@name $field:ident) => { stringify!($field) };
     (@name $field:ident $json:literal) => { $json };
 }
+
+pub(crate) use message;

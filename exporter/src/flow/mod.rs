@@ -5,7 +5,7 @@
 //! Fields and enum numbers this build does not know are kept and passed on.
 
 #[macro_use]
-mod message;
+pub(crate) mod message;
 #[macro_use]
 mod enums;
 

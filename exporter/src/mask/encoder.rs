@@ -69,9 +69,7 @@ impl Encoder {
         let start = out.position();
         match &event.event {
             Some(Event::Flow(flow)) => {
-                out.raw(b",\"flow\":");
-                self.flow(flow, &mut out);
-                self.envelope(flow, &mut out);
+                self.flow_and_envelope(flow, &mut out);
                 if self.everything {
                     out.unknown(&event.unknown);
                 }
@@ -88,6 +86,20 @@ impl Encoder {
         out.field(",\"time\":", &event.time);
         out.unknown(&event.unknown);
         out.close(start);
+    }
+
+    /// Appends a flow in its envelope as one JSON object, without a newline.
+    pub fn encode_flow(&self, flow: &Flow<'_>, line: &mut Vec<u8>) {
+        let mut out = Out::new(line);
+        let start = out.position();
+        self.flow_and_envelope(flow, &mut out);
+        out.close(start);
+    }
+
+    fn flow_and_envelope(&self, flow: &Flow<'_>, out: &mut Out<'_>) {
+        out.raw(b",\"flow\":");
+        self.flow(flow, out);
+        self.envelope(flow, out);
     }
 
     /// Writes the flow object.

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use flowlog_bpf::event::{FlowKey, Tunnel, TunnelKind};
 
 use crate::flow::{
-    DropReason, Emitter, Ethernet, EventType, Flags, Flow, FlowType, Icmp, Ip, IpVersion, Layer4, NetworkInterface, Protocol, Sctp, Tcp, TraceObservationPoint,
+    Emitter, Ethernet, EventType, Flags, Flow, FlowType, Icmp, Ip, IpVersion, Layer4, NetworkInterface, Protocol, Sctp, Tcp, TraceObservationPoint,
     TrafficDirection, Udp, Verdict,
 };
 use super::surroundings::{Side, Surroundings};
@@ -82,7 +82,7 @@ pub fn flow<'a>(key: &FlowKey, detail: &Detail, sighting: Sighting, identities: 
         source: Some(from.endpoint()),
         destination: Some(to.endpoint()),
         r#type: FlowType::L3_L4,
-        node_name: around.node_name().into(),
+        node_name: around.node_name.as_str().into(),
         source_names: from.names(),
         destination_names: to.names(),
         source_service: from.service(),

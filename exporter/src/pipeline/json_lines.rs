@@ -42,7 +42,7 @@ pub fn decode<'l>(line: &'l [u8], place: &dyn std::fmt::Display, totals: &mut To
 }
 
 /// Applies one event. `arrival` stands in for the time of an event that has none, Unix nanoseconds.
-pub fn apply(mut event: ExportEvent<'_>, arrival: i64, target: &mut Target<'_>) {
+pub fn apply(event: ExportEvent<'_>, arrival: i64, target: &mut Target<'_>) {
     let Target { log, fold, totals, .. } = target;
     totals.inputs += 1;
     if log.end.is_some_and(|end| arrival > end) || !log.wants_input(&event) {
@@ -50,20 +50,20 @@ pub fn apply(mut event: ExportEvent<'_>, arrival: i64, target: &mut Target<'_>) 
         return;
     }
     let time = time_of(&event).unwrap_or(arrival);
-    match &mut event.event {
-        Some(Event::Flow(flow)) if log.folds() => {
-            let sums = InputSums::of(flow, time);
+    match event {
+        ExportEvent { event: Some(Event::Flow(flow)), .. } if log.folds() => {
+            let sums = InputSums::of(&flow, time);
             target.line.clear();
             if !log.aggregate {
-                log.encode_flow(flow, target.line);
+                log.encode_flow(&flow, target.line);
             }
-            let group = fold.find_or_make(log.prepare_input(flow));
+            let group = fold.find_or_make(log.prepare_input(*flow));
             if let Some(group) = fold.touch(group) {
                 sums.add_to(&mut group.sums);
                 group.single = (group.sums.inputs == 1 && !log.aggregate).then(|| target.line.as_slice().into());
             }
         }
-        _ => write(&event, time, target),
+        event => write(&event, time, target),
     }
 }
 
@@ -88,7 +88,6 @@ struct InputSums {
     time: i64,
     direction: usize,
     tcp_flags: u16,
-    own: Option<crate::mask::Extensions>,
 }
 
 impl InputSums {
@@ -102,7 +101,7 @@ impl InputSums {
             Some(Protocol::Tcp(tcp)) => tcp.flags.as_ref().map_or(0, |flags| flags.set.0),
             _ => 0,
         };
-        Self { time, direction, tcp_flags, own: None }
+        Self { time, direction, tcp_flags }
     }
 
     fn add_to(&self, sums: &mut super::sums::Sums) {

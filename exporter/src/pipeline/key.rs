@@ -79,17 +79,29 @@ pub fn tuple(flow: &Flow<'_>, kept: &Kept) -> Tuple {
     tuple
 }
 
+/// The ports of a flow, source and destination; 0 where it has none.
+#[must_use]
+pub fn ports(flow: &Flow<'_>) -> (u32, u32) {
+    match flow.l4.as_ref().and_then(|l4| l4.protocol.as_ref()) {
+        Some(Protocol::Tcp(tcp)) => (tcp.source_port, tcp.destination_port),
+        Some(Protocol::Udp(udp)) => (udp.source_port, udp.destination_port),
+        Some(Protocol::Sctp(sctp)) => (sctp.source_port, sctp.destination_port),
+        _ => (0, 0),
+    }
+}
+
 fn whole_tuple(flow: &Flow<'_>) -> Tuple {
-    let (protocol, source_port, destination_port) = match flow.l4.as_ref().and_then(|l4| l4.protocol.as_ref()) {
-        Some(Protocol::Tcp(tcp)) => ("tcp", tcp.source_port, tcp.destination_port),
-        Some(Protocol::Udp(udp)) => ("udp", udp.source_port, udp.destination_port),
-        Some(Protocol::Sctp(sctp)) => ("sctp", sctp.source_port, sctp.destination_port),
-        Some(Protocol::Icmpv4(_)) => ("icmpv4", 0, 0),
-        Some(Protocol::Icmpv6(_)) => ("icmpv6", 0, 0),
-        Some(Protocol::Vrrp(_)) => ("vrrp", 0, 0),
-        Some(Protocol::Igmp(_)) => ("igmp", 0, 0),
-        None => ("", 0, 0),
+    let protocol = match flow.l4.as_ref().and_then(|l4| l4.protocol.as_ref()) {
+        Some(Protocol::Tcp(_)) => "tcp",
+        Some(Protocol::Udp(_)) => "udp",
+        Some(Protocol::Sctp(_)) => "sctp",
+        Some(Protocol::Icmpv4(_)) => "icmpv4",
+        Some(Protocol::Icmpv6(_)) => "icmpv6",
+        Some(Protocol::Vrrp(_)) => "vrrp",
+        Some(Protocol::Igmp(_)) => "igmp",
+        None => "",
     };
+    let (source_port, destination_port) = ports(flow);
     let port = |port: u32| u16::try_from(port).ok().filter(|port| *port != 0);
     let (source, destination) = flow.ip.as_ref().map_or((String::new(), String::new()), |ip| (ip.source.to_string(), ip.destination.to_string()));
     Tuple { protocol, source: (source, port(source_port)), destination: (destination, port(destination_port)) }

@@ -10,11 +10,12 @@ use super::key::{self, Kept};
 use super::line::{Kind, Prepared};
 use super::service;
 use super::surroundings::Surroundings;
+use super::template::{Template, Varies};
 use super::window::whole_seconds;
-use crate::config::{FlowLog, FoldBy};
-use crate::filter::{Decision, Filters};
-use crate::flow::{Event, ExportEvent, Flags, Flow, Protocol};
-use crate::mask::{Encoder, Mask, Redaction, Template};
+use crate::config::{FilterText, FlowLog, FoldBy, build};
+use crate::filter::{Answer, Filters, FlowFilter, PerFlow, UnknownPorts};
+use crate::flow::{ExportEvent, Flags, Flow, Protocol, summary};
+use crate::mask::{Encoder, Mask};
 
 /// Whether a flow log wants a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,9 +73,8 @@ impl CompiledLog {
     pub fn build(entry: &FlowLog, labels: &[String]) -> Result<Self, BuildError> {
         let failed = |why: String| BuildError { name: entry.name.clone(), why };
         let aggregation = entry.aggregation();
-        let paths = if aggregation.is_some() { &entry.field_aggregate } else { &entry.field_mask };
-        let mask = Mask::parse(paths).map_err(|error| failed(error.to_string()))?;
-        let redaction = redaction(entry);
+        let mask = build::mask(entry).map_err(|error| failed(error.to_string()))?;
+        let redaction = build::redaction(&entry.redact);
         let labels = labels
             .iter()
             .map(|path| {
@@ -91,7 +91,7 @@ impl CompiledLog {
             window: whole_seconds(nanoseconds(aggregation.unwrap_or(entry.window))),
             aggregate: aggregation.is_some(),
             end: entry.end.as_ref().map(|end| end.unix_ns),
-            filters: crate::config::build::filters(entry).map_err(|error| failed(error.to_string()))?,
+            filters: filters(entry).map_err(failed)?,
             encoder: Encoder::compile(&mask, redaction),
             fold_by: entry.fold_by,
             kept: Kept::by(&mask),
@@ -101,12 +101,19 @@ impl CompiledLog {
 
     /// Whether a flow of the kernel is wanted, as far as its tuple and identities decide.
     #[must_use]
-    pub fn wants(&self, flow: &Flow<'_>, ports_removed: bool) -> Wanted {
-        match self.filters.per_flow(flow, ports_removed) {
-            Decision::Yes => Wanted::Yes,
-            Decision::No => Wanted::No,
-            Decision::PerEvent => Wanted::PerEvent,
-            Decision::Undecided => Wanted::Undecided,
+    pub fn wants(&self, flow: &Flow<'_>, port_removed: bool) -> Wanted {
+        if port_removed {
+            let (source, destination) = key::ports(flow);
+            return match self.filters.answer(flow, UnknownPorts { source: source == 0, destination: destination == 0 }) {
+                Answer::Yes => Wanted::Yes,
+                Answer::No => Wanted::No,
+                Answer::Unknown => Wanted::Undecided,
+            };
+        }
+        match self.filters.per_flow(flow) {
+            PerFlow::Decided(true) => Wanted::Yes,
+            PerFlow::Decided(false) => Wanted::No,
+            PerFlow::PerEvent(_) => Wanted::PerEvent,
         }
     }
 
@@ -125,6 +132,11 @@ impl CompiledLog {
         self.filters.matches(event)
     }
 
+    /// Appends an input flow as a line, with nothing added to it.
+    pub fn encode_flow(&self, flow: &Flow<'_>, line: &mut Vec<u8>) {
+        self.encoder.encode_flow(flow, line);
+    }
+
     /// Appends an input event as a line, with nothing added to it.
     pub fn encode(&self, event: &ExportEvent<'_>, line: &mut Vec<u8>) {
         self.encoder.encode(event, line);
@@ -137,21 +149,22 @@ impl CompiledLog {
             Sighting::Dropped { reason, .. } => around.drop_reason(reason).0,
             _ => "",
         };
-        let folded = self.fold_by == FoldBy::Service && !self.filters_only();
-        if folded {
+        let by_service = self.fold_by == FoldBy::Service && self.folds();
+        if by_service {
             service::remove_client_port(&mut flow);
         }
-        let kind = Kind::Kernel { connections: folded, drop_reason: drop_reason.into() };
-        self.prepare(&flow, kind)
+        flow.summary = summary::of(&flow).into();
+        let kind = Kind::Kernel { connections: by_service, drop_reason: drop_reason.into() };
+        self.prepare(flow, kind, Varies { extensions: true, aggregate: false })
     }
 
     /// The line of an input flow that folds.
     #[must_use]
-    pub fn prepare_input(&self, flow: &mut Flow<'_>) -> Prepared {
-        if self.fold_by == FoldBy::Service {
-            service::remove_client_port(flow);
+    pub fn prepare_input(&self, mut flow: Flow<'_>) -> Prepared {
+        if self.fold_by == FoldBy::Service && !self.aggregate {
+            service::remove_client_port(&mut flow);
         }
-        self.prepare(flow, Kind::Input)
+        self.prepare(flow, Kind::Input, Varies { extensions: false, aggregate: true })
     }
 
     /// The line of traffic that belongs to no flow. Neither filters nor mask touch it.
@@ -160,10 +173,11 @@ impl CompiledLog {
         Prepared { template: Template::extensions_only(), kind: Kind::Unattributed, ..Prepared::default() }
     }
 
-    fn prepare(&self, flow: &Flow<'_>, kind: Kind) -> Prepared {
-        let template = self.encoder.template(flow);
-        let key = key::text(&key::tuple(flow, &self.kept), template.fixed());
-        Prepared { key: key.into_bytes().into(), labels: self.labels(flow).into(), template, kind }
+    fn prepare(&self, flow: Flow<'_>, kind: Kind, varies: Varies) -> Prepared {
+        let (tuple, labels) = (key::tuple(&flow, &self.kept), self.labels(&flow).into());
+        let template = Template::of(&self.encoder, flow, varies);
+        let key = key::text(&tuple, template.fixed());
+        Prepared { key: key.into_bytes().into(), labels, template, kind }
     }
 
     /// Key and labels of a line that is not folded.
@@ -185,8 +199,10 @@ impl CompiledLog {
         blob
     }
 
-    fn filters_only(&self) -> bool {
-        self.window == 0
+    /// Whether lines are folded at all.
+    #[must_use]
+    pub fn folds(&self) -> bool {
+        self.window > 0
     }
 }
 
@@ -205,8 +221,16 @@ impl Label {
     }
 }
 
-fn redaction(entry: &FlowLog) -> Redaction {
-    crate::config::build::redaction(&entry.redact)
+fn filters(entry: &FlowLog) -> Result<Filters, String> {
+    let list = |texts: &[FilterText]| -> Result<Vec<String>, String> { Ok(texts.iter().map(|text| text.value.to_string()).collect()) };
+    let (include, exclude) = (list(&entry.include_filters)?, list(&entry.exclude_filters)?);
+    let decode = |texts: &'_ [String]| -> Result<Vec<FlowFilter<'static>>, String> {
+        texts.iter().map(|text| FlowFilter::from_json(text).map_err(|error| error.to_string())).collect()
+    };
+    Filters::compile(&decode(&include)?, &decode(&exclude)?).map_err(|errors| {
+        let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        texts.join("; ")
+    })
 }
 
 fn nanoseconds(duration: Duration) -> i64 {

@@ -27,5 +27,6 @@ pub mod rows;
 pub mod service;
 pub mod sums;
 pub mod surroundings;
+pub mod template;
 pub mod totals;
 pub mod window;

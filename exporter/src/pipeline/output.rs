@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use flowlog_sinks::spool::{Commit, Found, Gap, Stalled, Writer};
+use flowlog_sinks::spool::{Commit, Found, Gap, Renewal, Stalled, Writer};
 
 use super::fold::{FoldTable, Group};
 use super::line::{self, Prepared};
@@ -14,6 +14,14 @@ use super::partial::{self, Entry, Merge};
 use super::sums::Sums;
 use super::surroundings::Surroundings;
 use super::totals::Totals;
+
+/// A spool whose identity changed has lost what it held, or may have; a folder that was never there has not.
+fn renewal_gap(found: &Found) -> Vec<Gap> {
+    let Some(renewal) = found.renewal.as_ref().filter(|renewal| !matches!(renewal, Renewal::New) || found.previous.is_some()) else { return Vec::new() };
+    tracing::warn!(?renewal, previous = ?found.previous, "the spool has a new identity; the change-over is declared as a gap");
+    let first = found.last.as_ref().map(|(commit, _)| commit.time);
+    vec![Gap { cause: flowlog_sinks::spool::cause::RENEWED.to_owned(), first, ..Gap::default() }]
+}
 
 /// Splits a run's frame into its epoch and its entries.
 fn run_of(frame: &[u8]) -> Option<(u32, &[u8])> {
@@ -58,9 +66,10 @@ impl Output {
     /// When hidden frames can't be read.
     pub fn open(writer: Writer, found: &Found, fold: &mut FoldTable) -> Result<(Self, Resumed), flowlog_sinks::spool::ReadError> {
         let mut output = Self { writer, line: Vec::new(), run: Vec::new(), runs: None, epoch: 0, spilled: 0 };
-        let Some((commit, _)) = &found.last else { return Ok((output, Resumed::default())) };
+        let gaps = renewal_gap(found);
+        let Some((commit, _)) = &found.last else { return Ok((output, Resumed { gaps, ..Resumed::default() })) };
         let totals = serde_json::from_value(commit.totals.clone()).unwrap_or_default();
-        let mut resumed = Resumed { position: Some(commit.intake_position), totals, open: Vec::new() };
+        let mut resumed = Resumed { position: Some(commit.intake_position), totals, gaps, open: Vec::new() };
         if let Some(from) = commit.partials {
             let mut merge = Merge::new(0, 1);
             let mut damaged = None;

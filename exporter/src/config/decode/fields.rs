@@ -12,14 +12,14 @@ use crate::config::yaml::{Entry, Kind, Node, Scalar, format_go_float, integral};
 
 /// A value with its place.
 #[derive(Clone)]
-pub(super) struct At<'n> {
+pub(crate) struct At<'n> {
     pub node: &'n Node,
     pub place: Place,
 }
 
 /// What happens to a key that is in no table.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unknown {
+pub(crate) enum Unknown {
     /// The file is rejected.
     Reject,
     /// Warns as Cilium ignores it, but rejects what looks like a misspelt key of ours.
@@ -81,6 +81,11 @@ impl<'n> At<'n> {
                 None
             }
         }
+    }
+
+    /// True for a map.
+    pub fn is_map(&self) -> bool {
+        matches!(self.node.kind, Kind::Map(_))
     }
 
     /// The entries of a map, each with its place.
@@ -219,12 +224,12 @@ impl<'n> At<'n> {
 }
 
 /// A text in the quotes of JSON.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
 /// The keys of a map, sorted into known ones.
-pub(super) struct Fields<'n> {
+pub(crate) struct Fields<'n> {
     place: Place,
     node: &'n Node,
     known: Vec<(&'static str, Vec<At<'n>>)>,

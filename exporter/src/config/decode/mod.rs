@@ -16,7 +16,7 @@ use super::place::{Place, Problems};
 use super::sink_types::Sink;
 use super::types::FlowLog;
 use super::yaml::Node;
-use fields::{At, Fields, Unknown};
+pub(crate) use fields::{At, Fields, Unknown};
 
 /// What a file holds, before its parts are held against each other.
 #[derive(Default)]

@@ -162,7 +162,7 @@ impl<'v> Message<'v> {
             (Self::Tcp(m), "destination_port") => uint(m.destination_port),
             (Self::Tcp(m), "flags") => m.flags.as_ref().map(|f| Value::Message(Message::TcpFlags(f.set))),
             (Self::TcpFlags(set), name) => {
-                flow::Flags::NAMES.iter().position(|n| *n == name).map(|bit| Value::Bool(set.has(flow::Flags(1 << bit))))
+                flow::Flags::FIELDS.position(name.as_bytes()).map(|bit| Value::Bool(set.has(flow::Flags(1 << bit))))
             }
             (Self::Udp(m), "source_port") => uint(m.source_port),
             (Self::Udp(m), "destination_port") => uint(m.destination_port),
