@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use flowlog_sinks::driver::{Limits, Outcome, Sink, Step};
@@ -12,7 +13,7 @@ use flowlog_sinks::tls::Tls;
 use flowlog_tests::kafka::{Message, create_topic, read};
 use flowlog_tests::scale;
 use flowlog_tests::service::Service;
-use flowlog_tests::spooled::{Spooled, deliver, key, line};
+use flowlog_tests::spooled::{Spooled, deliver, drain, key, line, run};
 
 const TOPIC: &str = "flows";
 
@@ -56,9 +57,26 @@ async fn every_flow_arrives_once_and_in_order_per_key() {
     let spooled = Spooled::of(scale::of("sink_flows"));
     let sink = Arc::new(KafkaSink::new(options(&kafka)));
     assert_eq!(sink.check().await, Ok(()));
-    let delivery = deliver(&sink, &mut spooled.reader("kafka"), limits(), spooled.next(), usize::MAX).await;
-    assert!(delivery.rejected.is_empty() && delivery.retries.is_empty(), "{delivery:?}");
+    let metrics = drain(&spooled, &sink).await;
+    assert_eq!((metrics.retries.load(Relaxed), metrics.records_rejected.load(Relaxed)), (0, 0));
     assert_eq!(assert_holds(&spooled, &read(&kafka, TOPIC)), 0, "repeats");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_killed_at_any_moment_leaves_no_gap_and_the_order_of_each_key() {
+    let kafka = Service::start("kafka");
+    create_topic(&kafka, TOPIC, 3, &[]);
+    let spooled = Spooled::of(50_000);
+    for round in 0..scale::of("sink_kills") {
+        let mut options = options(&kafka);
+        options.limits.max_records = 300 + 331 * (round % 5);
+        let running = run(&spooled, &Arc::new(KafkaSink::new(options)));
+        tokio::time::sleep(Duration::from_millis(60 + 37 * (round % 7))).await;
+        drop(running);
+    }
+    drain(&spooled, &Arc::new(KafkaSink::new(options(&kafka)))).await;
+    let repeats = assert_holds(&spooled, &read(&kafka, TOPIC));
+    println!("{repeats} repeats, each with the uid of the message before");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,7 +105,7 @@ async fn a_broker_killed_in_the_middle_and_started_again_has_no_gap_and_no_repea
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sink_that_crashed_repeats_only_what_was_not_acknowledged() {
+async fn a_sink_that_broke_off_repeats_only_what_was_not_acknowledged() {
     let kafka = Service::start("kafka");
     create_topic(&kafka, TOPIC, 3, &[]);
     let spooled = Spooled::of(20_000);

@@ -1,4 +1,5 @@
-//! A spool full of records, and the shortest loop that brings them to a sink: what the tests of a sink need of the daemon.
+//! A spool full of records, and what brings them to a sink: the driver of the daemon, or, where a test has to see each outcome and to
+//! break off between two batches, the shortest loop that does the same.
 //!
 //! Every second record repeats the line and the time of the one before, as two flows do that a mask has made alike; only their sequence
 //! numbers tell them apart.
@@ -7,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use flowlog_sinks::driver::{Limits, Outcome, Sink, Step};
+use flowlog_sinks::driver::{DriverOptions, Limits, Outcome, Running, Sink, SinkMetrics, Step, start};
 use flowlog_sinks::spool::{Commit, Cursor, Options, Reader, Spool, Start, WhenFull, Writer, boot_id};
 
 /// The namespaces of the records, in turn; the empty one is a flow without.
@@ -45,6 +46,10 @@ impl Spooled {
             }
         }
         self.commit();
+        // Readers see a commit once its frames are on disk.
+        while self.writer.durable().next < self.writer.next_sequence() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn commit(&mut self) {
@@ -122,6 +127,21 @@ pub fn line(sequence: u64) -> String {
         namespace(sequence),
         sequence / 2
     )
+}
+
+/// Starts the driver for a sink, at its cursor.
+pub fn run<S: Sink>(spooled: &Spooled, sink: &Arc<S>) -> Running {
+    let options = DriverOptions { name: "sink".to_owned(), when_full: WhenFull::Hold, start: Start::Oldest };
+    start(&spooled.spool(), sink.clone(), options).expect("a cursor")
+}
+
+/// Lets the driver deliver everything there is.
+pub async fn drain<S: Sink>(spooled: &Spooled, sink: &Arc<S>) -> Arc<SinkMetrics> {
+    let running = run(spooled, sink);
+    let metrics = running.metrics().clone();
+    let left = running.drain(Duration::from_secs(600)).await;
+    assert!(left.is_none(), "{left:?} {metrics:?}");
+    metrics
 }
 
 /// What came of a delivery.
