@@ -8,3 +8,4 @@ pub mod scale;
 pub mod service;
 pub mod skip;
 pub mod spooled;
+pub mod tls;

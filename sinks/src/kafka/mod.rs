@@ -16,6 +16,8 @@ pub mod batch;
 pub mod config;
 pub mod delivery;
 pub mod errors;
+#[cfg(test)]
+mod mock;
 pub mod order;
 pub mod producer;
 pub mod properties;
