@@ -6,6 +6,7 @@
 pub mod build;
 pub mod canonical;
 mod decode;
+pub mod diff;
 pub mod keys;
 mod place;
 pub mod settings;
@@ -13,6 +14,7 @@ pub mod supply;
 mod sink_types;
 mod types;
 mod validate;
+pub mod watch;
 mod yaml;
 
 pub use decode::filters_of_flag;

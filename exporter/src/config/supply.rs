@@ -3,6 +3,8 @@
 //! The kernel's programs see packets: addresses, ports, flags, drops. Names come from a file of identities. What Hubble adds (L7, policies,
 //! DNS) comes only with its own flows, so a JSONL source counts as knowing everything.
 
+use std::collections::BTreeMap;
+
 use super::place::Problems;
 use super::settings::SourceSpec;
 use super::types::{FilterText, FlowLog};
@@ -100,14 +102,8 @@ impl Supply<'_> {
         if self.sources.iter().any(|source| *source != SourceSpec::Kernel) {
             return problems;
         }
-        let lists = [("fieldMask", &entry.field_mask), ("fieldAggregate", &entry.field_aggregate)];
-        for (key, paths) in lists {
-            for (n, path) in paths.iter().enumerate() {
-                if let Some(advice) = self.missing(path) {
-                    let place = entry.places.below(&format!("{key}[{n}]"));
-                    problems.warn(&place, format!("`{path}` stays empty: no configured source knows it"), Some(advice));
-                }
-            }
+        for (key, paths) in [("fieldMask", &entry.field_mask), ("fieldAggregate", &entry.field_aggregate)] {
+            self.paths(key, paths, entry, &mut problems);
         }
         for (filters, effect) in [(&entry.include_filters, "matches nothing"), (&entry.exclude_filters, "excludes nothing")] {
             for filter in filters {
@@ -115,6 +111,22 @@ impl Supply<'_> {
             }
         }
         problems
+    }
+
+    /// One warning for all paths of a list that the same remedy would fill.
+    fn paths(&self, key: &str, paths: &[String], entry: &FlowLog, problems: &mut Problems) {
+        let valid = paths.iter().enumerate().filter(|(_, path)| crate::mask::Mask::parse(&[path]).is_ok());
+        let mut missing: BTreeMap<String, Vec<(usize, &str)>> = BTreeMap::new();
+        for (n, path) in valid {
+            if let Some(advice) = self.missing(path) {
+                missing.entry(advice).or_default().push((n, path));
+            }
+        }
+        for (advice, paths) in missing {
+            let place = entry.places.below(&format!("{key}[{}]", paths[0].0));
+            let names: Vec<&str> = paths.iter().map(|(_, path)| *path).collect();
+            problems.warn(&place, format!("no configured source knows {}", names.join(", ")), Some(advice));
+        }
     }
 
     fn filter(&self, filter: &FilterText, effect: &str, problems: &mut Problems) {
@@ -159,7 +171,7 @@ mod tests {
     fn what_no_source_knows_is_warned_of_at_its_place() {
         let (mask, names) = ("flowLogs[0].fieldMask[1]", "flowLogs[0].fieldMask[2]");
         let (include, exclude) = ("flowLogs[0].includeFilters[0]", "flowLogs[0].excludeFilters[0]");
-        assert_eq!(warnings(&[SourceSpec::Kernel], false), [mask, names, include, exclude]);
+        assert_eq!(warnings(&[SourceSpec::Kernel], false), [names, mask, include, exclude]);
         assert_eq!(warnings(&[SourceSpec::Kernel], true), [mask, include]);
         assert!(warnings(&[SourceSpec::Kernel, SourceSpec::JsonLines("/x".into())], false).is_empty());
     }

@@ -31,7 +31,7 @@ macro_rules! open_enum {
 
             /// The number of a name, which is case-sensitive.
             pub fn from_name(name: &str) -> Option<Self> {
-                const NAMES: $crate::flow::fields::Names<256> = {
+                const NAMES: $crate::flow::fields::Names<256, 96> = {
                     let mut names = $crate::flow::fields::Names::new();
                     let mut at = 0;
                     while at < $name::ALL.len() {
@@ -40,7 +40,7 @@ macro_rules! open_enum {
                     }
                     names
                 };
-                let at = NAMES.find(name.as_bytes(), |at| Self::ALL.get(usize::from(at)).map_or("", |known| known.0))?;
+                let at = NAMES.find(name.as_bytes())?;
                 Self::ALL.get(usize::from(at)).map(|known| known.1)
             }
         }

@@ -30,7 +30,7 @@ pub struct Fields {
     /// The full proto name.
     pub message: &'static str,
     list: &'static [FieldInfo],
-    names: Names<128>,
+    names: Names<128, 64>,
 }
 
 impl Fields {
@@ -65,11 +65,7 @@ impl Fields {
     /// Position of a proto name.
     #[inline]
     pub fn position(&self, name: &[u8]) -> Option<u8> {
-        self.names.find(name, |position| {
-            self.list
-                .get(usize::from(position))
-                .map_or("", |field| field.name)
-        })
+        self.names.find(name)
     }
 
     /// Position of a JSON key: a proto name or its lowerCamelCase form.
@@ -110,41 +106,56 @@ fn is_camel_case_of(key: &[u8], name: &str) -> bool {
     rest.next().is_none()
 }
 
-/// An open-addressed table from names to small numbers.
+/// An open-addressed table from names to their positions.
 #[derive(Debug)]
-pub struct Names<const SLOTS: usize> {
+pub struct Names<const SLOTS: usize, const NAMES: usize> {
     /// Position plus one; 0 is free.
     slots: [u8; SLOTS],
+    names: [Name; NAMES],
 }
 
-impl<const SLOTS: usize> Default for Names<SLOTS> {
-    fn default() -> Self {
-        Self::new()
-    }
+/// A name, with up to sixteen bytes of it in two words, so that most comparisons need no more.
+#[derive(Clone, Copy, Debug)]
+struct Name {
+    head: u64,
+    tail: u64,
+    text: &'static str,
 }
 
-impl<const SLOTS: usize> Names<SLOTS> {
-    /// An empty table. `SLOTS` is a power of two and well above the number of names.
+impl<const SLOTS: usize, const NAMES: usize> Names<SLOTS, NAMES> {
+    /// A table of at most `NAMES` names; `SLOTS` is a power of two, well above that.
     pub const fn new() -> Self {
-        Self { slots: [0; SLOTS] }
+        Self {
+            slots: [0; SLOTS],
+            names: [Name {
+                head: 0,
+                tail: 0,
+                text: "",
+            }; NAMES],
+        }
     }
 
     /// Adds a name, at compile time.
-    pub const fn insert(&mut self, name: &str, position: u8) {
-        let mut slot = hash(name.as_bytes()) & (SLOTS - 1);
+    pub const fn insert(&mut self, text: &'static str, position: u8) {
+        let (head, tail) = words(text.as_bytes());
+        let mut slot = slot(head, tail, text.len()) & (SLOTS - 1);
         while self.slots[slot] != 0 {
             slot = (slot + 1) & (SLOTS - 1);
         }
         self.slots[slot] = position + 1;
+        self.names[position as usize] = Name { head, tail, text };
     }
 
-    /// The position of `name`; `name_at` tells the name at a position.
+    /// The position of a name.
     #[inline]
-    pub fn find(&self, name: &[u8], name_at: impl Fn(u8) -> &'static str) -> Option<u8> {
-        let mut slot = hash(name) & (SLOTS - 1);
+    pub fn find(&self, name: &[u8]) -> Option<u8> {
+        let (head, tail) = words(name);
+        let mut slot = slot(head, tail, name.len()) & (SLOTS - 1);
         loop {
             let position = self.slots[slot].checked_sub(1)?;
-            if name_at(position).as_bytes() == name {
+            let known = self.names.get(usize::from(position))?;
+            let same = known.head == head && known.tail == tail && known.text.len() == name.len();
+            if same && (name.len() <= 16 || known.text.as_bytes() == name) {
                 return Some(position);
             }
             slot = (slot + 1) & (SLOTS - 1);
@@ -152,32 +163,33 @@ impl<const SLOTS: usize> Names<SLOTS> {
     }
 }
 
-/// Mixes the first and last four bytes and the length.
+/// The first and the last eight bytes; of a shorter name, all of it.
 #[inline]
-const fn hash(name: &[u8]) -> usize {
-    let length = name.len();
-    let (head, tail) = if length >= 4 {
-        (
-            u32::from_le_bytes([name[0], name[1], name[2], name[3]]),
-            u32::from_le_bytes([
-                name[length - 4],
-                name[length - 3],
-                name[length - 2],
-                name[length - 1],
-            ]),
-        )
-    } else if length > 0 {
-        (
-            name[0] as u32,
-            ((name[length / 2] as u32) << 8) | name[length - 1] as u32,
-        )
-    } else {
-        (0, 0)
-    };
-    let mixed = (head ^ tail.rotate_left(11))
-        .wrapping_add(length as u32)
-        .wrapping_mul(0x9e37_79b1);
-    (mixed >> 20) as usize
+const fn words(name: &[u8]) -> (u64, u64) {
+    if let (Some(head), Some(tail)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+        return (u64::from_le_bytes(*head), u64::from_le_bytes(*tail));
+    }
+    if let (Some(head), Some(tail)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+        return (
+            u32::from_le_bytes(*head) as u64 | (u32::from_le_bytes(*tail) as u64) << 32,
+            0,
+        );
+    }
+    match name {
+        [a, b, c] => (*a as u64 | (*b as u64) << 8 | (*c as u64) << 16, 0),
+        [a, b] => (*a as u64 | (*b as u64) << 8, 0),
+        [a] => (*a as u64, 0),
+        _ => (0, 0),
+    }
+}
+
+/// Where the search for a name starts.
+#[inline]
+const fn slot(head: u64, tail: u64, length: usize) -> usize {
+    let mixed = (head ^ tail.rotate_left(23))
+        .wrapping_add(length as u64)
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 48) as usize
 }
 
 /// Which fields of a message a mask selects, whole or in part.

@@ -164,7 +164,7 @@ impl Redaction {
 /// Where the password of a URL stands. In a URL that is not one (a port that is no number, because the password holds a slash) it
 /// is taken to reach up to the last `@`: rather too much is hidden than too little.
 fn password(url: &str) -> Option<(usize, usize)> {
-    let authority = url.find("//")? + 2;
+    let authority = url.as_bytes().windows(2).position(|pair| pair == b"//")? + 2;
     let rest = url.get(authority..)?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (inside, colon) = (rest.get(..end)?, rest.find(':')?);

@@ -46,6 +46,8 @@ pub struct KernelSource {
     pub unread: AtomicU64,
     /// Size of all rings.
     pub ring_bytes: AtomicU64,
+    /// Set to end the sweeps alone, while the drains go on.
+    pub stop_sweeps: AtomicBool,
 }
 
 impl KernelSource {
@@ -70,6 +72,17 @@ impl KernelSource {
             }
             self.unread.store(ring.unread(), Ordering::Relaxed);
         }
+    }
+
+    /// Moves what a ring holds now.
+    pub fn drain_once(&self, instance: [u8; 16], ring: &mut Ring) {
+        self.skip_what_the_intake_has(instance, ring);
+        while let Ok(Moved::Some) = self.move_burst(instance, ring) {}
+    }
+
+    /// Ends the sweeps; the drains go on.
+    pub fn stop_tending(&self) {
+        self.stop_sweeps.store(true, Ordering::Release);
     }
 
     /// A crash may have fallen between the intake's write and the ring's release.
@@ -98,7 +111,7 @@ impl KernelSource {
         let period = kernel.sweep_period();
         let mut next = Instant::now();
         let mut last_counters = Instant::now() - period;
-        while !self.stop.load(Ordering::Acquire) {
+        while !self.stop.load(Ordering::Acquire) && !self.stop_sweeps.load(Ordering::Acquire) {
             let now = Instant::now();
             if now >= next {
                 next = (next + period).max(now);
@@ -192,7 +205,9 @@ impl KernelSource {
     }
 }
 
-fn side(interface: &Interface) -> Side {
+/// What kind of interface this is.
+#[must_use]
+pub fn side(interface: &Interface) -> Side {
     if interface.ifindex == 1 {
         Side::Loopback
     } else if interface.pod {

@@ -15,6 +15,7 @@ mod folder;
 mod frame;
 mod handle;
 mod id;
+pub mod inspect;
 mod intake;
 mod intake_reader;
 mod log;

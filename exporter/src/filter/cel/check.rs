@@ -115,7 +115,7 @@ impl Checker<'_> {
                 self.parameters.accept(&[Type::Dyn], &[parameter]);
                 Type::Dyn
             }
-            Type::Dyn | Type::Error => Type::Dyn,
+            Type::Dyn | Type::Any => Type::Dyn,
             other => return self.error(at, &format!("a {other} has no fields")),
         };
         Ok((node, of))
@@ -168,6 +168,11 @@ impl Checker<'_> {
             let given: Vec<String> = given.iter().map(|of| self.parameters.resolved(of).to_string()).collect();
             return self.error(at, &mismatch(name, member, &given));
         };
+        if function == Function::Index
+            && let [_, Node::Constant(key @ (Value::Null | Value::Bytes(_) | Value::Type(_)))] = nodes.as_slice()
+        {
+            return self.error(at, &format!("a {} can't be a key", key.type_name()));
+        }
         Ok((operation(function, nodes), result))
     }
 
@@ -227,7 +232,8 @@ impl Checker<'_> {
                 self.parameters.accept(&[Type::Dyn], &[parameter]);
                 Type::Dyn
             }
-            Type::Dyn | Type::Error => Type::Dyn,
+            Type::Dyn => Type::Dyn,
+            Type::Any => return self.error(of.range.at, "an any has no elements before it is asked for them: write dyn(…)"),
             other => return self.error(of.range.at, &format!("a {other} has no elements; a list or map has")),
         };
         let slot = self.variables.len();

@@ -129,6 +129,9 @@ impl<'v> Evaluation<'v> {
         for (key, value) in entries {
             let (key, value) = (self.value(key)?, self.value(value)?);
             self.spend(built.len())?;
+            if matches!(key, Value::Bytes(_)) {
+                return Err("bytes can't be a key".to_owned());
+            }
             match built.iter_mut().find(|(k, _)| k.equals(&key)) {
                 Some(entry) => entry.1 = value,
                 None => built.push((key, value)),
@@ -205,7 +208,9 @@ fn has(operand: &Value<'_>, field: &str) -> Result<bool, String> {
     match operand {
         Value::Message(message) => message.has(field),
         Value::Map(entries) => Ok(find(entries, &Value::Text(field.into())).is_some()),
-        other => Err(format!("a {} has no field `{field}`", other.type_name())),
+        Value::List(_) => Err("a list has no fields".to_owned()),
+        // Behind `dyn` what has no fields at all simply does not have this one.
+        _ => Ok(false),
     }
 }
 

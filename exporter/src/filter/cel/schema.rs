@@ -49,7 +49,7 @@ impl Kind {
             Self::Texts => Type::list(Type::Text),
             Self::Timestamp => Type::Timestamp,
             Self::BoolWrapper => Type::BoolWrapper,
-            Self::Any => Type::Dyn,
+            Self::Any => Type::Any,
             Self::Message(message) => Type::Message(message),
             Self::Messages(message) => Type::list(Type::Message(message)),
         }

@@ -9,8 +9,8 @@ use super::schema::MessageType;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Type {
     Dyn,
-    /// The type of what has failed to check; goes with everything so that one mistake is reported once.
-    Error,
+    /// A `google.protobuf.Any`: as `dyn`, but no range for a macro.
+    Any,
     Null,
     Bool,
     Int,
@@ -40,11 +40,11 @@ impl Type {
     }
 
     fn is_open(&self) -> bool {
-        matches!(self, Self::Dyn | Self::Error)
+        matches!(self, Self::Dyn | Self::Any)
     }
 
-    fn is_dyn_or_parameter(&self) -> bool {
-        matches!(self, Self::Dyn | Self::Parameter(_))
+    fn is_open_or_parameter(&self) -> bool {
+        self.is_open() || matches!(self, Self::Parameter(_))
     }
 }
 
@@ -52,7 +52,7 @@ impl std::fmt::Display for Type {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Dyn | Self::Parameter(_) => f.write_str("dyn"),
-            Self::Error => f.write_str("error"),
+            Self::Any => f.write_str("any"),
             Self::Null => f.write_str("null"),
             Self::Bool => f.write_str("bool"),
             Self::Int => f.write_str("int"),
@@ -182,12 +182,12 @@ pub(super) fn most_general<'t>(one: &'t Type, other: &'t Type) -> &'t Type {
 }
 
 fn equal_or_less_specific(one: &Type, other: &Type) -> bool {
-    if one.is_dyn_or_parameter() {
+    if one.is_open_or_parameter() {
         return true;
     }
     match (one, other) {
         (Type::List(one), Type::List(other)) => equal_or_less_specific(one, other),
         (Type::Map(k, v), Type::Map(l, w)) => equal_or_less_specific(k, l) && equal_or_less_specific(v, w),
-        (one, other) => !other.is_dyn_or_parameter() && one == other,
+        (one, other) => !other.is_open_or_parameter() && one == other,
     }
 }

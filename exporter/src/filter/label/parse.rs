@@ -77,8 +77,11 @@ fn requirement(tokens: &mut Tokens<'_>) -> Result<Requirement, String> {
     let Token::Word(written) = token else { return Err(format!("found `{}`, expected a key", token.text())) };
     valid_key(written)?;
     let key = Key::new(written);
+    if absent {
+        return Ok(Requirement { key, condition: Condition::Absent });
+    }
     if matches!(tokens.peek(), Token::End | Token::Symbol(",")) {
-        return Ok(Requirement { key, condition: if absent { Condition::Absent } else { Condition::Exists } });
+        return Ok(Requirement { key, condition: Condition::Exists });
     }
     let operator = tokens.next();
     let condition = match operator.text() {

@@ -1,7 +1,7 @@
 //! How each kind of field is read from JSON.
 
 use super::error::{Problem, Result};
-use super::reader::Reader;
+use super::reader::{Integer, Reader};
 use crate::flow::{Any, Few, Flags, TcpFlags, Text, Texts, Timestamp};
 
 /// A value that can be read from JSON. `null` was handled before: it leaves a field unset.
@@ -15,8 +15,11 @@ macro_rules! integers {
         $(impl<'a> ReadJson<'a> for $kind {
             #[inline]
             fn read_json(&mut self, reader: &mut Reader<'a>) -> Result<()> {
-                let value = reader.integer()?;
-                *self = <$kind>::try_from(value).map_err(|_| reader.error(Problem::Number($name)))?;
+                let value = match reader.integer()? {
+                    Integer::Plain(value) => <$kind>::try_from(value).ok(),
+                    Integer::Other(value) => <$kind>::try_from(value).ok(),
+                };
+                *self = value.ok_or_else(|| reader.error(Problem::Number($name)))?;
                 Ok(())
             }
         })*

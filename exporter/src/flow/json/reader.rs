@@ -32,9 +32,36 @@ pub struct Key {
     pub number: u32,
 }
 
+/// An integer as it was found.
+#[derive(Clone, Copy, Debug)]
+pub enum Integer {
+    /// Plain digits.
+    Plain(u64),
+    /// With a sign, a fraction or an exponent.
+    Other(i128),
+}
+
 /// The fields of a message that were read already.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Seen(u64);
+
+impl Key {
+    #[inline]
+    fn new(start: usize, position: Option<u8>, fields: &Fields) -> Self {
+        match position {
+            Some(position) => Self {
+                start,
+                position,
+                number: fields.number(u32::from(position)),
+            },
+            None => Self {
+                start,
+                position: 0,
+                number: 0,
+            },
+        }
+    }
+}
 
 impl<'a> Reader<'a> {
     /// Starts at the first byte. `keep_unknown`: unknown fields and enum names are kept instead of refused.
@@ -88,6 +115,13 @@ impl<'a> Reader<'a> {
     /// Skips white space.
     #[inline]
     pub fn space(&mut self) {
+        if self.byte() <= b' ' {
+            self.skip_space();
+        }
+    }
+
+    #[cold]
+    fn skip_space(&mut self) {
         while matches!(self.byte(), b' ' | b'\n' | b'\r' | b'\t') {
             self.at += 1;
         }
@@ -164,26 +198,27 @@ impl<'a> Reader<'a> {
             return Err(self.expected("a key"));
         }
         let end = scan::special(self.bytes, start + 1);
-        let position = if self.bytes.get(end) == Some(&b'"') {
-            self.at = end + 1;
-            fields.position_of_key(self.bytes.get(start + 1..end).unwrap_or_default())
-        } else {
-            fields.position_of_key(self.text()?.as_bytes())
+        let Some([b'"', b':']) = self
+            .bytes
+            .get(end..)
+            .and_then(|rest| rest.first_chunk::<2>())
+        else {
+            return self.key_with_escapes(fields);
         };
+        self.at = end + 2;
+        let position = fields.position_of_key(self.bytes.get(start + 1..end).unwrap_or_default());
+        self.space();
+        Ok(Key::new(start, position, fields))
+    }
+
+    /// A key that holds an escape, or has white space behind it.
+    #[cold]
+    fn key_with_escapes(&mut self, fields: &'static Fields) -> Result<Key> {
+        let start = self.at;
+        let position = fields.position_of_key(self.text()?.as_bytes());
         self.take(b':', "a colon")?;
         self.space();
-        Ok(match position {
-            Some(position) => Key {
-                start,
-                position,
-                number: fields.number(u32::from(position)),
-            },
-            None => Key {
-                start,
-                position: 0,
-                number: 0,
-            },
-        })
+        Ok(Key::new(start, position, fields))
     }
 
     /// Refuses a field that was read before.
@@ -354,9 +389,9 @@ impl<'a> Reader<'a> {
         (plain && self.bytes.get(at).is_some_and(|byte| close(*byte))).then_some((value, at))
     }
 
-    /// Reads an integer, bare or quoted.
+    /// Reads an integer, bare or quoted: the value if it is plain digits, else what any of its other forms says.
     #[inline]
-    pub fn integer(&mut self) -> Result<i128> {
+    pub fn integer(&mut self) -> Result<Integer> {
         let quoted = self.byte() == b'"';
         let plain = if quoted {
             self.digits(self.at + 1, |byte| byte == b'"')
@@ -366,9 +401,9 @@ impl<'a> Reader<'a> {
         };
         if let Some((value, end)) = plain {
             self.at = end;
-            return Ok(i128::from(value));
+            return Ok(Integer::Plain(value));
         }
-        self.integer_in_any_form()
+        self.integer_in_any_form().map(Integer::Other)
     }
 
     /// Nothing but white space may follow.
