@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr as Answer};
 
 use super::*;
-use crate::kafka::mock::{Cluster, Read, TOPIC, cluster, read};
+use crate::kafka::mock_for_tests::{Cluster, Read, TOPIC, cluster, read};
 use crate::kafka::order::Ticket;
 use crate::spool::{Record, SpoolId};
 

@@ -1,7 +1,7 @@
 //! What Loki's own message types read out of a push.
 
 use super::*;
-use crate::loki::stub::{PushRequest, Timestamp};
+use crate::loki::stub_for_tests::{PushRequest, Timestamp};
 use crate::spool::SpoolId;
 use proptest::prelude::*;
 use prost::Message;

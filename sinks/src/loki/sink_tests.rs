@@ -3,7 +3,7 @@
 use super::*;
 use crate::loki::config::Auth;
 use crate::loki::labels::Label;
-use crate::loki::stub::{Reply, Stub};
+use crate::loki::stub_for_tests::{Reply, Stub};
 use crate::secret::{Secret, SecretSource};
 use crate::spool::SpoolId;
 
