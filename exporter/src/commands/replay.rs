@@ -65,12 +65,13 @@ pub fn run(arguments: &ReplayArgs) -> Result<(), Failure> {
         })
         .await
         .map_err(|error| Failure::Runtime(error.to_string()))??;
-        for mut replayed in logs {
-            for sink in std::mem::take(&mut replayed.sinks) {
+        for Replayed { name, log, sinks, .. } in logs {
+            // Closed first: sinks only see what is on disk.
+            let totals = log.close(FOR_EVER);
+            for sink in sinks {
                 sink.drain(FOR_EVER).await;
             }
-            let totals = replayed.log.close(Duration::from_secs(5));
-            report(&replayed.name, &totals);
+            report(&name, &totals);
         }
         Ok(())
     });
