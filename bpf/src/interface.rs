@@ -29,6 +29,8 @@ pub struct Interface {
     pub name: String,
     /// No Ethernet header (TUN, WireGuard, raw IP).
     pub l3: bool,
+    /// The host side of a pod's veth or netkit: its other end is in another network namespace.
+    pub pod: bool,
     /// How.
     pub attached: Attached,
     /// When, in nanoseconds of the boot clock.

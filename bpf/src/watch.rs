@@ -309,6 +309,7 @@ fn interface(
         ifindex: link.ifindex,
         name: link.name.clone(),
         l3: link.l3,
+        pod: is_pod_side(link),
         attached: attachment.how(),
         attached_boot_ns,
         before,
@@ -336,11 +337,13 @@ fn is_chosen(selection: &Selection, link: &Link, uplinks: &[u32]) -> bool {
             .iter()
             .any(|glob| matches(glob.as_bytes(), link.name.as_bytes())),
         Selection::PodsAndUplink => {
-            let pod =
-                matches!(link.kind.as_deref(), Some("veth" | "netkit")) && link.crosses_namespaces;
-            pod || uplinks.contains(&link.ifindex)
+            is_pod_side(link) || uplinks.contains(&link.ifindex)
         }
     }
+}
+
+fn is_pod_side(link: &Link) -> bool {
+    matches!(link.kind.as_deref(), Some("veth" | "netkit")) && link.crosses_namespaces
 }
 
 /// Shell-like match of a whole name: `*` any run, `?` any one byte.

@@ -1,1 +1,13 @@
 //! The daemon and its command line. Knows what a flow means.
+
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod daemon;
+pub mod filter;
+pub mod flow;
+pub mod identity;
+pub mod mask;
+pub mod metrics;
+pub mod pipeline;
+pub mod sources;

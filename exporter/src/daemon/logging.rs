@@ -1,0 +1,135 @@
+//! The daemon's own log: structured lines on stderr, or a daily file by `tracing-appender`; each message at most ten times in ten seconds.
+//!
+//! The rate limit exists because the places that log are the places that fail in loops: a disk that is full, a broker that is away. What was held
+//! back is counted, and the count stands on `/metrics`.
+
+use std::collections::HashMap;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tracing::Metadata;
+use tracing::callsite::Identifier;
+use tracing_appender::non_blocking::{ErrorCounter, WorkerGuard};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::{Context, Filter, Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Messages of one place that pass in one [`PERIOD`].
+const BURST: u32 = 10;
+/// The length of a rate-limit period.
+const PERIOD: Duration = Duration::from_secs(10);
+
+static HELD_BACK: AtomicU64 = AtomicU64::new(0);
+
+/// How the daemon logs.
+#[derive(Debug, Clone, Default)]
+pub struct LogOptions {
+    /// A folder for daily files; stderr without it.
+    pub folder: Option<PathBuf>,
+    /// JSON objects instead of text.
+    pub json: bool,
+    /// A filter in `RUST_LOG`'s syntax; default `info`.
+    pub level: Option<String>,
+}
+
+/// Keeps the log's writer thread alive; dropping it flushes what is buffered.
+#[derive(Debug)]
+pub struct LogGuard {
+    _worker: WorkerGuard,
+    dropped: ErrorCounter,
+}
+
+impl LogGuard {
+    /// Lines that the log's own queue had no room for since the start.
+    #[must_use]
+    pub fn dropped_lines(&self) -> usize {
+        self.dropped.dropped_lines()
+    }
+}
+
+/// Lines held back by the rate limit since the start.
+#[must_use]
+pub fn held_back() -> u64 {
+    HELD_BACK.load(Ordering::Relaxed)
+}
+
+/// Starts the log of this process. A second call leaves the first in place.
+///
+/// The queue to the writer is lossy on purpose: a log that can't be written must not hold up the drain. Its losses are counted.
+#[must_use]
+pub fn start(options: &LogOptions) -> LogGuard {
+    let (writer, worker) = match &options.folder {
+        Some(folder) => tracing_appender::non_blocking(tracing_appender::rolling::daily(folder, "flowlog.log")),
+        None => tracing_appender::non_blocking(std::io::stderr()),
+    };
+    let dropped = writer.error_counter();
+    let level = options.level.as_deref().unwrap_or("info");
+    let level = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let colour = options.folder.is_none() && std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colour).with_target(false);
+    let limit = RateLimit::default();
+    let registry = tracing_subscriber::registry().with(level);
+    let started = if options.json { registry.with(layer.json().with_filter(limit)).try_init() } else { registry.with(layer.with_filter(limit)).try_init() };
+    if let Err(error) = started {
+        tracing::debug!(%error, "a log was already started in this process");
+    }
+    LogGuard { _worker: worker, dropped }
+}
+
+/// Lets each place in the code log [`BURST`] times a [`PERIOD`].
+#[derive(Debug, Default)]
+struct RateLimit {
+    places: Mutex<HashMap<Identifier, (Instant, u32)>>,
+}
+
+impl RateLimit {
+    fn passes(&self, place: Identifier, now: Instant) -> bool {
+        let Ok(mut places) = self.places.lock() else { return true };
+        let (since, count) = places.entry(place).or_insert((now, 0));
+        if now.duration_since(*since) >= PERIOD {
+            (*since, *count) = (now, 0);
+        }
+        *count += 1;
+        *count <= BURST
+    }
+}
+
+impl<S> Filter<S> for RateLimit {
+    fn enabled(&self, _: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        true
+    }
+
+    fn event_enabled(&self, event: &tracing::Event<'_>, _: &Context<'_, S>) -> bool {
+        let passes = self.passes(event.metadata().callsite(), Instant::now());
+        if !passes {
+            HELD_BACK.fetch_add(1, Ordering::Relaxed);
+        }
+        passes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing::Callsite;
+
+    struct Place;
+    impl Callsite for Place {
+        fn set_interest(&self, _: tracing::subscriber::Interest) {}
+        fn metadata(&self) -> &Metadata<'_> {
+            unreachable!("the rate limit never asks a place for more than its identity")
+        }
+    }
+    static PLACE: Place = Place;
+
+    #[test]
+    fn a_place_that_logs_in_a_loop_is_held_back_until_the_period_is_over() {
+        let limit = RateLimit::default();
+        let start = Instant::now();
+        assert_eq!((0..100).filter(|_| limit.passes(Identifier(&PLACE), start)).count(), BURST as usize);
+        assert!(limit.passes(Identifier(&PLACE), start + PERIOD));
+    }
+}

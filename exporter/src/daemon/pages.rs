@@ -1,0 +1,143 @@
+//! What the daemon's port shows: `/metrics`, `/readyz`, `/status`, read from the counters at the moment of asking.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Value, json};
+
+use super::manager::View;
+use crate::metrics::accounting::{self, LogView};
+use crate::metrics::listener::Pages;
+use crate::metrics::text::{Kind, Page};
+use crate::pipeline::surroundings::{Shared, Surroundings};
+use crate::sources::clock::ArrivalClock;
+use crate::sources::intake::SharedIntake;
+use crate::sources::kernel::KernelSource;
+
+/// Everything that the pages read.
+pub struct DaemonPages {
+    /// Flow logs and configuration.
+    pub view: Arc<Mutex<View>>,
+    /// The intake.
+    pub intake: Arc<SharedIntake>,
+    /// The kernel side, if it is a source.
+    pub kernel: Option<Arc<KernelSource>>,
+    /// Names of interfaces.
+    pub around: Arc<Shared<Surroundings>>,
+    /// The arrival clock.
+    pub clock: Arc<ArrivalClock>,
+    /// Lines the daemon's own log had no room for.
+    pub log_dropped: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl Pages for DaemonPages {
+    fn metrics(&self) -> String {
+        let mut page = Page::new();
+        if let Some(kernel) = &self.kernel {
+            let counters = kernel.counters.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let around = self.around.get();
+            let name = |ifindex: u32| match around.interface(ifindex).0 {
+                "" => ifindex.to_string(),
+                name => name.to_owned(),
+            };
+            accounting::kernel(&mut page, &counters, &name, kernel.unread.load(Relaxed), kernel.ring_bytes.load(Relaxed));
+        }
+        self.intake(&mut page);
+        let view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        let logs: Vec<LogView<'_>> = view
+            .logs
+            .iter()
+            .map(|log| LogView {
+                name: &log.name,
+                snapshot: log.published.get(),
+                spool: log.spool.metrics(),
+                spool_bound: log.spool_bound,
+                sinks: log.sinks.iter().map(|(name, metrics)| (name.as_str(), metrics.as_ref())).collect(),
+            })
+            .collect();
+        accounting::flow_logs(&mut page, &logs, self.clock.now().unix);
+        configuration(&mut page, &view);
+        page.finish()
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        let problems = self.problems();
+        if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
+    }
+
+    fn status(&self) -> String {
+        let view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        let logs: Vec<Value> = view
+            .logs
+            .iter()
+            .map(|log| {
+                let snapshot = log.published.get();
+                let sinks: Vec<Value> = log
+                    .sinks
+                    .iter()
+                    .map(|(name, sink)| {
+                        json!({"name": name, "healthy": sink.healthy.load(Relaxed), "lagRecords": sink.lag_records.load(Relaxed),
+                            "sent": sink.records_sent.load(Relaxed), "rejected": sink.records_rejected.load(Relaxed), "gaps": sink.gaps.load(Relaxed)})
+                    })
+                    .collect();
+                json!({"name": log.name, "spool": log.spool.id().to_string(), "spoolBytes": log.spool.metrics().bytes.load(Relaxed),
+                    "failing": snapshot.failing, "lost": snapshot.totals.lost, "totals": snapshot.totals, "sinks": sinks})
+            })
+            .collect();
+        let rejection = view.rejection.clone();
+        drop(view);
+        let problems = self.problems();
+        json!({"healthy": problems.is_empty(), "problems": problems, "rejectedReload": rejection, "flowLogs": logs}).to_string()
+    }
+}
+
+impl DaemonPages {
+    fn problems(&self) -> Vec<String> {
+        let view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut problems: Vec<String> = view.problems.iter().map(|(what, why)| format!("{what}: {why}")).collect();
+        problems.extend(view.rejection.iter().map(|why| format!("the last reload was rejected: {why}")));
+        for log in &view.logs {
+            let snapshot = log.published.get();
+            problems.extend(snapshot.failing.map(|why| format!("flow log {}: {why}", log.name)));
+            if snapshot.stopped {
+                problems.push(format!("flow log {} has ended", log.name));
+            }
+        }
+        problems
+    }
+
+    fn intake(&self, page: &mut Page) {
+        let metrics = self.intake.readers().metrics();
+        for (name, kind, help, value) in [
+            ("flowlog_intake_bytes", Kind::Gauge, "Bytes of the intake on disk.", metrics.bytes.load(Relaxed)),
+            ("flowlog_intake_appended_bytes_total", Kind::Counter, "Bytes appended to the intake.", metrics.appended_bytes.load(Relaxed)),
+            ("flowlog_intake_full_total", Kind::Counter, "Appends that found the intake at its bound; the source waited.", self.intake.full.load(Relaxed)),
+            ("flowlog_intake_missing_bytes_total", Kind::Counter, "Bytes of rings that never reached the intake.", self.intake.missing.load(Relaxed)),
+            ("flowlog_intake_write_errors_total", Kind::Counter, "Writes of the intake that the disk refused.", metrics.write_errors.load(Relaxed)),
+            ("flowlog_intake_corrupt_frames_total", Kind::Counter, "Frames of the intake whose bytes changed on disk.", metrics.corrupt_frames.load(Relaxed)),
+            ("flowlog_log_lines_held_back_total", Kind::Counter, "Lines of the daemon's own log held back by its rate limit.", super::logging::held_back()),
+            ("flowlog_log_lines_dropped_total", Kind::Counter, "Lines the daemon's own log had no room for.", (self.log_dropped)()),
+        ] {
+            page.family(name, kind, help).sample(&[], value);
+        }
+    }
+}
+
+/// Hubble's families about exporters (Hubble digest §5.4), and ours.
+fn configuration(page: &mut Page, view: &View) {
+    page.family("flowlog_reload_rejected_total", Kind::Counter, "Configuration files that changed nothing because they could not be read.").sample(&[], view.rejected);
+    page.family("hubble_dynamic_exporter_exporters_total", Kind::Gauge, "Number of configured exporters.")
+        .sample(&[("status", "active")], view.logs.len())
+        .sample(&[("status", "inactive")], 0);
+    let mut family = page.family("hubble_dynamic_exporter_up", Kind::Gauge, "Status of exporter (1 - active, 0 - inactive).");
+    for log in &view.logs {
+        family.sample(&[("name", &log.name)], 1);
+    }
+    let mut family = page.family("hubble_dynamic_exporter_reconfigurations_total", Kind::Counter, "Number of dynamic exporters reconfigurations.");
+    for (op, count) in ["add", "update", "remove", "failure"].into_iter().zip(view.operations) {
+        family.sample(&[("op", op)], count);
+    }
+    let head = view.hash.iter().take(8).rev().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+    page.family("hubble_dynamic_exporter_config_hash", Kind::Gauge, "Hash of last applied config.").sample(&[], head as f64);
+    page.family("hubble_dynamic_exporter_config_last_applied", Kind::Gauge, "Timestamp of last applied config.").sample(&[], view.applied / 1_000_000_000);
+}

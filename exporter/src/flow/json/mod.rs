@@ -1,0 +1,70 @@
+//! A flow as the JSON of `events.log` (Hubble digest §2.2).
+//!
+//! Reading takes what protojson takes, in one pass, and borrows from the line. Writing gives protojson's bytes exactly. Unknown fields are
+//! kept or refused, as the caller wants; everything else that is wrong with a line is an error with its place.
+
+mod any;
+mod error;
+pub(super) mod number;
+mod read;
+mod reader;
+pub(crate) mod scan;
+mod slow;
+pub(super) mod text;
+pub(crate) mod time;
+mod write;
+
+pub(crate) use error::Result;
+pub use error::{Error, Problem};
+pub(crate) use read::ReadJson;
+pub(crate) use reader::Reader;
+pub(crate) use write::{Out, WriteJson};
+
+use super::ExportEvent;
+
+/// What to accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Keep fields and enum names the schema does not have, instead of refusing the line.
+    pub keep_unknown: bool,
+    /// The longest line that is read, bytes.
+    pub max_bytes: usize,
+}
+
+impl Default for Options {
+    /// Keeps what is unknown, reads lines of up to 16 MiB.
+    fn default() -> Self {
+        Self {
+            keep_unknown: true,
+            max_bytes: 16 << 20,
+        }
+    }
+}
+
+/// Reads one line, without its newline, as an event.
+///
+/// # Errors
+/// What is wrong with the line and at which byte.
+pub fn decode(line: &[u8], options: Options) -> std::result::Result<ExportEvent<'_>, Box<Error>> {
+    if line.len() > options.max_bytes {
+        let problem = Problem::TooLong {
+            bytes: line.len(),
+            limit: options.max_bytes,
+        };
+        return Err(Box::new(Error {
+            at: options.max_bytes,
+            problem,
+        }));
+    }
+    let text = std::str::from_utf8(line).map_err(|error| {
+        Box::new(Error {
+            at: error.valid_up_to(),
+            problem: Problem::NotUtf8,
+        })
+    })?;
+    let mut reader = Reader::new(text, options.keep_unknown);
+    let mut event = ExportEvent::default();
+    event.read_json(&mut reader)?;
+    reader.end()?;
+    Ok(event)
+}

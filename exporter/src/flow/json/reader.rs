@@ -1,0 +1,422 @@
+//! Reads JSON tokens off a line in one pass, borrowing from it.
+//!
+//! Accepts what protojson accepts (Hubble digest §2.2) and nothing else. Never recurses on what a line nests, never reads a byte
+//! twice on the usual path: no white space, no escapes, numbers as plain digits. The rest is in `slow`.
+
+use std::borrow::Cow;
+
+use super::error::{Error, Problem, Result};
+use super::scan;
+use crate::flow::fields::Fields;
+use crate::flow::{Texts, Unknown};
+
+/// A position in a line.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    pub(super) text: &'a str,
+    pub(super) bytes: &'a [u8],
+    pub(super) at: usize,
+    keep_unknown: bool,
+    /// Text and value of the time read last; the envelope repeats the flow's.
+    pub(super) last_time: (&'a str, crate::flow::Timestamp),
+}
+
+/// A key of an object.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Where its opening quote stands.
+    start: usize,
+    /// Position in the message's fields, meaningless when unknown.
+    position: u8,
+    /// The proto number; 0 is a field the message does not have.
+    pub number: u32,
+}
+
+/// An integer as it was found.
+#[derive(Clone, Copy, Debug)]
+pub enum Integer {
+    /// Plain digits.
+    Plain(u64),
+    /// With a sign, a fraction or an exponent.
+    Other(i128),
+}
+
+/// The fields of a message that were read already.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seen(u64);
+
+impl Key {
+    #[inline]
+    fn new(start: usize, position: Option<u8>, fields: &Fields) -> Self {
+        match position {
+            Some(position) => Self {
+                start,
+                position,
+                number: fields.number(u32::from(position)),
+            },
+            None => Self {
+                start,
+                position: 0,
+                number: 0,
+            },
+        }
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// Starts at the first byte. `keep_unknown`: unknown fields and enum names are kept instead of refused.
+    pub fn new(text: &'a str, keep_unknown: bool) -> Self {
+        Self {
+            text,
+            bytes: text.as_bytes(),
+            at: 0,
+            keep_unknown,
+            last_time: ("", Default::default()),
+        }
+    }
+
+    /// Whether unknown fields and enum names are kept.
+    pub(super) fn keeps_unknown(&self) -> bool {
+        self.keep_unknown
+    }
+
+    /// The byte at the position, 0 at the end.
+    #[inline]
+    pub fn byte(&self) -> u8 {
+        self.bytes.get(self.at).copied().unwrap_or(0)
+    }
+
+    #[inline]
+    pub(super) fn slice(&self, start: usize, end: usize) -> &'a str {
+        self.text.get(start..end).unwrap_or("")
+    }
+
+    /// An error at the position.
+    #[cold]
+    pub fn error(&self, problem: Problem) -> Box<Error> {
+        self.error_at(self.at, problem)
+    }
+
+    #[cold]
+    pub(super) fn error_at(&self, at: usize, problem: Problem) -> Box<Error> {
+        Box::new(Error { at, problem })
+    }
+
+    /// The error of a byte that is not what had to come: a torn line when there is none.
+    #[cold]
+    pub fn expected(&self, what: &'static str) -> Box<Error> {
+        self.error(if self.at >= self.bytes.len() {
+            Problem::Torn
+        } else {
+            Problem::Expected(what)
+        })
+    }
+
+    /// Skips white space.
+    #[inline]
+    pub fn space(&mut self) {
+        if self.byte() <= b' ' {
+            self.skip_space();
+        }
+    }
+
+    #[cold]
+    fn skip_space(&mut self) {
+        while matches!(self.byte(), b' ' | b'\n' | b'\r' | b'\t') {
+            self.at += 1;
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, byte: u8, what: &'static str) -> Result<()> {
+        if self.byte() != byte {
+            self.space();
+            if self.byte() != byte {
+                return Err(self.expected(what));
+            }
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Enters an object; false when it is empty.
+    #[inline]
+    pub fn open_object(&mut self) -> Result<bool> {
+        self.take(b'{', "an object")?;
+        self.not_closed(b'}')
+    }
+
+    /// Enters a list; false when it is empty.
+    #[inline]
+    pub fn open_list(&mut self) -> Result<bool> {
+        self.take(b'[', "a list")?;
+        self.not_closed(b']')
+    }
+
+    #[inline]
+    fn not_closed(&mut self, close: u8) -> Result<bool> {
+        self.space();
+        if self.byte() == close {
+            self.at += 1;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Behind a member: true at a comma, false at the end of the object.
+    #[inline]
+    pub fn more_members(&mut self) -> Result<bool> {
+        self.more(b'}', "a comma or `}`")
+    }
+
+    /// Behind an element: true at a comma, false at the end of the list.
+    #[inline]
+    pub fn more_elements(&mut self) -> Result<bool> {
+        self.more(b']', "a comma or `]`")
+    }
+
+    #[inline]
+    fn more(&mut self, close: u8, what: &'static str) -> Result<bool> {
+        let mut byte = self.byte();
+        if byte != b',' && byte != close {
+            self.space();
+            byte = self.byte();
+            if byte != b',' && byte != close {
+                return Err(self.expected(what));
+            }
+        }
+        self.at += 1;
+        Ok(byte == b',')
+    }
+
+    /// Reads a key and its colon, up to the value.
+    #[inline]
+    pub fn key(&mut self, fields: &'static Fields) -> Result<Key> {
+        self.space();
+        let start = self.at;
+        if self.byte() != b'"' {
+            return Err(self.expected("a key"));
+        }
+        let end = scan::special(self.bytes, start + 1);
+        let Some([b'"', b':']) = self
+            .bytes
+            .get(end..)
+            .and_then(|rest| rest.first_chunk::<2>())
+        else {
+            return self.key_with_escapes(fields);
+        };
+        self.at = end + 2;
+        let position = fields.position_of_key(self.bytes.get(start + 1..end).unwrap_or_default());
+        self.space();
+        Ok(Key::new(start, position, fields))
+    }
+
+    /// A key that holds an escape, or has white space behind it.
+    #[cold]
+    fn key_with_escapes(&mut self, fields: &'static Fields) -> Result<Key> {
+        let start = self.at;
+        let position = fields.position_of_key(self.text()?.as_bytes());
+        self.take(b':', "a colon")?;
+        self.space();
+        Ok(Key::new(start, position, fields))
+    }
+
+    /// Refuses a field that was read before.
+    #[inline]
+    pub fn once(&self, seen: &mut Seen, key: Key) -> Result<()> {
+        let bit = 1 << (key.position & 63);
+        if key.number != 0 {
+            if seen.0 & bit != 0 {
+                return Err(self.error_at(key.start, Problem::Twice(self.key_name(key))));
+            }
+            seen.0 |= bit;
+        }
+        Ok(())
+    }
+
+    /// Reads `null` if it stands here, which leaves a field unset.
+    #[inline]
+    pub fn null(&mut self) -> Result<bool> {
+        if self.byte() != b'n' {
+            return Ok(false);
+        }
+        self.word("null").map(|()| true)
+    }
+
+    /// The error of a second member of a oneof.
+    #[cold]
+    pub fn second_member(&self, key: Key) -> Box<Error> {
+        self.error_at(key.start, Problem::Oneof(self.key_name(key)))
+    }
+
+    /// Keeps a field the message does not have, or refuses it.
+    #[cold]
+    pub fn unknown_field(&mut self, key: Key, unknown: &mut Unknown<'a>) -> Result<()> {
+        if !self.keep_unknown {
+            return Err(self.error_at(key.start, Problem::UnknownField(self.key_name(key))));
+        }
+        self.keep(key, unknown)
+    }
+
+    /// Keeps a field whose enum name is unknown; passes any other error on.
+    #[cold]
+    pub fn keep_unknown_name(
+        &mut self,
+        error: Box<Error>,
+        key: Key,
+        unknown: &mut Unknown<'a>,
+    ) -> Result<()> {
+        if !self.keep_unknown || !matches!(error.problem, Problem::UnknownName(_)) {
+            return Err(error);
+        }
+        self.keep(key, unknown)
+    }
+
+    /// Goes back to a key and keeps it with its value.
+    fn keep(&mut self, key: Key, unknown: &mut Unknown<'a>) -> Result<()> {
+        self.at = key.start;
+        let mut field = String::new();
+        self.copy_string(&mut field)?;
+        self.take(b':', "a colon")?;
+        field.push(':');
+        self.copy_value(&mut field)?;
+        unknown.keep_json(Cow::Owned(field));
+        Ok(())
+    }
+
+    fn key_name(&self, key: Key) -> String {
+        let mut again = Reader {
+            text: self.text,
+            bytes: self.bytes,
+            at: key.start,
+            ..*self
+        };
+        again.text().map(Cow::into_owned).unwrap_or_default()
+    }
+
+    /// Reads a string.
+    #[inline]
+    pub fn text(&mut self) -> Result<Cow<'a, str>> {
+        if self.byte() != b'"' {
+            return Err(self.expected("a string"));
+        }
+        let start = self.at + 1;
+        let end = scan::special(self.bytes, start);
+        if self.bytes.get(end) == Some(&b'"') {
+            self.at = end + 1;
+            return Ok(Cow::Borrowed(self.slice(start, end)));
+        }
+        self.text_with_escapes(start, end).map(Cow::Owned)
+    }
+
+    /// Reads a list of strings, as one piece when it is written the canonical way.
+    #[inline]
+    pub fn texts(&mut self) -> Result<Texts<'a>> {
+        let start = self.at + 1;
+        if self.byte() == b'[' && self.bytes.get(start) == Some(&b'"') {
+            let mut quote = start;
+            loop {
+                let end = scan::unclean(self.bytes, quote + 1);
+                match self
+                    .bytes
+                    .get(end..)
+                    .and_then(|rest| rest.first_chunk::<3>())
+                {
+                    Some([b'"', b',', b'"']) => quote = end + 2,
+                    Some([b'"', b']', _]) => {
+                        self.at = end + 2;
+                        return Ok(Texts::from_canonical(self.slice(start, end + 1)));
+                    }
+                    _ => break,
+                }
+            }
+        }
+        self.texts_one_by_one()
+    }
+
+    #[cold]
+    fn texts_one_by_one(&mut self) -> Result<Texts<'a>> {
+        let mut texts = Texts::new();
+        let mut more = self.open_list()?;
+        while more {
+            self.space();
+            texts.push(&self.text()?);
+            more = self.more_elements()?;
+        }
+        Ok(texts)
+    }
+
+    /// Reads a boolean.
+    #[inline]
+    pub fn boolean(&mut self) -> Result<bool> {
+        let value = self.byte() == b't';
+        self.word(if value { "true" } else { "false" })?;
+        Ok(value)
+    }
+
+    #[inline]
+    fn word(&mut self, word: &'static str) -> Result<()> {
+        let end = self.at + word.len();
+        if self.bytes.get(self.at..end) != Some(word.as_bytes())
+            || self.bytes.get(end).is_some_and(continues_a_word)
+        {
+            return Err(self.expected(match word {
+                "null" => "null",
+                _ => "true or false",
+            }));
+        }
+        self.at = end;
+        Ok(())
+    }
+
+    /// Reads an integer that is plain digits, at most 19 of them, up to a delimiter; anything else is left to `integer`.
+    #[inline]
+    fn digits(&self, from: usize, close: impl Fn(u8) -> bool) -> Option<(u64, usize)> {
+        let mut value = 0u64;
+        let mut at = from;
+        while let Some(digit) = self
+            .bytes
+            .get(at)
+            .map(|byte| byte.wrapping_sub(b'0'))
+            .filter(|digit| *digit < 10)
+        {
+            value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+            at += 1;
+        }
+        let length = at - from;
+        let plain =
+            (1..=19).contains(&length) && (length == 1 || self.bytes.get(from) != Some(&b'0'));
+        (plain && self.bytes.get(at).is_some_and(|byte| close(*byte))).then_some((value, at))
+    }
+
+    /// Reads an integer, bare or quoted: the value if it is plain digits, else what any of its other forms says.
+    #[inline]
+    pub fn integer(&mut self) -> Result<Integer> {
+        let quoted = self.byte() == b'"';
+        let plain = if quoted {
+            self.digits(self.at + 1, |byte| byte == b'"')
+                .map(|(value, end)| (value, end + 1))
+        } else {
+            self.digits(self.at, |byte| matches!(byte, b',' | b'}' | b']'))
+        };
+        if let Some((value, end)) = plain {
+            self.at = end;
+            return Ok(Integer::Plain(value));
+        }
+        self.integer_in_any_form().map(Integer::Other)
+    }
+
+    /// Nothing but white space may follow.
+    pub fn end(&mut self) -> Result<()> {
+        self.space();
+        if self.at < self.bytes.len() {
+            return Err(self.error(Problem::MoreText));
+        }
+        Ok(())
+    }
+}
+
+/// Bytes that would make a longer word or number of what stands before them.
+pub(super) fn continues_a_word(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.' | b'_')
+}

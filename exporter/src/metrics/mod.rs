@@ -1,0 +1,5 @@
+//! Numbers about flowlog itself and about the flows it sees, and the port that shows them.
+
+pub mod accounting;
+pub mod listener;
+pub mod text;

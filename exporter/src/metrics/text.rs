@@ -1,0 +1,151 @@
+//! Writes the Prometheus text exposition format, version 0.0.4.
+//!
+//! A page is built family by family: the caller opens a family, which writes its `# HELP` and `# TYPE` lines once, and then adds samples.
+//! Nothing is registered anywhere: the values live where they are counted, and a scrape reads them. That keeps metrics out of the hot path.
+
+use std::fmt::{self, Write};
+
+/// The types of family that this project writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only ever grows while the process lives; its name ends in `_total`.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Cumulative buckets with `_bucket`, `_sum` and `_count` samples.
+    Histogram,
+}
+
+/// A page of metrics under construction.
+#[derive(Debug, Default)]
+pub struct Page {
+    text: String,
+}
+
+/// One family of a [`Page`]: samples of one name.
+#[derive(Debug)]
+pub struct Family<'p> {
+    page: &'p mut Page,
+    name: &'static str,
+}
+
+impl Page {
+    /// An empty page.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Opens a family: writes its help and type lines.
+    pub fn family(&mut self, name: &'static str, kind: Kind, help: &str) -> Family<'_> {
+        let kind = match kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        };
+        // Writing to a String can't fail.
+        let _ = write!(self.text, "# HELP {name} ");
+        escape_help(&mut self.text, help);
+        let _ = write!(self.text, "\n# TYPE {name} {kind}\n");
+        Family { page: self, name }
+    }
+
+    /// Appends a page that was built elsewhere.
+    pub fn append(&mut self, other: &str) {
+        self.text.push_str(other);
+        if !other.is_empty() && !other.ends_with('\n') {
+            self.text.push('\n');
+        }
+    }
+
+    /// The finished text.
+    #[must_use]
+    pub fn finish(self) -> String {
+        self.text
+    }
+}
+
+impl Family<'_> {
+    /// Adds one sample. Label values may hold any text; they are escaped.
+    pub fn sample(&mut self, labels: &[(&str, &str)], value: impl fmt::Display) -> &mut Self {
+        self.suffixed("", labels, value)
+    }
+
+    /// Adds the samples of one histogram: cumulative counts by upper bound, their sum and their number.
+    pub fn histogram(&mut self, labels: &[(&str, &str)], buckets: &[(f64, u64)], sum: f64, count: u64) -> &mut Self {
+        for (bound, cumulative) in buckets {
+            let bound = bound.to_string();
+            self.suffixed("_bucket", &[labels, &[("le", &bound)]].concat(), cumulative);
+        }
+        self.suffixed("_bucket", &[labels, &[("le", "+Inf")]].concat(), count);
+        self.suffixed("_sum", labels, sum);
+        self.suffixed("_count", labels, count)
+    }
+
+    fn suffixed(&mut self, suffix: &str, labels: &[(&str, &str)], value: impl fmt::Display) -> &mut Self {
+        let text = &mut self.page.text;
+        text.push_str(self.name);
+        text.push_str(suffix);
+        for (at, (name, value)) in labels.iter().enumerate() {
+            text.push(if at == 0 { '{' } else { ',' });
+            text.push_str(name);
+            text.push_str("=\"");
+            escape_label(text, value);
+            text.push('"');
+        }
+        if !labels.is_empty() {
+            text.push('}');
+        }
+        let _ = writeln!(text, " {value}");
+        self
+    }
+}
+
+fn escape_label(text: &mut String, value: &str) {
+    for c in value.chars() {
+        match c {
+            '\\' => text.push_str("\\\\"),
+            '"' => text.push_str("\\\""),
+            '\n' => text.push_str("\\n"),
+            c => text.push(c),
+        }
+    }
+}
+
+fn escape_help(text: &mut String, help: &str) {
+    for c in help.chars() {
+        match c {
+            '\\' => text.push_str("\\\\"),
+            '\n' => text.push_str("\\n"),
+            c => text.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_family_states_its_help_and_type_once_and_escapes_label_values() {
+        let mut page = Page::new();
+        page.family("flowlog_lines_total", Kind::Counter, "Lines written.")
+            .sample(&[("flow_log", "a\"b\\c\nd")], 3)
+            .sample(&[], 4);
+        assert_eq!(
+            page.finish(),
+            "# HELP flowlog_lines_total Lines written.\n# TYPE flowlog_lines_total counter\n\
+             flowlog_lines_total{flow_log=\"a\\\"b\\\\c\\nd\"} 3\nflowlog_lines_total 4\n"
+        );
+    }
+
+    #[test]
+    fn a_histogram_ends_in_the_infinite_bucket() {
+        let mut page = Page::new();
+        page.family("x_seconds", Kind::Histogram, "X.").histogram(&[("s", "a")], &[(0.5, 1), (1.0, 3)], 2.5, 4);
+        let text = page.finish();
+        assert!(text.contains("x_seconds_bucket{s=\"a\",le=\"0.5\"} 1\n"));
+        assert!(text.contains("x_seconds_bucket{s=\"a\",le=\"+Inf\"} 4\n"));
+        assert!(text.contains("x_seconds_sum{s=\"a\"} 2.5\nx_seconds_count{s=\"a\"} 4\n"));
+    }
+}

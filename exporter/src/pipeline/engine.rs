@@ -1,0 +1,351 @@
+//! One flow log at work: reads the intake from its own position, applies each frame, and cuts its windows into the spool.
+//!
+//! A flow log has a thread of its own and shares nothing with another but the intake it reads, so a slow one holds up nobody. Its whole state between two
+//! commits can be made again from the intake: a crash at any moment folds the same frames once more, and nobody has seen the first attempt. What must
+//! outlive a commit although its events are behind it (packets whose fate is open, sums of a long window) is written with the commit as hidden frames.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Duration;
+
+use flowlog_bpf::event;
+use flowlog_sinks::spool::{Gap, IntakeReader, Origin, Raw};
+
+use super::fold::FoldTable;
+use super::json_lines::{self, Target};
+use super::kernel_events::{Context, KernelEvents};
+use super::log::CompiledLog;
+use super::note::{Note, cause};
+use super::output::{Output, Resumed};
+use super::published::Published;
+use super::surroundings::{Shared, Surroundings};
+use super::totals::Totals;
+use super::window::{Cut, Windows};
+use crate::identity::Identities;
+use crate::sources::SourceKind;
+use crate::sources::clock::ArrivalClock;
+
+/// Tuples one flow log keeps decisions for.
+const MOST_ROWS: usize = 262_144;
+/// Lines one window may have before it is cut early.
+pub const MOST_LINES: usize = 131_072;
+/// How long to wait before something that failed is tried again.
+const RETRY: Duration = Duration::from_millis(200);
+/// How long a stop waits for the disk.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a running flow log can be told.
+pub enum Command {
+    /// Go on under another configuration from the next commit on.
+    Change(Arc<CompiledLog>),
+    /// Cut now what there is, commit, and end.
+    Stop,
+}
+
+/// What flow logs share.
+#[derive(Clone)]
+pub struct Commons {
+    /// Who addresses are.
+    pub identities: Arc<Shared<Identities>>,
+    /// Interfaces, reasons, the node's name.
+    pub around: Arc<Shared<Surroundings>>,
+    /// The arrival clock.
+    pub clock: Arc<ArrivalClock>,
+}
+
+/// A flow log at work.
+pub struct Engine {
+    intake: IntakeReader,
+    work: Work,
+}
+
+/// Everything but the reader, which lends the frame that is being applied.
+struct Work {
+    log: Arc<CompiledLog>,
+    output: Output,
+    commons: Commons,
+    published: Arc<Published>,
+    identities: Arc<Identities>,
+    around: Arc<Surroundings>,
+    seen: (u64, u64),
+    kernel: KernelEvents,
+    fold: FoldTable,
+    windows: Windows,
+    totals: Totals,
+    gaps: Vec<Gap>,
+    line: Vec<u8>,
+    /// Position in the intake behind the last frame that was applied.
+    position: u64,
+    /// The position the last commit stored.
+    committed: u64,
+    offset: i64,
+}
+
+impl Engine {
+    /// Takes up where the last commit left off. `fold` holds what it left of an open window.
+    #[must_use]
+    pub fn new(log: Arc<CompiledLog>, intake: IntakeReader, output: Output, resumed: Resumed, fold: FoldTable, commons: Commons, published: Arc<Published>) -> Self {
+        let mut kernel = KernelEvents::new(MOST_ROWS);
+        kernel.restore(&resumed.open);
+        let mut windows = Windows::new(log.window);
+        if kernel.waits() || fold.lines() > 0 {
+            windows.open(commons.clock.now().unix);
+        }
+        let position = intake.position();
+        let work = Work {
+            identities: commons.identities.get(),
+            around: commons.around.get(),
+            seen: (0, 0),
+            kernel,
+            fold,
+            windows,
+            totals: resumed.totals,
+            gaps: resumed.gaps,
+            line: Vec::new(),
+            position,
+            committed: position,
+            offset: 0,
+            log,
+            output,
+            commons,
+            published,
+        };
+        Self { intake, work }
+    }
+
+    /// Runs until told to stop, or until everybody who could tell is gone.
+    pub fn run(mut self, commands: &Receiver<Command>) {
+        if !self.work.gaps.is_empty() {
+            // A change of the spool's identity is declared before anything else.
+            let now = self.work.commons.clock.now().unix;
+            self.work.commit(now);
+        }
+        loop {
+            match commands.try_recv() {
+                Ok(Command::Change(log)) => self.work.change(log),
+                Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return self.stop(),
+                Err(TryRecvError::Empty) => {}
+            }
+            self.step();
+            self.intake.release(self.work.output.durable());
+        }
+    }
+
+    /// Applies what there is, or waits a little for more.
+    fn step(&mut self) {
+        let now = self.work.commons.clock.now().unix;
+        let wait = match self.work.windows.next() {
+            Some(at) => Duration::from_nanos(u64::try_from(at - now).unwrap_or(0)).min(Duration::from_millis(100)),
+            None => Duration::from_millis(100),
+        };
+        // Asked before waiting: a frame that comes after this moment is stamped after it too.
+        let quiet_until = self.work.commons.clock.now().unix;
+        if self.intake.wait(wait) {
+            // A bounded burst, so that commands are heard.
+            for _ in 0..64 {
+                if !self.read_frame() {
+                    break;
+                }
+            }
+        } else {
+            self.work.cut_until(quiet_until);
+            self.work.commit_idle();
+        }
+    }
+
+    fn read_frame(&mut self) -> bool {
+        match self.intake.take() {
+            Ok(Some(Raw::Frame { position, origin, bytes })) => self.work.frame(position, &origin, bytes),
+            Ok(Some(Raw::Lost { from, to })) => self.work.lost(from, to),
+            Ok(None) => return false,
+            Err(error) => {
+                tracing::error!(%error, "the intake cannot be read; trying again");
+                std::thread::sleep(RETRY);
+                return false;
+            }
+        }
+        self.work.position = self.intake.position();
+        self.work.after_frame();
+        true
+    }
+
+    fn stop(mut self) {
+        // What is in the intake by now still belongs to this life.
+        while self.read_frame() {}
+        let now = self.work.commons.clock.now().unix;
+        self.work.cut(now, if self.work.windows.is_long() { Cut::Partial } else { Cut::Window });
+        self.work.output.close(PATIENCE);
+        self.work.published.stopped();
+    }
+}
+
+impl Work {
+    fn frame(&mut self, position: u64, origin: &Origin, bytes: &[u8]) {
+        self.cut_until(origin.arrival);
+        self.refresh();
+        self.offset = origin.clock_offset;
+        self.windows.open(origin.arrival);
+        match SourceKind::from_number(origin.source) {
+            Some(SourceKind::Ring) => self.ring(position, origin, bytes),
+            Some(SourceKind::Lines) => self.lines(origin, bytes),
+            Some(SourceKind::Note) => match Note::decode(bytes) {
+                Some(Note::Gap(gap)) => self.gaps.push(gap),
+                Some(Note::Sources(_)) | None => {}
+            },
+            None => tracing::warn!(source = origin.source, position, "a frame of an unknown source; it was passed over"),
+        }
+    }
+
+    fn ring(&mut self, position: u64, origin: &Origin, bytes: &[u8]) {
+        for event in event::iterate(bytes) {
+            match event {
+                Ok(event) => {
+                    let (kernel, mut cx) = self.context(origin.arrival);
+                    kernel.apply(&event, &mut cx);
+                }
+                Err(malformed) => {
+                    self.totals.malformed_events += 1;
+                    tracing::warn!(%malformed, position, "a kernel event cannot be read; it was passed over");
+                }
+            }
+            if self.windows.per_event() {
+                self.write_lines();
+            }
+        }
+    }
+
+    fn lines(&mut self, origin: &Origin, bytes: &[u8]) {
+        let mut at = origin.ring_position;
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let place = format_args!("byte {at} of the source").to_string();
+            at += line.len() as u64;
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if line.is_empty() {
+                continue;
+            }
+            let Some(event) = json_lines::decode(line, &place, &mut self.totals) else { continue };
+            let Self { log, fold, output, totals, gaps, line, .. } = self;
+            json_lines::apply(event, origin.arrival, &mut Target { log, fold, output, totals, gaps, line });
+            if self.fold.full() {
+                self.make_room(origin.arrival);
+            }
+        }
+    }
+
+    /// Bytes of the intake that can't be read back.
+    fn lost(&mut self, from: u64, to: u64) {
+        *self.totals.lost.entry(cause::INTAKE.to_owned()).or_default() += to - from;
+        self.gaps.push(Gap { cause: cause::INTAKE.to_owned(), bytes: Some(to - from), ..Gap::default() });
+        self.windows.open(self.commons.clock.now().unix);
+    }
+
+    fn after_frame(&mut self) {
+        if self.fold.full() {
+            let now = self.commons.clock.now().unix;
+            self.make_room(now);
+        }
+    }
+
+    /// The window has as many lines as memory may hold.
+    fn make_room(&mut self, now: i64) {
+        self.totals.early_cuts += 1;
+        if self.windows.is_long() {
+            self.output.spill(&mut self.fold);
+        } else {
+            self.write_lines();
+        }
+        self.fold.forget_idle();
+        self.commit(now);
+    }
+
+    fn context(&mut self, arrival: i64) -> (&mut KernelEvents, Context<'_>) {
+        let Self { log, identities, around, kernel, fold, totals, offset, .. } = self;
+        (kernel, Context { log, identities, around, fold, totals, arrival, clock_offset: *offset })
+    }
+
+    /// Takes new identities and surroundings if there are any.
+    fn refresh(&mut self) {
+        let now = (self.commons.identities.generation(), self.commons.around.generation());
+        if now != self.seen {
+            self.seen = now;
+            self.identities = self.commons.identities.get();
+            let around = self.commons.around.get();
+            // A new interface changes nothing that was decided before; a new name of an old one does. New identities are noticed row by row.
+            if around.renames(&self.around) {
+                self.kernel.forget_decisions();
+            }
+            self.around = around;
+        }
+    }
+
+    fn cut_until(&mut self, now: i64) {
+        while let Some((at, cut)) = self.windows.due(now) {
+            self.cut(at, cut);
+        }
+    }
+
+    fn cut(&mut self, at: i64, cut: Cut) {
+        let (kernel, mut cx) = self.context(at);
+        kernel.settle(at, &mut cx);
+        match (cut, self.windows.is_long()) {
+            (Cut::Window, false) | (Cut::Partial, false) => self.write_lines(),
+            (Cut::Partial, true) => self.output.store_run(&mut self.fold),
+            (Cut::Window, true) => {
+                if self.output.spilled() {
+                    self.output.store_run(&mut self.fold);
+                    self.commit(at);
+                }
+                let Self { around, output, fold, totals, gaps, .. } = self;
+                output.end_long_window(around, fold, totals, gaps);
+            }
+        }
+        self.fold.forget_idle();
+        let open = self.kernel.waits() || self.output.has_runs();
+        self.windows.cut(at, open);
+        self.commit(at);
+    }
+
+    fn write_lines(&mut self) {
+        let Self { fold, output, around, totals, gaps, .. } = self;
+        fold.drain(|group| output.group(around, group, totals, gaps));
+    }
+
+    /// Commits, and does not give up: the intake holds what this flow log has not stored, and the kernel what the intake has no room for.
+    fn commit(&mut self, at: i64) {
+        let gaps = std::mem::take(&mut self.gaps);
+        for gap in &gaps {
+            self.output.gap_line(&self.around, gap, at, &mut self.totals, &mut self.gaps);
+        }
+        let open = self.kernel.open_rows();
+        let mut result = self.output.commit(self.position, at, &self.log.hash, gaps, &self.totals, &open);
+        while let Err(error) = result {
+            self.published.failing(&error.to_string());
+            tracing::error!(%error, flow_log = self.log.name, "a window cannot be stored; trying again until it can");
+            std::thread::sleep(RETRY);
+            result = self.output.retry();
+        }
+        self.committed = self.position;
+        self.published.committed(&self.totals, self.kernel.rows(), at);
+    }
+
+    /// Lets go of frames that changed nothing, so that the intake is not held by a quiet flow log.
+    fn commit_idle(&mut self) {
+        if self.position != self.committed && self.windows.next().is_none() {
+            let now = self.commons.clock.now().unix;
+            self.commit(now);
+        }
+    }
+
+    fn change(&mut self, log: Arc<CompiledLog>) {
+        let now = self.commons.clock.now().unix;
+        self.cut(now, Cut::Window);
+        self.windows = Windows::new(log.window);
+        if self.kernel.waits() {
+            self.windows.open(now);
+        }
+        self.log = log;
+        self.kernel.forget_decisions();
+        self.fold.clear();
+    }
+}

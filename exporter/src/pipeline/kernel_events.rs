@@ -1,0 +1,389 @@
+//! Applies the kernel's reports to the flow cache and the fold table: the hot path.
+//!
+//! Per event: find the row, let its fate take the counts, add to the sums of its line. What a line looks like and whether anybody wants it was decided at
+//! the row's first event and is looked up in a slot.
+
+use flowlog_bpf::event::{Count, DropReport, Event, FlowKey, FlowReport, FoldReport, UnattributedReport};
+
+use super::flows::{FlowTable, Slot, Waiting};
+use super::fold::FoldTable;
+use super::identify::{Detail, Sighting, is_reply};
+use super::log::{CompiledLog, Wanted};
+use super::open_rows;
+use super::rows::{INTERVAL, Settled};
+use super::sums::Sums;
+use super::surroundings::Surroundings;
+use super::totals::Totals;
+use crate::identity::Identities;
+
+/// The interface index of `lo` in every network namespace.
+const LOOPBACK: u32 = 1;
+
+/// What a frame of events is read against.
+pub struct Context<'c> {
+    /// The flow log's compiled configuration.
+    pub log: &'c CompiledLog,
+    /// Who addresses are.
+    pub identities: &'c Identities,
+    /// Interfaces, drop reasons, this node's name.
+    pub around: &'c Surroundings,
+    /// Lines in the making.
+    pub fold: &'c mut FoldTable,
+    /// The accounting.
+    pub totals: &'c mut Totals,
+    /// Arrival time of the frame, Unix nanoseconds.
+    pub arrival: i64,
+    /// Unix time minus boot time when the frame arrived.
+    pub clock_offset: i64,
+}
+
+/// What goes into a line's sums beside the packets it counts.
+struct More {
+    seen: Waiting,
+    other: u64,
+    begun: bool,
+    interfaces: [u32; 2],
+    /// What entered with what left.
+    through: Option<Count>,
+}
+
+/// The kernel side's state in one flow log.
+#[derive(Debug)]
+pub struct KernelEvents {
+    flows: FlowTable,
+    /// Until then every row waits a whole interval: after a start, what rows did before is not known.
+    cautious_until: Option<i64>,
+}
+
+impl KernelEvents {
+    /// Empty, for at most `most` tuples.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        Self { flows: FlowTable::new(most), cautious_until: None }
+    }
+
+    /// Tuples in the cache.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// Whether packets wait for their fate, so that a cut has to come even if nothing else does.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.flows.any_open()
+    }
+
+    /// The rows that a restart must know of (see `open_rows`).
+    #[must_use]
+    pub fn open_rows(&self) -> Vec<u8> {
+        open_rows::encode(&self.flows)
+    }
+
+    /// Takes over the rows an earlier process had open.
+    pub fn restore(&mut self, bytes: &[u8]) {
+        if !open_rows::restore(bytes, &mut self.flows) {
+            tracing::error!("the stored open rows are not whole; packets whose fate was open are missing");
+        }
+    }
+
+    /// Drops what was decided from an old configuration.
+    pub fn forget_decisions(&mut self) {
+        self.flows.forget_decisions();
+    }
+
+    /// Applies one event.
+    pub fn apply(&mut self, event: &Event, cx: &mut Context<'_>) {
+        cx.totals.events += 1;
+        match event {
+            Event::Flow(report) => self.flow(report, false, cx),
+            Event::Fold(report) => self.flow(&unfolded(report), true, cx),
+            Event::Drop(report) => self.drop(report, cx),
+            Event::Unattributed(report) => unattributed(report, cx),
+        }
+    }
+
+    fn flow(&mut self, report: &FlowReport, folded: bool, cx: &mut Context<'_>) {
+        let at = self.row_of(&report.key, Some(report), cx);
+        let row = self.flows.row(at);
+        row.folded |= folded;
+        if report.entered_ifindex != 0 {
+            row.entered_ifindex = report.entered_ifindex;
+        }
+        if report.left_ifindex != 0 {
+            row.left_ifindex = report.left_ifindex;
+        }
+        row.gone |= report.last;
+        // On `lo` both hooks see every packet; what left is the count.
+        let entered = if report.entered_ifindex == LOOPBACK { Count::default() } else { report.entered };
+        let left = sum(report.left_after_entering, report.left_from_here);
+        let (first, last) = (unix(report.first_ns, cx), unix(report.last_ns, cx));
+        let open = row.fate.packets();
+        row.fate.left(report.left_after_entering.packets);
+        row.fate.entered(entered, cx.arrival);
+        cx.totals.explained += open + entered.packets - row.fate.packets();
+        cx.totals.entered.add(entered);
+        cx.totals.left.add(left);
+        cx.totals.other.add(report.other);
+        if entered.packets > 0 {
+            row.waiting.join(&Waiting { first, last, tcp: report.entered_tcp });
+        }
+        if !row.fate.waits() {
+            row.waiting = Waiting::default();
+        }
+        let loopback_only = report.entered_ifindex == LOOPBACK && left.packets == 0;
+        if left.packets > 0 || (report.other.packets > 0 && !loopback_only) {
+            let sighting = match (row.left_ifindex, row.here) {
+                (0, true) => Sighting::Delivered { ifindex: row.entered_ifindex },
+                (0, false) => Sighting::Traced { ifindex: row.entered_ifindex },
+                (ifindex, _) => Sighting::Left { ifindex },
+            };
+            let begun = std::mem::replace(&mut row.begun, true);
+            let interfaces = [row.entered_ifindex, row.left_ifindex];
+            let through = (report.left_after_entering.packets > 0).then_some(entered);
+            let more = More { seen: Waiting { first, last, tcp: report.left_tcp }, other: report.other.packets, begun, interfaces, through };
+            self.count(at, sighting, left, &more, cx);
+        }
+        let row = self.flows.peek(at);
+        if row.fate.waits() || row.gone {
+            self.flows.list(at);
+        }
+    }
+
+    fn drop(&mut self, report: &DropReport, cx: &mut Context<'_>) {
+        let at = self.row_of(&report.key, None, cx);
+        let row = self.flows.row(at);
+        let (first, last) = (unix(report.first_ns, cx), unix(report.last_ns, cx));
+        if report.after {
+            cx.totals.dropped_after.add(report.count);
+        } else {
+            if report.entered {
+                let open = row.fate.packets();
+                row.fate.dropped(report.count.packets);
+                cx.totals.explained += open - row.fate.packets();
+            }
+            cx.totals.dropped.add(report.count);
+        }
+        // A tuple of which only drops were ever seen goes with its drops.
+        row.gone |= report.last && row.entered_ifindex == 0 && row.left_ifindex == 0;
+        let sighting = Sighting::Dropped { ifindex: report.ifindex, reason: report.reason, after: report.after };
+        self.add(at, sighting, if report.after { Count::default() } else { report.count }, 0, cx, |sums| {
+            sums.cover(first, last);
+            sums.interface(report.ifindex);
+            if report.after {
+                sums.dropped_after.add(report.count);
+            }
+        });
+        if self.flows.peek(at).gone {
+            self.flows.list(at);
+        }
+    }
+
+    /// Decides at a cut what waited long enough, and lets go of rows that are done. `now` is the cut's time on the arrival clock.
+    pub fn settle(&mut self, now: i64, cx: &mut Context<'_>) {
+        self.flows.next_cut();
+        let cautious = now < *self.cautious_until.get_or_insert(now + INTERVAL);
+        let mut held = 0;
+        for at in self.flows.take_open() {
+            let row = self.flows.row(at);
+            if let Some(settled) = row.fate.settle(now, row.here, row.gone, cautious && !row.here) {
+                self.settled(at, settled, cx);
+            }
+            let row = self.flows.peek(at);
+            held += row.fate.packets();
+            if row.fate.waits() {
+                self.flows.list(at);
+            } else if row.gone {
+                self.flows.remove(at);
+            }
+        }
+        cx.totals.held = held;
+    }
+
+    /// Settles everything as it looks: the input has ended.
+    pub fn surrender(&mut self, cx: &mut Context<'_>) {
+        for at in self.flows.take_open() {
+            let row = self.flows.row(at);
+            if let Some(settled) = row.fate.surrender(row.here) {
+                self.settled(at, settled, cx);
+            }
+        }
+        cx.totals.held = 0;
+    }
+
+    fn settled(&mut self, at: u32, settled: Settled, cx: &mut Context<'_>) {
+        let row = self.flows.row(at);
+        let seen = std::mem::take(&mut row.waiting);
+        let begun = std::mem::replace(&mut row.begun, true);
+        let ifindex = row.entered_ifindex;
+        let (sighting, count) = match settled {
+            Settled::Delivered(count) => {
+                cx.totals.delivered.add(count);
+                (Sighting::Delivered { ifindex }, count)
+            }
+            Settled::Traced(count) => {
+                cx.totals.traced.add(count);
+                (Sighting::Traced { ifindex }, count)
+            }
+        };
+        self.count(at, sighting, count, &More { seen, other: 0, begun, interfaces: [ifindex, 0], through: None }, cx);
+    }
+
+    /// Adds packets with what was seen beside them.
+    fn count(&mut self, at: u32, sighting: Sighting, count: Count, more: &More, cx: &mut Context<'_>) {
+        let Waiting { first, last, tcp } = more.seen;
+        self.add(at, sighting, count, tcp.flags, cx, |sums| {
+            sums.cover(first, last);
+            sums.other += more.other;
+            sums.syn += u64::from(tcp.syn);
+            sums.fin += u64::from(tcp.fin);
+            sums.rst += u64::from(tcp.rst);
+            sums.tcp_flags |= tcp.flags;
+            sums.connections += u64::from(!more.begun);
+            more.interfaces.into_iter().for_each(|ifindex| sums.interface(ifindex));
+            if let Some(entered) = more.through {
+                sums.entered.add(entered);
+            }
+        });
+    }
+
+    /// Adds to the sums of the line that this sighting of a row belongs to.
+    fn add(&mut self, at: u32, sighting: Sighting, count: Count, flags: u16, cx: &mut Context<'_>, change: impl Fn(&mut Sums)) {
+        cx.totals.inputs += 1;
+        let row = self.flows.row(at);
+        if row.generation != cx.identities.generation() {
+            row.forget_decisions();
+            row.generation = cx.identities.generation();
+            row.here = cx.is_here(&row.key);
+        }
+        let mut slot = row.slot(sighting);
+        for _ in 0..2 {
+            match slot {
+                Slot::Group(group) => {
+                    if let Some(group) = cx.fold.touch(group) {
+                        group.sums.counted.add(count);
+                        change(&mut group.sums);
+                        return;
+                    }
+                }
+                Slot::Filtered => {
+                    cx.totals.filtered += 1;
+                    cx.totals.filtered_volume.add(count);
+                    return;
+                }
+                Slot::Unknown | Slot::PerEvent => {}
+            }
+            slot = self.decide(at, sighting, flags, cx);
+        }
+    }
+
+    /// Decides whether the flow log wants this sighting, and finds its line.
+    fn decide(&mut self, at: u32, sighting: Sighting, tcp_flags: u16, cx: &mut Context<'_>) -> Slot {
+        let row = self.flows.row(at);
+        let mut flow = super::identify::flow(&row.key, &row.detail, sighting, cx.identities, cx.around);
+        let mut wanted = cx.log.wants(&flow, row.folded);
+        let per_event = wanted == Wanted::PerEvent;
+        if per_event {
+            wanted = cx.log.wants_event(&mut flow, tcp_flags);
+        }
+        cx.totals.undecided += u64::from(wanted == Wanted::Undecided);
+        let slot = match wanted {
+            Wanted::No => Slot::Filtered,
+            _ => Slot::Group(cx.fold.find_or_make(cx.log.prepare_kernel(flow, sighting, cx.around))),
+        };
+        row.decide(sighting, if per_event { Slot::PerEvent } else { slot });
+        slot
+    }
+
+    fn row_of(&mut self, key: &FlowKey, report: Option<&FlowReport>, cx: &mut Context<'_>) -> u32 {
+        if let Some(at) = self.flows.find(key) {
+            return at;
+        }
+        if self.flows.full() {
+            self.make_room(cx);
+        }
+        let reverse = FlowKey { source: key.destination, destination: key.source, source_port: key.destination_port, destination_port: key.source_port, ..*key };
+        let reverse = self.flows.find(&reverse).map(|at| self.flows.peek(at).detail.reply);
+        let at = self.flows.make(*key);
+        let row = self.flows.row(at);
+        row.detail = match report {
+            Some(report) => Detail {
+                source_mac: report.source_mac,
+                destination_mac: report.destination_mac,
+                l3_device: report.l3_device,
+                tunnel: report.tunnel.map(Box::new),
+                reply: is_reply(key, report.entered_tcp.flags | report.left_tcp.flags, reverse),
+            },
+            None => Detail { l3_device: true, reply: is_reply(key, 0, reverse), ..Detail::default() },
+        };
+        row.generation = cx.identities.generation();
+        row.here = cx.is_here(key);
+        at
+    }
+
+    /// Lets one row go so that another fits.
+    fn make_room(&mut self, cx: &mut Context<'_>) {
+        match self.flows.make_room() {
+            Some(at) => self.flows.remove(at),
+            None => {
+                // Every row waits: settle them all as they look. Counts stay exact; a few may be traced that would have been seen leaving.
+                self.surrender(cx);
+                if let Some(at) = self.flows.make_room() {
+                    self.flows.remove(at);
+                }
+            }
+        }
+    }
+}
+
+impl Context<'_> {
+    fn is_here(&self, key: &FlowKey) -> bool {
+        self.identities.of(super::identify::address(key.destination, key.family)).is_this_host()
+    }
+}
+
+/// The report of a fold row in the shape of a flow's; it knows no addresses of layer 2.
+fn unfolded(report: &FoldReport) -> FlowReport {
+    FlowReport {
+        key: report.key,
+        why: report.why,
+        boot_ns: report.boot_ns,
+        first_ns: report.first_ns,
+        last_ns: report.last_ns,
+        entered: report.entered,
+        left_after_entering: report.left_after_entering,
+        left_from_here: report.left_from_here,
+        other: report.other,
+        entered_tcp: report.entered_tcp,
+        left_tcp: report.left_tcp,
+        entered_ifindex: report.entered_ifindex,
+        left_ifindex: report.left_ifindex,
+        source_mac: [0; 6],
+        destination_mac: [0; 6],
+        l3_device: true,
+        fragment: false,
+        vlan: None,
+        tunnel: None,
+        last: report.last,
+    }
+}
+
+/// Traffic that belongs to no flow stands in a line of its own, which no filter and no mask touches.
+fn unattributed(report: &UnattributedReport, cx: &mut Context<'_>) {
+    let count = sum(report.entered, report.left);
+    cx.totals.unattributed.add(count);
+    let (first, last) = (unix(report.first_ns, cx), unix(report.last_ns, cx));
+    let group = cx.fold.find_or_make(cx.log.unattributed());
+    if let Some(group) = cx.fold.touch(group) {
+        group.sums.counted.add(count);
+        group.sums.cover(first, last);
+    }
+}
+
+fn sum(a: Count, b: Count) -> Count {
+    Count { packets: a.packets + b.packets, bytes: a.bytes + b.bytes }
+}
+
+fn unix(boot_ns: u64, cx: &Context<'_>) -> i64 {
+    (boot_ns as i64).wrapping_add(cx.clock_offset)
+}

@@ -1,0 +1,280 @@
+//! Writes lines: fills a template's holes from sums, and declares gaps.
+//!
+//! What Hubble has no field for stands in `extensions` as a `google.protobuf.Struct`, keys sorted by name: that is the design's *Lines*, and it does not change.
+
+use flowlog_bpf::event::Count;
+use flowlog_sinks::spool::Gap;
+
+use super::bytes::{Put, Take};
+use super::sums::Sums;
+use super::surroundings::Surroundings;
+use super::template::{Hole, Template, write_flags};
+use crate::flow::json::Out;
+use crate::flow::{Flags, Timestamp, summary};
+
+const STRUCT: &[u8] = b"{\"@type\":\"type.googleapis.com/google.protobuf.Struct\",\"value\":{";
+
+/// Everything about a line that does not change from window to window.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Prepared {
+    /// The text around the values that change.
+    pub template: Template,
+    /// The records' key.
+    pub key: Box<[u8]>,
+    /// The records' labels.
+    pub labels: Box<[u8]>,
+    /// What its counts mean.
+    pub kind: Kind,
+}
+
+/// What the counts of a line mean.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Kind {
+    /// Packets of the kernel.
+    Kernel {
+        /// Folded by service: it says how many connections it covers.
+        connections: bool,
+        /// The kernel's name of the reason; empty when nothing was dropped.
+        drop_reason: Box<str>,
+    },
+    /// Flows that somebody else saw.
+    #[default]
+    Input,
+    /// Traffic that belongs to no flow.
+    Unattributed,
+}
+
+impl Prepared {
+    /// Two flows fold into one line when theirs are equal.
+    #[must_use]
+    pub fn fold_key(&self) -> &[u8] {
+        self.template.fixed()
+    }
+
+    /// Appends it to a hidden frame.
+    pub fn put(&self, bytes: &mut Vec<u8>) {
+        self.template.put(bytes);
+        bytes.put_bytes(&self.key);
+        bytes.put_bytes(&self.labels);
+        match &self.kind {
+            Kind::Input => bytes.put_u8(0),
+            Kind::Unattributed => bytes.put_u8(1),
+            Kind::Kernel { connections, drop_reason } => {
+                bytes.put_u8(2 + u8::from(*connections));
+                bytes.put_bytes(drop_reason.as_bytes());
+            }
+        }
+    }
+
+    /// Reads it back; `None` where the bytes are none.
+    pub fn get(bytes: &mut Take<'_>) -> Option<Self> {
+        let template = Template::get(bytes)?;
+        let (key, labels) = (bytes.bytes()?.into(), bytes.bytes()?.into());
+        let kind = match bytes.u8()? {
+            0 => Kind::Input,
+            1 => Kind::Unattributed,
+            number @ (2 | 3) => Kind::Kernel { connections: number == 3, drop_reason: std::str::from_utf8(bytes.bytes()?).ok()?.into() },
+            _ => return None,
+        };
+        Some(Self { template, key, labels, kind })
+    }
+}
+
+/// A line's own uuid as text.
+#[derive(Clone, Copy, Debug)]
+pub struct Uuid([u8; 36]);
+
+impl Uuid {
+    /// From its bytes.
+    #[must_use]
+    pub fn new(bytes: [u8; 16]) -> Self {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [b'-'; 36];
+        let mut at = 0;
+        for (position, byte) in bytes.into_iter().enumerate() {
+            if matches!(position, 4 | 6 | 8 | 10) {
+                at += 1;
+            }
+            text[at] = HEX[usize::from(byte >> 4)];
+            text[at + 1] = HEX[usize::from(byte & 15)];
+            at += 2;
+        }
+        Self(text)
+    }
+}
+
+/// Appends a line.
+pub fn write(prepared: &Prepared, sums: &Sums, uuid: &Uuid, around: &Surroundings, line: &mut Vec<u8>) {
+    let flags = Flags::from_header(sums.tcp_flags);
+    prepared.template.write(line, |hole, line| match hole {
+        Hole::Time => Out::new(line).time(Timestamp::from_unix_nanos(sums.first)),
+        Hole::Uuid => {
+            line.push(b'"');
+            line.extend_from_slice(&uuid.0);
+            line.push(b'"');
+        }
+        Hole::Flags => write_flags(flags, line),
+        Hole::Summary => {
+            line.push(b'"');
+            summary::write_tcp_flags(flags, line);
+            line.push(b'"');
+        }
+        Hole::Extensions => write_extensions(&prepared.kind, sums, around, line),
+        Hole::Aggregate => write_aggregate(sums, line),
+    });
+}
+
+/// The object of `aggregate`: zero counters are omitted, as everywhere (Hubble digest §6.1).
+fn write_aggregate(sums: &Sums, line: &mut Vec<u8>) {
+    let names = ["ingress_flow_count", "egress_flow_count", "unknown_direction_flow_count"];
+    let mut members = Members::new(line, b"{");
+    for (name, count) in names.into_iter().zip(sums.flows) {
+        if count > 0 {
+            members.number(name, count.min(u64::from(u32::MAX)));
+        }
+    }
+    members.close(b"}");
+}
+
+fn write_extensions(kind: &Kind, sums: &Sums, around: &Surroundings, line: &mut Vec<u8>) {
+    let mut members = Members::new(line, STRUCT);
+    match kind {
+        Kind::Unattributed => {
+            members.number("bytes", sums.counted.bytes);
+            members.number("packets", sums.counted.packets);
+            members.name("unattributed").extend_from_slice(b"true");
+        }
+        Kind::Input => members.time("last_time", sums.last),
+        Kind::Kernel { connections, drop_reason } => {
+            members.number("bytes", sums.counted.bytes);
+            if *connections {
+                members.number("connections", sums.connections);
+            }
+            if !drop_reason.is_empty() {
+                members.text("drop_reason", drop_reason);
+            }
+            if sums.dropped_after.packets > 0 {
+                members.count("droppedAfter", sums.dropped_after);
+            }
+            if sums.entered.packets > 0 && sums.entered != sums.counted {
+                members.count("entered", sums.entered);
+            }
+            members.some("fin", sums.fin);
+            members.interfaces(sums, around);
+            members.time("last_time", sums.last);
+            members.some("other", sums.other);
+            members.number("packets", sums.counted.packets);
+            members.some("rst", sums.rst);
+            members.some("syn", sums.syn);
+        }
+    }
+    members.close(b"}}");
+}
+
+/// Appends the line that declares a gap (the design's *Lines*): `time`, `node_name` and `extensions {gap}`, which no mask touches.
+pub fn write_gap(gap: &Gap, at: i64, node_name: &str, line: &mut Vec<u8>) {
+    let time = gap.first.or(gap.last).unwrap_or(at);
+    line.extend_from_slice(b"{\"flow\":{\"time\":");
+    Out::new(line).time(Timestamp::from_unix_nanos(time));
+    let mut members = Members::after(line);
+    members.text("node_name", node_name);
+    members.name("extensions").extend_from_slice(STRUCT);
+    members.line.extend_from_slice(b"\"gap\":");
+    let mut inner = Members::new(members.line, b"{");
+    if let Some(bytes) = gap.bytes {
+        inner.number("bytes", bytes);
+    }
+    inner.text("cause", &gap.cause);
+    inner.time("first", time);
+    if let Some(interface) = &gap.interface {
+        inner.text("interface", interface);
+    }
+    inner.time("last", gap.last.unwrap_or(time));
+    if let Some(packets) = gap.packets {
+        inner.number("packets", packets);
+    }
+    inner.close(b"}}}}");
+    let mut envelope = Members::after(line);
+    envelope.text("node_name", node_name);
+    envelope.name("time");
+    Out::new(line).time(Timestamp::from_unix_nanos(time));
+    line.push(b'}');
+}
+
+/// Members of a JSON object under construction.
+struct Members<'l> {
+    line: &'l mut Vec<u8>,
+    first: bool,
+}
+
+impl<'l> Members<'l> {
+    fn new(line: &'l mut Vec<u8>, open: &[u8]) -> Self {
+        line.extend_from_slice(open);
+        Self { line, first: true }
+    }
+
+    /// Members that follow others.
+    fn after(line: &'l mut Vec<u8>) -> Self {
+        Self { line, first: false }
+    }
+
+    fn name(&mut self, name: &str) -> &mut Vec<u8> {
+        self.line.extend_from_slice(if self.first { b"\"" } else { b",\"" });
+        self.first = false;
+        self.line.extend_from_slice(name.as_bytes());
+        self.line.extend_from_slice(b"\":");
+        self.line
+    }
+
+    fn number(&mut self, name: &str, value: u64) {
+        let mut text = itoa::Buffer::new();
+        self.name(name).extend_from_slice(text.format(value).as_bytes());
+    }
+
+    fn some(&mut self, name: &str, value: u64) {
+        if value > 0 {
+            self.number(name, value);
+        }
+    }
+
+    fn count(&mut self, name: &str, count: Count) {
+        let mut inner = Members::new(self.name(name), b"{");
+        inner.number("bytes", count.bytes);
+        inner.number("packets", count.packets);
+        inner.close(b"}");
+    }
+
+    fn time(&mut self, name: &str, unix_nanos: i64) {
+        Out::new(self.name(name)).time(Timestamp::from_unix_nanos(unix_nanos));
+    }
+
+    fn text(&mut self, name: &str, text: &str) {
+        Out::new(self.name(name)).string(text);
+    }
+
+    fn interfaces(&mut self, sums: &Sums, around: &Surroundings) {
+        let mut names = [""; super::sums::MAX_INTERFACES];
+        for (name, index) in names.iter_mut().zip(sums.interfaces) {
+            *name = around.interface(index).0;
+        }
+        names.sort_unstable();
+        let line = self.name("interfaces");
+        line.push(b'[');
+        let mut before = "";
+        for name in names {
+            if name.is_empty() || name == before {
+                continue;
+            }
+            if !before.is_empty() {
+                line.push(b',');
+            }
+            Out::new(line).string(name);
+            before = name;
+        }
+        line.push(b']');
+    }
+
+    fn close(self, close: &[u8]) {
+        self.line.extend_from_slice(close);
+    }
+}

@@ -1,0 +1,238 @@
+//! A flow log as it is applied: filters, mask, fold rule and labels of one entry, compiled.
+//!
+//! Building one can fail and changes nothing; using one can't. That is what makes a reload atomic: whatever can go wrong has gone wrong before the running
+//! flow log hears of it.
+
+use std::time::Duration;
+
+use super::identify::Sighting;
+use super::key::{self, Kept};
+use super::line::{Kind, Prepared};
+use super::service;
+use super::surroundings::Surroundings;
+use super::template::{Template, Varies};
+use super::window::whole_seconds;
+use crate::config::{FilterText, FlowLog, FoldBy, build};
+use crate::filter::{Answer, Filters, FlowFilter, PerFlow, UnknownPorts};
+use crate::flow::{ExportEvent, Flags, Flow, Protocol, summary};
+use crate::mask::{Encoder, Mask};
+
+/// Whether a flow log wants a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+    /// It depends on values of each event.
+    PerEvent,
+    /// A filter asks for a port that the kernel had removed: kept, and counted.
+    Undecided,
+}
+
+/// One entry, compiled.
+#[derive(Debug)]
+pub struct CompiledLog {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of its configuration, as commits carry it.
+    pub hash: [u8; 32],
+    /// Length of its window in nanoseconds; 0 writes a line per event.
+    pub window: i64,
+    /// Length of `fieldAggregate`'s interval, where that is on.
+    pub aggregate: bool,
+    /// Nothing is written after this moment, Unix nanoseconds.
+    pub end: Option<i64>,
+    filters: Filters,
+    encoder: Encoder,
+    fold_by: FoldBy,
+    kept: Kept,
+    labels: Vec<Label>,
+}
+
+/// A value that some sink routes or indexes by.
+#[derive(Debug)]
+struct Label {
+    path: String,
+    encoder: Encoder,
+}
+
+/// Why an entry can't be built.
+#[derive(Debug, thiserror::Error)]
+#[error("flow log {name:?}: {why}")]
+pub struct BuildError {
+    name: String,
+    why: String,
+}
+
+impl CompiledLog {
+    /// Compiles an entry. `labels` are the mask paths that its sinks take labels from.
+    ///
+    /// # Errors
+    /// When a filter, the mask or a label's path can't be built.
+    pub fn build(entry: &FlowLog, labels: &[String]) -> Result<Self, BuildError> {
+        let failed = |why: String| BuildError { name: entry.name.clone(), why };
+        let aggregation = entry.aggregation();
+        let mask = build::mask(entry).map_err(|error| failed(error.to_string()))?;
+        let redaction = build::redaction(&entry.redact);
+        let labels = labels
+            .iter()
+            .map(|path| {
+                if !mask.touches(path) {
+                    return Err(failed(format!("a sink takes a label from {path}, which the mask removes; add it to fieldMask or drop the label")));
+                }
+                let only = Mask::parse(&[path]).map_err(|error| failed(error.to_string()))?;
+                Ok(Label { path: path.clone(), encoder: Encoder::compile(&only, redaction.clone()) })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            name: entry.name.clone(),
+            hash: entry.hash,
+            window: whole_seconds(nanoseconds(aggregation.unwrap_or(entry.window))),
+            aggregate: aggregation.is_some(),
+            end: entry.end.as_ref().map(|end| end.unix_ns),
+            filters: filters(entry).map_err(failed)?,
+            encoder: Encoder::compile(&mask, redaction),
+            fold_by: entry.fold_by,
+            kept: Kept::by(&mask),
+            labels,
+        })
+    }
+
+    /// Whether a flow of the kernel is wanted, as far as its tuple and identities decide.
+    #[must_use]
+    pub fn wants(&self, flow: &Flow<'_>, port_removed: bool) -> Wanted {
+        if port_removed {
+            let (source, destination) = key::ports(flow);
+            return match self.filters.answer(flow, UnknownPorts { source: source == 0, destination: destination == 0 }) {
+                Answer::Yes => Wanted::Yes,
+                Answer::No => Wanted::No,
+                Answer::Unknown => Wanted::Undecided,
+            };
+        }
+        match self.filters.per_flow(flow) {
+            PerFlow::Decided(true) => Wanted::Yes,
+            PerFlow::Decided(false) => Wanted::No,
+            PerFlow::PerEvent(_) => Wanted::PerEvent,
+        }
+    }
+
+    /// Whether an event of the kernel is wanted, with its TCP flags.
+    #[must_use]
+    pub fn wants_event(&self, flow: &mut Flow<'_>, tcp_flags: u16) -> Wanted {
+        if let Some(Protocol::Tcp(tcp)) = flow.l4.as_mut().and_then(|l4| l4.protocol.as_mut()) {
+            tcp.flags = Some(Flags::from_header(tcp_flags).into());
+        }
+        if self.filters.matches_flow(flow) { Wanted::Yes } else { Wanted::No }
+    }
+
+    /// Whether an input event is wanted.
+    #[must_use]
+    pub fn wants_input(&self, event: &ExportEvent<'_>) -> bool {
+        self.filters.matches(event)
+    }
+
+    /// Appends an input flow as a line, with nothing added to it.
+    pub fn encode_flow(&self, flow: &Flow<'_>, line: &mut Vec<u8>) {
+        self.encoder.encode_flow(flow, line);
+    }
+
+    /// Appends an input event as a line, with nothing added to it.
+    pub fn encode(&self, event: &ExportEvent<'_>, line: &mut Vec<u8>) {
+        self.encoder.encode(event, line);
+    }
+
+    /// The line of a kernel flow.
+    #[must_use]
+    pub fn prepare_kernel(&self, mut flow: Flow<'_>, sighting: Sighting, around: &Surroundings) -> Prepared {
+        let drop_reason = match sighting {
+            Sighting::Dropped { reason, .. } => around.drop_reason(reason).0,
+            _ => "",
+        };
+        let by_service = self.fold_by == FoldBy::Service && self.folds();
+        if by_service {
+            service::remove_client_port(&mut flow);
+        }
+        flow.summary = summary::of(&flow).into();
+        let kind = Kind::Kernel { connections: by_service, drop_reason: drop_reason.into() };
+        self.prepare(flow, kind, Varies { extensions: true, aggregate: false })
+    }
+
+    /// The line of an input flow that folds.
+    #[must_use]
+    pub fn prepare_input(&self, mut flow: Flow<'_>) -> Prepared {
+        if self.fold_by == FoldBy::Service && !self.aggregate {
+            service::remove_client_port(&mut flow);
+        }
+        self.prepare(flow, Kind::Input, Varies { extensions: false, aggregate: true })
+    }
+
+    /// The line of traffic that belongs to no flow. Neither filters nor mask touch it.
+    #[must_use]
+    pub fn unattributed(&self) -> Prepared {
+        Prepared { template: Template::extensions_only(), kind: Kind::Unattributed, ..Prepared::default() }
+    }
+
+    fn prepare(&self, flow: Flow<'_>, kind: Kind, varies: Varies) -> Prepared {
+        let (tuple, labels) = (key::tuple(&flow, &self.kept), self.labels(&flow).into());
+        let template = Template::of(&self.encoder, flow, varies);
+        let key = key::text(&tuple, template.fixed());
+        Prepared { key: key.into_bytes().into(), labels, template, kind }
+    }
+
+    /// Key and labels of a line that is not folded.
+    pub fn route(&self, flow: &Flow<'_>, line: &[u8]) -> (String, Vec<u8>) {
+        (key::text(&key::tuple(flow, &self.kept), line), self.labels(flow))
+    }
+
+    /// The labels blob of a flow (`flowlog_sinks::spool::labels`).
+    fn labels(&self, flow: &Flow<'_>) -> Vec<u8> {
+        let mut blob = Vec::new();
+        for label in &self.labels {
+            let Some(value) = label.value(flow) else { continue };
+            let (Ok(path_length), Ok(value_length)) = (u8::try_from(label.path.len()), u16::try_from(value.len())) else { continue };
+            blob.push(path_length);
+            blob.extend_from_slice(label.path.as_bytes());
+            blob.extend_from_slice(&value_length.to_le_bytes());
+            blob.extend_from_slice(value.as_bytes());
+        }
+        blob
+    }
+
+    /// Whether lines are folded at all.
+    #[must_use]
+    pub fn folds(&self) -> bool {
+        self.window > 0
+    }
+}
+
+impl Label {
+    /// The value as it stands in the masked and redacted line; texts bare, everything else as JSON. `None` where the flow has none.
+    fn value(&self, flow: &Flow<'_>) -> Option<String> {
+        let mut line = Vec::new();
+        self.encoder.encode_flow(flow, &mut line);
+        let line: serde_json::Value = serde_json::from_slice(&line).ok()?;
+        let value = self.path.split('.').try_fold(&line, |value, part| value.get(part))?;
+        match value {
+            serde_json::Value::Null => None,
+            serde_json::Value::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
+        }
+    }
+}
+
+fn filters(entry: &FlowLog) -> Result<Filters, String> {
+    let list = |texts: &[FilterText]| -> Result<Vec<String>, String> { Ok(texts.iter().map(|text| text.value.to_string()).collect()) };
+    let (include, exclude) = (list(&entry.include_filters)?, list(&entry.exclude_filters)?);
+    let decode = |texts: &'_ [String]| -> Result<Vec<FlowFilter<'static>>, String> {
+        texts.iter().map(|text| FlowFilter::from_json(text).map_err(|error| error.to_string())).collect()
+    };
+    Filters::compile(&decode(&include)?, &decode(&exclude)?).map_err(|errors| {
+        let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        texts.join("; ")
+    })
+}
+
+fn nanoseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX / 4)
+}

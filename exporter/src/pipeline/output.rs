@@ -1,0 +1,288 @@
+//! The writing end of a flow log: lines, hidden frames and commits into its spool.
+//!
+//! Hidden frames carry what must outlive a commit although its events are behind it. Their first byte says what they are:
+//! `R` a run of a long window (then `u32` epoch), `O` the rows with packets whose fate is open, as of the commit that follows. Only the last `O` counts.
+
+use std::time::Duration;
+
+use flowlog_sinks::spool::{Commit, Found, Gap, Renewal, Stalled, Writer};
+
+use super::fold::{FoldTable, Group};
+use super::line::{self, Prepared};
+use super::note::cause;
+use super::partial::{self, Entry, Merge};
+use super::sums::Sums;
+use super::surroundings::Surroundings;
+use super::totals::Totals;
+
+/// A spool whose identity changed has lost what it held, or may have; a folder that was never there has not.
+fn renewal_gap(found: &Found) -> Vec<Gap> {
+    let Some(renewal) = found.renewal.as_ref().filter(|renewal| !matches!(renewal, Renewal::New) || found.previous.is_some()) else { return Vec::new() };
+    tracing::warn!(?renewal, previous = ?found.previous, "the spool has a new identity; the change-over is declared as a gap");
+    let first = found.last.as_ref().map(|(commit, _)| commit.time);
+    vec![Gap { cause: flowlog_sinks::spool::cause::RENEWED.to_owned(), first, ..Gap::default() }]
+}
+
+/// Splits a run's frame into its epoch and its entries.
+fn run_of(frame: &[u8]) -> Option<(u32, &[u8])> {
+    let (epoch, run) = frame.strip_prefix(&[RUN])?.split_first_chunk::<4>()?;
+    Some((u32::from_le_bytes(*epoch), run))
+}
+
+const RUN: u8 = b'R';
+const OPEN: u8 = b'O';
+/// A run is cut into frames of about this size, so that no frame is larger than a spool takes.
+const RUN_BYTES: usize = 4 << 20;
+
+/// Where a flow log goes on.
+#[derive(Debug, Default)]
+pub struct Resumed {
+    /// The intake position of the last commit; `None` for a spool without one.
+    pub position: Option<u64>,
+    /// The totals of the last commit.
+    pub totals: Totals,
+    /// What the opening itself has to declare.
+    pub gaps: Vec<Gap>,
+    /// The rows that were open, as `KernelEvents::open_rows` wrote them.
+    pub open: Vec<u8>,
+}
+
+/// A flow log's spool, being written.
+pub struct Output {
+    writer: Writer,
+    line: Vec<u8>,
+    run: Vec<u8>,
+    /// Where the runs of the open window begin, and how many lines they hold.
+    runs: Option<u64>,
+    epoch: u32,
+    /// Lines in epochs that are over; 0 as long as memory holds the whole window.
+    spilled: usize,
+}
+
+impl Output {
+    /// Takes over an open spool, and what its last commit left open. Sums of an unfinished window go back into `fold`, or stay on disk where they are too many.
+    ///
+    /// # Errors
+    /// When hidden frames can't be read.
+    pub fn open(writer: Writer, found: &Found, fold: &mut FoldTable) -> Result<(Self, Resumed), flowlog_sinks::spool::ReadError> {
+        let mut output = Self { writer, line: Vec::new(), run: Vec::new(), runs: None, epoch: 0, spilled: 0 };
+        let gaps = renewal_gap(found);
+        let Some((commit, _)) = &found.last else { return Ok((output, Resumed { gaps, ..Resumed::default() })) };
+        let totals = serde_json::from_value(commit.totals.clone()).unwrap_or_default();
+        let mut resumed = Resumed { position: Some(commit.intake_position), totals, gaps, open: Vec::new() };
+        if let Some(from) = commit.partials {
+            let mut merge = Merge::new(0, 1);
+            let mut damaged = None;
+            let whole = output.writer.hidden(from, &mut |frame| match run_of(frame) {
+                Some((epoch, run)) => damaged = damaged.take().or(merge.absorb(epoch, run).err()),
+                None => {
+                    if let Some((&OPEN, rows)) = frame.split_first() {
+                        resumed.open = rows.to_vec();
+                    }
+                }
+            })?;
+            if !whole || damaged.is_some() {
+                tracing::error!(damaged = ?damaged, "the stored sums of the open window are not whole; what could be read is kept");
+                *resumed.totals.lost.entry(cause::PARTIAL.to_owned()).or_default() += 1;
+            }
+            // They count as changed, so the next run holds them all and takes the place of those just read.
+            merge.finish().into_iter().for_each(|entry| fold.restore(entry));
+        }
+        Ok((output, resumed))
+    }
+
+    /// The spool that is written.
+    #[must_use]
+    pub fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    /// Writes the line of a group.
+    pub fn group(&mut self, around: &Surroundings, group: &Group, totals: &mut Totals, gaps: &mut Vec<Gap>) {
+        self.line(around, &group.prepared, &group.sums, group.single.as_deref(), totals, gaps);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of a line come from three owners")]
+    fn line(
+        &mut self,
+        around: &Surroundings,
+        prepared: &Prepared,
+        sums: &Sums,
+        single: Option<&[u8]>,
+        totals: &mut Totals,
+        gaps: &mut Vec<Gap>,
+    ) {
+        self.line.clear();
+        match single.filter(|_| sums.inputs == 1) {
+            Some(single) => self.line.extend_from_slice(single),
+            None => {
+                let own = line::Uuid::new(self.writer.id().uuid8(self.writer.next_sequence()));
+                line::write(prepared, sums, &own, around, &mut self.line);
+            }
+        }
+        totals.lines_inputs += sums.inputs;
+        totals.lines_volume.add(sums.counted);
+        let line = std::mem::take(&mut self.line);
+        self.append(sums.first, &prepared.key, &prepared.labels, &line, totals, gaps);
+        self.line = line;
+    }
+
+    /// Writes a line that is encoded already.
+    pub fn append(&mut self, time: i64, key: &[u8], labels: &[u8], line: &[u8], totals: &mut Totals, gaps: &mut Vec<Gap>) {
+        match self.writer.append(time, key, labels, line) {
+            Ok(_) => {
+                totals.lines += 1;
+                totals.lines_bytes += line.len() as u64 + 1;
+            }
+            Err(error) => {
+                tracing::error!(%error, "a line is larger than a record may be; it is declared as a gap");
+                *totals.lost.entry(cause::LINE_TOO_LARGE.to_owned()).or_default() += 1;
+                gaps.push(Gap { cause: cause::LINE_TOO_LARGE.to_owned(), first: Some(time), last: Some(time), records: Some(1), ..Gap::default() });
+            }
+        }
+    }
+
+    /// Stores the sums of a window that goes on.
+    pub fn store_run(&mut self, fold: &mut FoldTable) {
+        let mut run = std::mem::take(&mut self.run);
+        let mut frames = Vec::new();
+        fold.changes(|group| {
+            if run.is_empty() {
+                run.push(RUN);
+                run.extend_from_slice(&self.epoch.to_le_bytes());
+            }
+            partial::put(&mut run, &group.prepared, &group.sums, group.single.as_deref());
+            if run.len() >= RUN_BYTES {
+                frames.push(std::mem::take(&mut run));
+            }
+        });
+        if !run.is_empty() {
+            frames.push(run);
+        }
+        for frame in &frames {
+            if let Some(position) = self.hidden(frame) {
+                self.runs.get_or_insert(position);
+            }
+        }
+        self.run = frames.pop().unwrap_or_default();
+        self.run.clear();
+    }
+
+    /// Empties the table of a window that has too many lines for memory; its sums stay in the runs.
+    pub fn spill(&mut self, fold: &mut FoldTable) {
+        self.store_run(fold);
+        self.spilled += fold.lines();
+        self.epoch += 1;
+        fold.drain(|_| {});
+    }
+
+    /// Ends a long window: writes its lines from memory or, where it did not fit, from the runs, a share of them at a time. Where [`Output::spilled`], the
+    /// last run has to be committed before this.
+    pub fn end_long_window(&mut self, around: &Surroundings, fold: &mut FoldTable, totals: &mut Totals, gaps: &mut Vec<Gap>) {
+        if let (Some(from), true) = (self.runs, self.spilled > 0) {
+            let shares = (self.spilled + fold.lines()).div_ceil(fold.most().max(1)) as u64;
+            for share in 0..shares {
+                for entry in self.read_share(from, share, shares) {
+                    self.line(around, &entry.prepared, &entry.sums, entry.single.as_deref(), totals, gaps);
+                }
+            }
+            fold.drain(|_| {});
+        } else {
+            fold.drain(|group| self.group(around, group, totals, gaps));
+        }
+        (self.runs, self.spilled, self.epoch) = (None, 0, 0);
+    }
+
+    /// Reads one share of the window's lines back. A disk that can't be read just now is waited for: the window's end has no other source.
+    fn read_share(&self, from: u64, share: u64, shares: u64) -> Vec<Entry> {
+        loop {
+            let mut merge = Merge::new(share, shares);
+            let mut damaged = None;
+            let read = self.writer.hidden(from, &mut |frame| {
+                if let Some((epoch, run)) = run_of(frame) {
+                    damaged = damaged.take().or(merge.absorb(epoch, run).err());
+                }
+            });
+            match read {
+                Ok(whole) => {
+                    if !whole || damaged.is_some() {
+                        tracing::error!(damaged = ?damaged, "the stored sums of a long window are not whole; what could be read is written");
+                    }
+                    return merge.finish();
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the sums of a long window cannot be read; trying again");
+                    std::thread::sleep(Duration::from_millis(200));
+                }
+            }
+        }
+    }
+
+    /// Whether the window is too large for memory, so that its end is read from the runs.
+    #[must_use]
+    pub fn spilled(&self) -> bool {
+        self.spilled > 0
+    }
+
+    /// Whether sums of an unfinished window are stored.
+    #[must_use]
+    pub fn has_runs(&self) -> bool {
+        self.runs.is_some()
+    }
+
+    /// Writes the line that declares a gap. Neither filters nor mask touch it.
+    pub fn gap_line(&mut self, around: &Surroundings, gap: &Gap, at: i64, totals: &mut Totals, gaps: &mut Vec<Gap>) {
+        self.line.clear();
+        line::write_gap(gap, at, &around.node_name, &mut self.line);
+        let line = std::mem::take(&mut self.line);
+        self.append(at, b"", b"", &line, totals, gaps);
+        self.line = line;
+    }
+
+    /// Makes everything since the last commit visible. A commit that stalls is kept by the writer: go on with [`Output::retry`].
+    ///
+    /// # Errors
+    /// When the disk does not take it just now.
+    pub fn commit(&mut self, position: u64, at: i64, hash: &[u8; 32], gaps: Vec<Gap>, totals: &Totals, open: &[u8]) -> Result<(), Stalled> {
+        let mut partials = self.runs;
+        if !open.is_empty() || partials.is_some() {
+            let frame = [&[OPEN], open].concat();
+            let at = self.hidden(&frame);
+            partials = partials.or(at);
+        }
+        let totals = serde_json::to_value(totals).unwrap_or_default();
+        self.writer.commit(Commit { intake_position: position, time: at, config_hash: *hash, gaps, totals, partials, ..Commit::default() })
+    }
+
+    /// Tries again what stalled.
+    ///
+    /// # Errors
+    /// When the disk still does not take it.
+    pub fn retry(&mut self) -> Result<(), Stalled> {
+        self.writer.retry()
+    }
+
+    /// The intake is not needed before this position, even after a power loss.
+    #[must_use]
+    pub fn durable(&self) -> u64 {
+        self.writer.durable().intake_position
+    }
+
+    /// Waits until all is on disk and closes the spool.
+    pub fn close(self, patience: Duration) {
+        if let Err(error) = self.writer.close(patience) {
+            tracing::error!(%error, "the spool was not closed in time; the next start treats this as a crash, which loses nothing");
+        }
+    }
+
+    fn hidden(&mut self, frame: &[u8]) -> Option<u64> {
+        match self.writer.append_hidden(frame) {
+            Ok(position) => Some(position),
+            Err(error) => {
+                // Frames are cut far below the bound; only a single entry of tens of mebibytes could come here.
+                tracing::error!(%error, "sums of the open window cannot be stored; a crash before its end would lose them");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! A line with holes: the encoded text of a masked flow, cut where its values change from window to window.
+//!
+//! Made by encoding the flow once with marks in place of those values and finding the marks in the text. Whatever the mask leaves out has no mark and so no
+//! hole, without anybody asking; and two flows have the same fixed text exactly when their lines would differ only in the holes, which makes the fixed text
+//! the fold key. Writing a line is copying text and formatting what changes: no field is looked up, nothing is allocated.
+
+use super::bytes::{Put, Take};
+use crate::flow::json::{Out, WriteJson};
+use crate::flow::{Aggregate, Any, Flags, Flow, Protocol, TcpFlags, Timestamp};
+use crate::mask::Encoder;
+
+/// A moment no packet has: the last day that JSON can say, and a fraction of its own.
+const TIME: Timestamp = Timestamp { seconds: Timestamp::MAX_SECONDS, nanos: 918_273_645 };
+const TIME_MARK: &[u8] = b"\"9999-12-31T23:59:59.918273645Z\"";
+const UUID: &str = "\u{10fffd}uuid";
+const SUMMARY: &str = "\u{10fffd}summary";
+const EXTENSIONS: &str = "{\"@type\":\"type.googleapis.com/google.protobuf.Struct\",\"value\":{\"\u{10fffd}\":true}}";
+const COUNTS: [u32; 3] = [4_294_967_291, 4_294_967_289, 4_294_967_287];
+
+/// What goes into a hole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hole {
+    /// The time of the first packet, as a JSON text.
+    Time = 1,
+    /// The line's uuid.
+    Uuid = 2,
+    /// The object of TCP flags.
+    Flags = 3,
+    /// The summary of a TCP flow.
+    Summary = 4,
+    /// The object of `extensions`.
+    Extensions = 5,
+    /// The object of `aggregate`.
+    Aggregate = 6,
+}
+
+impl Hole {
+    const ALL: [Self; 6] = [Self::Time, Self::Uuid, Self::Flags, Self::Summary, Self::Extensions, Self::Aggregate];
+
+    fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|hole| *hole as u8 == number)
+    }
+}
+
+/// A line with holes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Template {
+    text: Box<[u8]>,
+    /// Where in `text` each hole is, in order.
+    holes: Box<[(u32, Hole)]>,
+}
+
+/// Which values change.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Varies {
+    /// The line has `extensions` of its own.
+    pub extensions: bool,
+    /// The line says how many flows it stands for.
+    pub aggregate: bool,
+}
+
+impl Template {
+    /// Makes the template of a flow behind a mask.
+    #[must_use]
+    pub fn of(encoder: &Encoder, mut flow: Flow<'_>, varies: Varies) -> Self {
+        flow.time = Some(TIME);
+        flow.uuid = UUID.into();
+        // A socket's cookie and a request's latency are of one event, not of a line.
+        flow.socket_cookie = 0;
+        if let Some(l7) = &mut flow.l7 {
+            l7.latency_ns = 0;
+        }
+        let all = Flags(0x1ff);
+        if let Some(Protocol::Tcp(tcp)) = flow.l4.as_mut().and_then(|l4| l4.protocol.as_mut())
+            && tcp.flags.is_some()
+        {
+            tcp.flags = Some(all.into());
+            flow.summary = SUMMARY.into();
+        }
+        if varies.extensions {
+            flow.extensions = Some(Any::from_canonical(EXTENSIONS.into()));
+        }
+        if varies.aggregate {
+            let [ingress_flow_count, egress_flow_count, unknown_direction_flow_count] = COUNTS;
+            flow.aggregate = Some(Aggregate { ingress_flow_count, egress_flow_count, unknown_direction_flow_count, ..Aggregate::default() });
+        }
+        let mut line = Vec::new();
+        encoder.encode_flow(&flow, &mut line);
+        Self::cut(&line, flags_mark(all))
+    }
+
+    fn cut(line: &[u8], flags: Vec<u8>) -> Self {
+        let quoted = |text: &str| [b"\"", text.as_bytes(), b"\""].concat();
+        let [ingress, egress, unknown] = COUNTS;
+        let aggregate = format!("{{\"ingress_flow_count\":{ingress},\"egress_flow_count\":{egress},\"unknown_direction_flow_count\":{unknown}}}");
+        let marks = [
+            (TIME_MARK.to_vec(), Hole::Time),
+            (quoted(UUID), Hole::Uuid),
+            (flags, Hole::Flags),
+            (quoted(SUMMARY), Hole::Summary),
+            (EXTENSIONS.as_bytes().to_vec(), Hole::Extensions),
+            (aggregate.into_bytes(), Hole::Aggregate),
+        ];
+        let mut found: Vec<(usize, usize, Hole)> = Vec::new();
+        for (mark, hole) in &marks {
+            found.extend(memchr::memmem::find_iter(line, mark).map(|at| (at, mark.len(), *hole)));
+        }
+        found.sort_unstable_by_key(|(at, ..)| *at);
+        let (mut text, mut holes, mut from) = (Vec::with_capacity(line.len()), Vec::with_capacity(found.len()), 0);
+        for (at, length, hole) in found {
+            text.extend_from_slice(&line[from..at]);
+            holes.push((text.len() as u32, hole));
+            from = at + length;
+        }
+        text.extend_from_slice(&line[from..]);
+        Self { text: text.into(), holes: holes.into() }
+    }
+
+    /// A line that has only `extensions`.
+    #[must_use]
+    pub fn extensions_only() -> Self {
+        Self { text: (*b"{\"flow\":{\"extensions\":}}").into(), holes: [(22, Hole::Extensions)].into() }
+    }
+
+    /// The text that does not change: two flows fold when theirs are equal.
+    #[must_use]
+    pub fn fixed(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// Appends the line, asking `fill` for each hole.
+    pub fn write(&self, line: &mut Vec<u8>, mut fill: impl FnMut(Hole, &mut Vec<u8>)) {
+        let mut from = 0;
+        for (at, hole) in &self.holes {
+            let at = *at as usize;
+            line.extend_from_slice(&self.text[from..at]);
+            fill(*hole, line);
+            from = at;
+        }
+        line.extend_from_slice(&self.text[from..]);
+    }
+
+    /// Appends it to a hidden frame.
+    pub fn put(&self, bytes: &mut Vec<u8>) {
+        bytes.put_bytes(&self.text);
+        bytes.put_u32(self.holes.len() as u32);
+        for (at, hole) in &self.holes {
+            bytes.put_u32(*at);
+            bytes.put_u8(*hole as u8);
+        }
+    }
+
+    /// Reads it back; `None` where the bytes are no template.
+    pub fn get(bytes: &mut Take<'_>) -> Option<Self> {
+        let text = bytes.bytes()?;
+        let count = bytes.u32()? as usize;
+        let mut holes = Vec::new();
+        for _ in 0..count {
+            let at = bytes.u32()?;
+            let in_order = holes.last().is_none_or(|(before, _): &(u32, Hole)| *before <= at);
+            if at as usize > text.len() || !in_order {
+                return None;
+            }
+            holes.push((at, Hole::from_number(bytes.u8()?)?));
+        }
+        Some(Self { text: text.into(), holes: holes.into() })
+    }
+}
+
+/// The object of these flags as JSON.
+fn flags_mark(flags: Flags) -> Vec<u8> {
+    let mut mark = Vec::new();
+    write_flags(flags, &mut mark);
+    mark
+}
+
+/// Appends the object of TCP flags.
+pub fn write_flags(flags: Flags, line: &mut Vec<u8>) {
+    TcpFlags::from(flags).write_json(&mut Out::new(line));
+}

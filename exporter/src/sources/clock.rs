@@ -1,0 +1,86 @@
+//! The arrival clock: Unix time that never goes backwards and never stands still.
+//!
+//! Windows are cut on it, so a wall clock that is set back by an hour must neither reopen old windows nor freeze the present one. It follows the wall clock
+//! forward at once; when that is set back, it goes on at the pace of the boot clock until the wall clock has caught up. What a flow's own `time` says comes
+//! from the wall clock as it is, through the offset that is stamped beside the arrival.
+
+use std::sync::{Mutex, PoisonError};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// When something arrived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Arrival {
+    /// Nanoseconds since 1970, never less than the one before.
+    pub unix: i64,
+    /// Wall clock minus boot clock at that moment, nanoseconds.
+    pub offset: i64,
+}
+
+/// The clock. One for the daemon.
+#[derive(Debug, Default)]
+pub struct ArrivalClock {
+    last: Mutex<(i64, i64)>,
+}
+
+impl ArrivalClock {
+    /// A clock that is never behind `after`, the newest arrival of an earlier process.
+    #[must_use]
+    pub fn after(after: i64) -> Self {
+        Self { last: Mutex::new((after, boot_now())) }
+    }
+
+    /// Now.
+    #[must_use]
+    pub fn now(&self) -> Arrival {
+        self.at(wall_now(), boot_now())
+    }
+
+    fn at(&self, wall: i64, boot: i64) -> Arrival {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let unix = wall.max(last.0 + (boot - last.1).max(0));
+        *last = (unix, boot.max(last.1));
+        Arrival { unix, offset: wall - boot }
+    }
+}
+
+fn wall_now() -> i64 {
+    nanoseconds(ClockId::Realtime)
+}
+
+fn boot_now() -> i64 {
+    nanoseconds(ClockId::Boottime)
+}
+
+fn nanoseconds(clock: ClockId) -> i64 {
+    let time = clock_gettime(clock);
+    time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600_000_000_000;
+
+    #[test]
+    fn a_wall_clock_that_is_set_back_neither_turns_the_clock_back_nor_stops_it() {
+        let clock = ArrivalClock { last: Mutex::new((0, 0)) };
+        assert_eq!(clock.at(10 * HOUR, 5).unix, 10 * HOUR);
+        assert_eq!(clock.at(9 * HOUR, 1005).unix, 10 * HOUR + 1000);
+        assert_eq!(clock.at(9 * HOUR + 10, 1015), Arrival { unix: 10 * HOUR + 1010, offset: 9 * HOUR + 10 - 1015 });
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_forward_is_followed_at_once() {
+        let clock = ArrivalClock { last: Mutex::new((0, 0)) };
+        clock.at(HOUR, 0);
+        assert_eq!(clock.at(2 * HOUR, 1).unix, 2 * HOUR);
+    }
+
+    #[test]
+    fn a_restart_goes_on_after_the_last_arrival() {
+        let clock = ArrivalClock::after(i64::MAX / 2);
+        assert!(clock.now().unix >= i64::MAX / 2);
+    }
+}

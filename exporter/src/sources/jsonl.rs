@@ -1,0 +1,283 @@
+//! Follows a JSONL file over its rotations: Hubble's own exported flow log, or any file whose lines are appended whole.
+//!
+//! Promises: every complete line is handed out once and in order, over rename rotations (also several between two looks, also with gzip backups), over
+//! restarts from a remembered [`Position`], and over a truncation in place. A line without its newline is handed out when its file is finished, never before.
+//! It does not look at what a line says.
+//!
+//! A file is known by the hash of its first line, not by its inode: inodes are reused, and a compressed backup has another one. The writer's backups are
+//! recognised by lumberjack's names, `<stem>-<UTC time>.<extension>` with an optional `.gz`, whose order is the order of rotation.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+use sha2::{Digest, Sha256};
+
+/// Bytes of the first line that are hashed: enough to hold a time stamp and a uuid, little enough to read at every look.
+const FINGERPRINT_BYTES: u64 = 4096;
+/// Bytes handed out at a time, rounded up to a whole line.
+const CHUNK_BYTES: usize = 256 * 1024;
+/// A line longer than this is handed out in pieces, each of which will fail to decode and be counted.
+const LINE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Where reading goes on after a restart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The first half of the SHA-256 of the file's first line.
+    pub file: [u8; 16],
+    /// Bytes of it that were handed out (before compression).
+    pub offset: u64,
+}
+
+/// A piece of the input: whole lines, each with its newline.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Chunk<'a> {
+    /// Where `bytes` begin.
+    pub position: Position,
+    /// Whole lines. The last one may lack its newline if the file ended so.
+    pub bytes: &'a [u8],
+}
+
+/// Why a source can't be read now. Reading is tried again at the next look.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {path}: {source}")]
+pub struct SourceError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// A follower of one path.
+#[derive(Debug)]
+pub struct Follower {
+    path: PathBuf,
+    open: Option<OpenFile>,
+    /// Not yet found again after a restart.
+    resume: Option<Position>,
+    /// The remembered file was not found any more: what it still held is gone.
+    pub lost_track: u64,
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    reader: Box<dyn Source>,
+    fingerprint: [u8; 16],
+    inode: u64,
+    /// Set for a backup: its name's time, so that the next one is found.
+    rotated: Option<String>,
+    offset: u64,
+    /// Bytes read but not handed out: a line without its end.
+    torn: Vec<u8>,
+}
+
+trait Source: Read + std::fmt::Debug + Send {}
+impl<T: Read + std::fmt::Debug + Send> Source for T {}
+
+impl Follower {
+    /// Follows `path`, from `resume` or, without it, from the oldest backup that is there.
+    #[must_use]
+    pub fn new(path: &Path, resume: Option<Position>) -> Self {
+        Self { path: path.to_owned(), open: None, resume, lost_track: 0, buffer: Vec::new() }
+    }
+
+    /// The next whole lines, if there are any. `None`: look again later.
+    ///
+    /// # Errors
+    /// When the folder or a file can't be read. Nothing is skipped; call again.
+    pub fn look(&mut self) -> Result<Option<Chunk<'_>>, SourceError> {
+        let path = self.path.clone();
+        self.advance().map_err(|source| SourceError { path, source })?;
+        let Some(open) = &mut self.open else { return Ok(None) };
+        if self.buffer.is_empty() {
+            return Ok(None);
+        }
+        let position = Position { file: open.fingerprint, offset: open.offset };
+        open.offset += self.buffer.len() as u64;
+        Ok(Some(Chunk { position, bytes: &self.buffer }))
+    }
+
+    /// Fills `buffer` with whole lines, changing files as needed.
+    fn advance(&mut self) -> io::Result<()> {
+        self.buffer.clear();
+        loop {
+            if self.open.is_none() && !self.open_first()? {
+                return Ok(());
+            }
+            let Some(open) = &mut self.open else { return Ok(()) };
+            open.read_lines(&mut self.buffer)?;
+            if !self.buffer.is_empty() || !self.finished()? {
+                return Ok(());
+            }
+            // One more read: the writer may have appended between the last read and its rotation.
+            let Some(open) = &mut self.open else { return Ok(()) };
+            open.read_lines(&mut self.buffer)?;
+            if self.buffer.is_empty() {
+                std::mem::swap(&mut self.buffer, &mut open.torn);
+            }
+            if !self.buffer.is_empty() {
+                return Ok(());
+            }
+            self.open_next()?;
+        }
+    }
+
+    /// Whether the open file will not grow any more.
+    fn finished(&self) -> io::Result<bool> {
+        let Some(open) = &self.open else { return Ok(false) };
+        if open.rotated.is_some() {
+            return Ok(true);
+        }
+        match std::fs::metadata(&self.path) {
+            Ok(now) => Ok(now.ino() != open.inode || now.len() < open.offset),
+            // Renamed away, and its successor not made yet.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open_first(&mut self) -> io::Result<bool> {
+        let backups = self.backups()?;
+        if let Some(resume) = self.resume.take() {
+            for candidate in backups.iter().map(Some).chain([None]) {
+                if let Some(mut open) = self.open_file(candidate)?
+                    && open.fingerprint == resume.file
+                {
+                    io::copy(&mut (&mut open.reader).take(resume.offset), &mut io::sink())?;
+                    open.offset = resume.offset;
+                    self.open = Some(open);
+                    return Ok(true);
+                }
+            }
+            self.lost_track += 1;
+            tracing::warn!(path = %self.path.display(), "the file that was being read is gone; going on with the oldest one there is");
+        }
+        for candidate in backups.iter().map(Some).chain([None]) {
+            if let Some(open) = self.open_file(candidate)? {
+                self.open = Some(open);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Leaves the open file for the one written after it.
+    fn open_next(&mut self) -> io::Result<()> {
+        let Some(done) = self.open.take() else { return Ok(()) };
+        let backups = self.backups()?;
+        let from = match &done.rotated {
+            Some(time) => backups.partition_point(|backup| backup.time <= *time),
+            // The active file was renamed: it is one of the backups, known by its first line.
+            None => {
+                let mut found = None;
+                for (at, backup) in backups.iter().enumerate().rev() {
+                    if self.open_file(Some(backup))?.is_some_and(|file| file.fingerprint == done.fingerprint) {
+                        found = Some(at + 1);
+                        break;
+                    }
+                }
+                found.unwrap_or(backups.len())
+            }
+        };
+        for candidate in backups[from..].iter().map(Some).chain([None]) {
+            if let Some(open) = self.open_file(candidate)? {
+                self.open = Some(open);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a backup, or the active file; `None` if it is gone or has no whole first line yet.
+    fn open_file(&self, backup: Option<&Backup>) -> io::Result<Option<OpenFile>> {
+        let path = backup.map_or(&self.path, |backup| &backup.path);
+        let mut file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let inode = file.metadata()?.ino();
+        let compressed = path.extension().is_some_and(|extension| extension == "gz");
+        let fingerprint = {
+            let head: Box<dyn Read> = if compressed { Box::new(MultiGzDecoder::new(&mut file)) } else { Box::new(&mut file) };
+            fingerprint(head)?
+        };
+        let Some(fingerprint) = fingerprint else { return Ok(None) };
+        file.seek(SeekFrom::Start(0))?;
+        let reader: Box<dyn Source> = if compressed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+        Ok(Some(OpenFile { reader, fingerprint, inode, rotated: backup.map(|backup| backup.time.clone()), offset: 0, torn: Vec::new() }))
+    }
+
+    /// The backups of the path, oldest first; a file and its `.gz` count once, the plain one wins.
+    fn backups(&self) -> io::Result<Vec<Backup>> {
+        let (Some(folder), Some(stem)) = (self.path.parent(), self.path.file_stem().and_then(|stem| stem.to_str())) else { return Ok(Vec::new()) };
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let extension = self.path.extension().and_then(|extension| extension.to_str()).map(|extension| format!(".{extension}")).unwrap_or_default();
+        let mut backups: Vec<Backup> = Vec::new();
+        let entries = match std::fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(backups),
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let plain = name.strip_suffix(".gz").unwrap_or(name);
+            if let Some(time) = plain.strip_prefix(stem).and_then(|rest| rest.strip_prefix('-')).and_then(|rest| rest.strip_suffix(&extension))
+                && is_backup_time(time)
+            {
+                backups.push(Backup { time: time.to_owned(), path: entry.path() });
+            }
+        }
+        // `x.log` sorts before `x.log.gz`.
+        backups.sort_by(|a, b| (&a.time, &a.path).cmp(&(&b.time, &b.path)));
+        backups.dedup_by(|later, earlier| later.time == earlier.time);
+        Ok(backups)
+    }
+}
+
+impl OpenFile {
+    /// Reads up to [`CHUNK_BYTES`] and moves the whole lines among them to `lines`.
+    fn read_lines(&mut self, lines: &mut Vec<u8>) -> io::Result<()> {
+        let start = self.torn.len();
+        (&mut self.reader).take(CHUNK_BYTES as u64).read_to_end(&mut self.torn)?;
+        let whole = match memchr::memrchr(b'\n', &self.torn[start..]) {
+            Some(at) => start + at + 1,
+            None if self.torn.len() > LINE_BYTES => self.torn.len(),
+            None => return Ok(()),
+        };
+        lines.extend_from_slice(&self.torn[..whole]);
+        self.torn.drain(..whole);
+        Ok(())
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Backup {
+    time: String,
+    path: PathBuf,
+}
+
+/// `2026-11-20T17-17-47.473`.
+fn is_backup_time(text: &str) -> bool {
+    const SHAPE: &[u8] = b"dddd-dd-ddTdd-dd-dd.ddd";
+    text.len() == SHAPE.len()
+        && text.bytes().zip(SHAPE).all(|(byte, shape)| if *shape == b'd' { byte.is_ascii_digit() } else { byte == *shape })
+}
+
+/// The hash of the first line, `None` while it has no end and is short enough to still get one.
+fn fingerprint(head: impl Read) -> io::Result<Option<[u8; 16]>> {
+    let mut line = Vec::new();
+    BufReader::new(head.take(FINGERPRINT_BYTES)).read_until(b'\n', &mut line)?;
+    if line.last() != Some(&b'\n') && (line.len() as u64) < FINGERPRINT_BYTES {
+        return Ok(None);
+    }
+    let mut hash = [0; 16];
+    hash.copy_from_slice(&Sha256::digest(&line)[..16]);
+    Ok(Some(hash))
+}
+
+#[cfg(test)]
+mod tests;

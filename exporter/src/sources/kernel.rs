@@ -1,0 +1,231 @@
+//! The kernel as a source: one thread a ring that moves its bytes into the intake, one thread that sweeps and tends interfaces.
+//!
+//! A drain waits for nothing but the intake's write. Bytes go in as they lie in the ring and are released after; where a crash falls between the two, the
+//! ring's position in the last frame of the intake says what is there already. When the intake has no room, the ring fills and the kernel keeps the counts.
+
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use flowlog_bpf::{Counters, InterfaceChange, Interface, Kernel, Ring};
+use flowlog_sinks::spool::Gap;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::SourceKind;
+use super::clock::ArrivalClock;
+use super::intake::SharedIntake;
+use crate::pipeline::note::{Note, cause};
+use crate::pipeline::surroundings::{Shared, Side, Surroundings};
+
+/// Bytes moved at a time: one write of the intake.
+const BURST: usize = 1 << 20;
+/// How long a drain waits where the ring's own notification may not come (a wake-up is only sent for a ring that was empty).
+const TICK: Duration = Duration::from_millis(20);
+
+/// What came of a burst.
+enum Moved {
+    Some,
+    Nothing,
+    NoRoom,
+}
+
+/// What the threads share with the rest of the daemon.
+pub struct KernelSource {
+    /// Raw events go here.
+    pub intake: Arc<SharedIntake>,
+    /// The arrival clock.
+    pub clock: Arc<ArrivalClock>,
+    /// Learns of interfaces.
+    pub around: Arc<Shared<Surroundings>>,
+    /// Set to end the threads.
+    pub stop: Arc<AtomicBool>,
+    /// The kernel's counters at the last sweep.
+    pub counters: Mutex<Counters>,
+    /// Bytes in the rings that are not in the intake.
+    pub unread: AtomicU64,
+    /// Size of all rings.
+    pub ring_bytes: AtomicU64,
+    /// Set to end the sweeps alone, while the drains go on.
+    pub stop_sweeps: AtomicBool,
+}
+
+impl KernelSource {
+    /// Moves one ring until told to stop, and then until it is empty.
+    pub fn drain(&self, instance: [u8; 16], mut ring: Ring) {
+        self.skip_what_the_intake_has(instance, &mut ring);
+        loop {
+            let stopping = self.stop.load(Ordering::Acquire);
+            match self.move_burst(instance, &mut ring) {
+                Ok(Moved::Some) => {}
+                Ok(_) if stopping => return,
+                Ok(Moved::Nothing) => wait(&ring),
+                Ok(Moved::NoRoom) => std::thread::sleep(TICK),
+                Err(error) if stopping => {
+                    tracing::error!(%error, "the intake cannot be written; what is in the ring stays there");
+                    return;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the intake cannot be written; the kernel keeps the counts until it can");
+                    std::thread::sleep(Duration::from_millis(200));
+                }
+            }
+            self.unread.store(ring.unread(), Ordering::Relaxed);
+        }
+    }
+
+    /// Moves what a ring holds now.
+    pub fn drain_once(&self, instance: [u8; 16], ring: &mut Ring) {
+        self.skip_what_the_intake_has(instance, ring);
+        while let Ok(Moved::Some) = self.move_burst(instance, ring) {}
+    }
+
+    /// Ends the sweeps; the drains go on.
+    pub fn stop_tending(&self) {
+        self.stop_sweeps.store(true, Ordering::Release);
+    }
+
+    /// A crash may have fallen between the intake's write and the ring's release.
+    fn skip_what_the_intake_has(&self, instance: [u8; 16], ring: &mut Ring) {
+        if let Some(end) = self.intake.source_end(&instance, ring.number())
+            && end > ring.position()
+        {
+            tracing::info!(bytes = end - ring.position(), "the intake has what the last process did not release any more");
+            ring.release(end);
+        }
+    }
+
+    /// Moves some records.
+    fn move_burst(&self, instance: [u8; 16], ring: &mut Ring) -> std::io::Result<Moved> {
+        let Some(batch) = ring.peek(BURST) else { return Ok(Moved::Nothing) };
+        if !self.intake.append(SourceKind::Ring, instance, batch.ring, batch.position, batch.bytes)? {
+            return Ok(Moved::NoRoom);
+        }
+        let end = batch.end();
+        ring.release(end);
+        Ok(Moved::Some)
+    }
+
+    /// Sweeps and follows interfaces until told to stop; gives the kernel side back.
+    pub fn tend(&self, mut kernel: Kernel) -> Kernel {
+        let period = kernel.sweep_period();
+        let mut next = Instant::now();
+        let mut last_counters = Instant::now() - period;
+        while !self.stop.load(Ordering::Acquire) && !self.stop_sweeps.load(Ordering::Acquire) {
+            let now = Instant::now();
+            if now >= next {
+                next = (next + period).max(now);
+                if let Err(error) = kernel.sweep() {
+                    tracing::error!(%error, "idle flows cannot be swept; they stay in the kernel");
+                }
+            }
+            if now.duration_since(last_counters) >= Duration::from_millis(500) {
+                last_counters = now;
+                self.read_counters(&kernel);
+            }
+            if readable(&kernel, next.saturating_duration_since(Instant::now()).min(Duration::from_millis(250))) {
+                match kernel.interfaces_changed() {
+                    Ok(changes) => self.learn(changes),
+                    Err(error) => tracing::error!(%error, "interfaces cannot be followed now; they are listed again at the next change"),
+                }
+            }
+        }
+        self.read_counters(&kernel);
+        kernel
+    }
+
+    /// Takes over what changed: names for flows, gaps for what went unobserved.
+    pub fn learn(&self, changes: Vec<InterfaceChange>) {
+        for change in changes {
+            match change {
+                InterfaceChange::Attached(interface) => {
+                    tracing::info!(interface = interface.name, index = interface.ifindex, "attached");
+                    self.declare(&interface, cause::BEFORE_ATTACH, interface.before.received.packets + interface.before.transmitted.packets, {
+                        interface.before.received.bytes + interface.before.transmitted.bytes
+                    });
+                    self.around.change(|around| {
+                        around.interfaces.insert(interface.ifindex, (interface.name.clone(), side(&interface)));
+                    });
+                }
+                InterfaceChange::Refused { name, why, .. } => tracing::error!(interface = name, why, "cannot attach; its traffic is not seen"),
+                InterfaceChange::Renamed { ifindex, name } => self.around.change(|around| {
+                    if let Some((known, _)) = around.interfaces.get_mut(&ifindex) {
+                        *known = name;
+                    }
+                }),
+                InterfaceChange::Vanished { interface, last, counted, .. } => {
+                    tracing::info!(interface = interface.name, index = interface.ifindex, "gone");
+                    if let Some(last) = last {
+                        let seen = counted.entered.seen.packets + counted.left.seen.packets;
+                        let all = (last.received.packets + last.transmitted.packets).saturating_sub(interface.before.received.packets + interface.before.transmitted.packets);
+                        let bytes = counted.entered.seen.bytes + counted.left.seen.bytes;
+                        let all_bytes = (last.received.bytes + last.transmitted.bytes).saturating_sub(interface.before.received.bytes + interface.before.transmitted.bytes);
+                        self.declare(&interface, cause::AFTER_DETACH, all.saturating_sub(seen), all_bytes.saturating_sub(bytes));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Declares traffic of an interface that nobody observed.
+    fn declare(&self, interface: &Interface, cause: &str, packets: u64, bytes: u64) {
+        if packets == 0 {
+            return;
+        }
+        let now = self.clock.now();
+        self.note(&Note::Gap(Gap {
+            cause: cause.to_owned(),
+            last: Some((interface.attached_boot_ns as i64).wrapping_add(now.offset)),
+            packets: Some(packets),
+            bytes: Some(bytes),
+            interface: Some(interface.name.clone()),
+            ..Gap::default()
+        }));
+    }
+
+    /// Writes a note, waiting for room: it is small and rare, and must not be lost.
+    pub fn note(&self, note: &Note) {
+        loop {
+            match self.intake.note(note) {
+                Ok(true) => return,
+                Ok(false) | Err(_) if !self.stop.load(Ordering::Acquire) => std::thread::sleep(TICK),
+                Ok(_) | Err(_) => {
+                    tracing::error!(?note, "a gap could not be declared before the stop");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn read_counters(&self, kernel: &Kernel) {
+        match kernel.counters() {
+            Ok(counters) => *self.counters.lock().unwrap_or_else(PoisonError::into_inner) = counters,
+            Err(error) => tracing::warn!(%error, "the kernel's counters cannot be read now"),
+        }
+    }
+}
+
+/// What kind of interface this is.
+#[must_use]
+pub fn side(interface: &Interface) -> Side {
+    if interface.ifindex == 1 {
+        Side::Loopback
+    } else if interface.pod {
+        Side::Pod
+    } else {
+        Side::Network
+    }
+}
+
+fn wait(ring: &Ring) {
+    let _ = poll(&mut [PollFd::new(&ring, PollFlags::IN)], Some(&timespec(TICK)));
+}
+
+fn readable(kernel: &Kernel, timeout: Duration) -> bool {
+    let fd = kernel.interfaces_fd();
+    poll(&mut [PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)], Some(&timespec(timeout))).is_ok_and(|ready| ready > 0)
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    Timespec { tv_sec: duration.as_secs() as i64, tv_nsec: i64::from(duration.subsec_nanos()) }
+}

@@ -1,0 +1,178 @@
+//! JSONL files and standard input as sources: threads that move whole lines into the intake, and remember where they stand.
+
+use std::collections::BTreeMap;
+use std::io::BufRead;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use flowlog_sinks::spool::{Gap, IntakeReader, Raw};
+
+use super::SourceKind;
+use super::intake::SharedIntake;
+use super::jsonl::{Follower, Position};
+use crate::pipeline::note::{Note, SourcePosition, cause};
+
+/// How long to wait when there is nothing new, or no room.
+const TICK: Duration = Duration::from_millis(50);
+/// Bytes between two notes of where the sources stand: far below what an intake keeps.
+const NOTE_EVERY: u64 = 4 << 20;
+
+/// What the threads share.
+pub struct LinesSource {
+    /// Lines go here.
+    pub intake: Arc<SharedIntake>,
+    /// Set to end the threads.
+    pub stop: Arc<AtomicBool>,
+    /// Where each file stands.
+    positions: Mutex<BTreeMap<String, Position>>,
+    since_note: AtomicU64,
+    /// Set when standard input has ended.
+    pub ended: AtomicBool,
+}
+
+impl LinesSource {
+    /// Sources that go on from `known`.
+    #[must_use]
+    pub fn new(intake: Arc<SharedIntake>, stop: Arc<AtomicBool>, known: BTreeMap<String, Position>) -> Self {
+        Self { intake, stop, positions: Mutex::new(known), since_note: AtomicU64::new(0), ended: AtomicBool::new(false) }
+    }
+
+    /// Follows a file until told to stop.
+    pub fn follow(&self, path: &str) {
+        let resume = self.positions.lock().unwrap_or_else(PoisonError::into_inner).get(path).copied();
+        // The intake may have more than the last note says.
+        let resume = resume.map(|known| match self.intake.source_end(&known.file, 0) {
+            Some(end) => Position { offset: known.offset.max(end), ..known },
+            None => known,
+        });
+        let mut follower = Follower::new(Path::new(path), resume);
+        let mut lost = 0;
+        while !self.stop.load(Ordering::Acquire) {
+            match follower.look() {
+                Ok(Some(chunk)) => {
+                    let end = Position { offset: chunk.position.offset + chunk.bytes.len() as u64, ..chunk.position };
+                    if !self.store(chunk.position, chunk.bytes) {
+                        return;
+                    }
+                    self.stands(path, end, chunk.bytes.len() as u64);
+                }
+                Ok(None) => std::thread::sleep(TICK),
+                Err(error) => {
+                    tracing::error!(%error, "trying again");
+                    std::thread::sleep(Duration::from_secs(1));
+                }
+            }
+            if follower.lost_track > lost {
+                lost = follower.lost_track;
+                self.note(&Note::Gap(Gap { cause: cause::SOURCE_GONE.to_owned(), interface: None, ..Gap::default() }));
+            }
+        }
+        self.note_positions();
+    }
+
+    /// Reads standard input to its end.
+    pub fn read_standard_input(&self) {
+        let mut input = std::io::stdin().lock();
+        let mut id = [0; 16];
+        // Another process's input is another stream; its number only has to differ.
+        id[..4].copy_from_slice(&std::process::id().to_le_bytes());
+        id[8..].copy_from_slice(&self.intake.readers().end().to_le_bytes());
+        id[7] = 1;
+        let (mut position, mut chunk) = (0, Vec::new());
+        loop {
+            chunk.clear();
+            let ended = loop {
+                match input.read_until(b'\n', &mut chunk) {
+                    Ok(0) => break true,
+                    Ok(_) if chunk.len() >= 256 * 1024 => break false,
+                    // More of it may be buffered; a line that is not must not wait for another.
+                    Ok(_) => match input.fill_buf() {
+                        Ok(rest) if memchr::memchr(b'\n', rest).is_some() => {}
+                        _ => break false,
+                    },
+                    Err(error) => {
+                        tracing::error!(%error, "standard input cannot be read any more");
+                        break true;
+                    }
+                }
+            };
+            if !chunk.is_empty() && !self.store(Position { file: id, offset: position }, &chunk) {
+                return;
+            }
+            position += chunk.len() as u64;
+            if ended {
+                break;
+            }
+        }
+        self.ended.store(true, Ordering::Release);
+    }
+
+    /// Waits for room as long as it takes; false when told to stop meanwhile.
+    fn store(&self, position: Position, bytes: &[u8]) -> bool {
+        loop {
+            match self.intake.append(SourceKind::Lines, position.file, 0, position.offset, bytes) {
+                Ok(true) => return true,
+                Ok(false) => std::thread::sleep(TICK),
+                Err(error) => {
+                    tracing::error!(%error, "the intake cannot be written; the source waits");
+                    std::thread::sleep(Duration::from_millis(500));
+                }
+            }
+            if self.stop.load(Ordering::Acquire) {
+                return false;
+            }
+        }
+    }
+
+    fn stands(&self, path: &str, position: Position, bytes: u64) {
+        let before = self.positions.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), position);
+        let another_file = before.is_none_or(|before| before.file != position.file);
+        if another_file || self.since_note.fetch_add(bytes, Ordering::Relaxed) + bytes >= NOTE_EVERY {
+            self.note_positions();
+        }
+    }
+
+    fn note_positions(&self) {
+        self.since_note.store(0, Ordering::Relaxed);
+        let positions = self.positions.lock().unwrap_or_else(PoisonError::into_inner);
+        let notes = positions.iter().map(|(path, position)| SourcePosition::new(path, *position)).collect();
+        drop(positions);
+        self.note(&Note::Sources(notes));
+    }
+
+    fn note(&self, note: &Note) {
+        match self.intake.note(note) {
+            Ok(true) => {}
+            Ok(false) | Err(_) => tracing::warn!(?note, "the intake has no room for a note"),
+        }
+    }
+}
+
+/// Reads the newest position of each source out of an intake, from its oldest frame on.
+#[must_use]
+pub fn known_positions(reader: &mut IntakeReader) -> BTreeMap<String, Position> {
+    let mut known = BTreeMap::new();
+    loop {
+        match reader.take() {
+            Ok(Some(Raw::Frame { origin, bytes, .. })) => {
+                if SourceKind::from_number(origin.source) == Some(SourceKind::Note)
+                    && let Some(Note::Sources(sources)) = Note::decode(bytes)
+                {
+                    for source in sources {
+                        if let Some(position) = source.position() {
+                            known.insert(source.path, position);
+                        }
+                    }
+                }
+            }
+            Ok(Some(Raw::Lost { .. })) => {}
+            Ok(None) => return known,
+            Err(error) => {
+                tracing::error!(%error, "the intake cannot be read back; sources start from their oldest file");
+                return known;
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Starting a sink's driver, and ending it.
+
+use super::run::Driver;
+use super::{Sink, SinkMetrics};
+use crate::spool::{Gap, Spool, Start, WhenFull, cause};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// How a driver treats its sink.
+#[derive(Clone, Debug)]
+pub struct DriverOptions {
+    /// The sink's name: names its cursor and quarantine files, and appears in messages.
+    pub name: String,
+    /// What happens when the spool is at its bound and the sink is behind.
+    pub when_full: WhenFull,
+    /// Where a sink without a cursor begins.
+    pub start: Start,
+}
+
+/// What a driver has been told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Go on.
+    Run,
+    /// Freeze nothing more; end with what is on the way, at the latest then.
+    Stop(Instant),
+    /// Deliver everything that is visible, without waiting for batches to fill, and end; at the latest then.
+    Drain(Instant),
+}
+
+/// A running driver. Dropping it ends the driver as a kill would.
+pub struct Running {
+    name: String,
+    spool: Spool,
+    metrics: Arc<SinkMetrics>,
+    order: watch::Sender<Order>,
+    task: JoinHandle<()>,
+}
+
+/// Starts delivering to a sink. Needs a tokio runtime with time.
+///
+/// # Errors
+/// If the sink's cursor file cannot be read just now.
+pub fn start<S: Sink>(spool: &Spool, sink: Arc<S>, options: DriverOptions) -> io::Result<Running> {
+    let (reader, stored) = spool.reader(&options.name, options.when_full, options.start)?;
+    let metrics = Arc::new(SinkMetrics::default());
+    let (order, orders) = watch::channel(Order::Run);
+    let name = options.name.clone();
+    let driver = Driver::new(
+        spool.clone(),
+        sink,
+        options,
+        reader,
+        stored,
+        metrics.clone(),
+        orders,
+    );
+    let task = tokio::spawn(driver.run());
+    Ok(Running {
+        name,
+        spool: spool.clone(),
+        metrics,
+        order,
+        task,
+    })
+}
+
+impl Running {
+    /// What the sink counts.
+    pub fn metrics(&self) -> &Arc<SinkMetrics> {
+        &self.metrics
+    }
+
+    /// Ends the driver: what is on the way may land within `grace`, the rest is sent after the next start.
+    pub async fn stop(self, grace: Duration) {
+        self.end(Order::Stop(Instant::now() + grace)).await;
+    }
+
+    /// Delivers everything that is visible, then ends the driver. What is not delivered within `timeout` is given back as a gap; the
+    /// cursor stays in front of it, until [`Spool::forget`].
+    pub async fn drain(self, timeout: Duration) -> Option<Gap> {
+        let (spool, name, metrics) = (self.spool.clone(), self.name.clone(), self.metrics.clone());
+        self.end(Order::Drain(Instant::now() + timeout)).await;
+        let left = spool.lag(&name);
+        metrics
+            .records_dropped_removed
+            .fetch_add(left.map_or(0, |(records, _)| records), Relaxed);
+        let (records, sequences) = left.filter(|(records, _)| *records > 0)?;
+        Some(Gap {
+            cause: cause::REMOVED.to_owned(),
+            records: Some(records),
+            sequences: Some(sequences),
+            ..Gap::default()
+        })
+    }
+
+    async fn end(mut self, order: Order) {
+        self.order.send_replace(order);
+        // It ends by itself at its deadline; that it panicked is in the process's log.
+        drop((&mut self.task).await);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,208 @@
+//! How far one sink has got in a spool, what it was about to do, and the file that remembers both.
+//!
+//! The file is small JSON with its CRC-32C behind it, replaced as a whole and durably. One that cannot be read is like none: the sink
+//! starts from the oldest segment there is, which may repeat and never loses.
+
+use super::{SpoolId, folder};
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A place between two records of a spool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cursor {
+    /// The identity `sequence` counts in.
+    pub spool: SpoolId,
+    /// The next record to take.
+    pub sequence: u64,
+    /// The position in the log of the frame that holds it.
+    pub position: u64,
+}
+
+/// What a sink is about to send, made durable before the first byte goes out, so that a crash never cuts differently.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cut {
+    /// The place after the last record of the batch.
+    pub end: Cursor,
+    /// What else the sink has to remember about the batch (an object's key and hash, a file's next name), in the sink's own shape.
+    pub intent: serde_json::Value,
+}
+
+/// What a sink's cursor file holds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Stored {
+    /// Everything before it is delivered, or declared as a gap.
+    pub cursor: Cursor,
+    /// The sink's own state at the cursor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<serde_json::Value>,
+    /// Batches that may be on the way, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cuts: Vec<Cut>,
+}
+
+/// What happens at a spool's bound to a sink that is behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum WhenFull {
+    /// Keep the oldest segments the sink needs, up to three quarters of the bound; newer ones make room.
+    Hold,
+    /// The oldest segments make room.
+    #[default]
+    DropOldest,
+    /// The sink no longer holds anything in the spool.
+    Detach,
+}
+
+/// The path of a sink's file in a folder of the spool: the name with everything but `[A-Za-z0-9._-]` percent-encoded.
+pub(crate) fn path(spool: &Path, folder: &str, sink: &str, extension: &str) -> PathBuf {
+    let mut name = String::new();
+    for byte in sink.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' => {
+                name.push(char::from(byte))
+            }
+            _ => name.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    spool.join(folder).join(format!("{name}.{extension}"))
+}
+
+/// Reads what a cursor file's bytes say; `None` if they are damaged.
+pub fn parse_stored(bytes: &[u8]) -> Option<Stored> {
+    let (json, sum) = bytes.strip_suffix(b"\n")?.split_last_chunk::<9>()?;
+    let [b'\n', digits @ ..] = sum else {
+        return None;
+    };
+    let sum = u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    (crc32c::crc32c(json) == sum)
+        .then(|| serde_json::from_slice(json).ok())
+        .flatten()
+}
+
+/// The bytes of a cursor file.
+fn encode_stored(stored: &Stored) -> io::Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec(stored)?;
+    let sum = crc32c::crc32c(&bytes);
+    bytes.extend_from_slice(format!("\n{sum:08x}\n").as_bytes());
+    Ok(bytes)
+}
+
+/// What a sink stored; `None` if nothing, or if it is damaged.
+pub(super) fn load(spool: &Path, sink: &str) -> io::Result<Option<Stored>> {
+    match std::fs::read(path(spool, "cursors", sink, "cursor")) {
+        Ok(bytes) => Ok(parse_stored(&bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Stores it durably.
+pub(super) fn store(spool: &Path, sink: &str, stored: &Stored) -> io::Result<()> {
+    folder::replace(
+        &path(spool, "cursors", sink, "cursor"),
+        &encode_stored(stored)?,
+    )
+}
+
+/// Removes a sink's cursor file.
+pub(super) fn forget(spool: &Path, sink: &str) -> io::Result<()> {
+    match std::fs::remove_file(path(spool, "cursors", sink, "cursor")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => folder::sync_folder(&spool.join("cursors")),
+    }
+}
+
+/// All cursors of a spool that can be read, by the name of their sink.
+///
+/// # Errors
+/// If the folder cannot be listed or a file not be read.
+pub fn all(spool: &Path) -> io::Result<Vec<(String, Stored)>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(spool.join("cursors"))? {
+        let path = entry?.path();
+        let name = path
+            .file_stem()
+            .and_then(|name| name.to_str())
+            .and_then(decode)
+            .filter(|_| path.extension().is_some_and(|e| e == "cursor"));
+        if let (Some(name), Some(stored)) = (name, parse_stored(&std::fs::read(&path)?)) {
+            found.push((name, stored));
+        }
+    }
+    found.sort_by(|one, other| one.0.cmp(&other.0));
+    Ok(found)
+}
+
+/// Undoes the percent-encoding of [`path`].
+fn decode(name: &str) -> Option<String> {
+    let mut bytes = Vec::new();
+    let mut rest = name.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        if first == b'%' {
+            let (digits, after) = after.split_at_checked(2)?;
+            bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+            rest = after;
+        } else {
+            bytes.push(first);
+            rest = after;
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn example() -> Stored {
+        let cursor = Cursor {
+            spool: SpoolId([3; 16]),
+            sequence: 7,
+            position: 99,
+        };
+        Stored {
+            cursor,
+            state: Some(serde_json::json!({"inode": 5})),
+            cuts: vec![Cut {
+                end: cursor,
+                intent: serde_json::json!("key"),
+            }],
+        }
+    }
+
+    #[test]
+    fn a_cursor_is_stored_and_forgotten_by_its_sinks_name_whatever_that_is() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("cursors")).unwrap();
+        for sink in ["audit", "/var/log/events.log", "../ä%2F"] {
+            assert_eq!(load(folder.path(), sink).unwrap(), None);
+            store(folder.path(), sink, &example()).unwrap();
+            assert_eq!(load(folder.path(), sink).unwrap(), Some(example()));
+        }
+        let names: Vec<String> = all(folder.path())
+            .unwrap()
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(names, ["../ä%2F", "/var/log/events.log", "audit"]);
+        forget(folder.path(), "audit").unwrap();
+        forget(folder.path(), "audit").unwrap();
+        assert_eq!(load(folder.path(), "audit").unwrap(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_damaged_cursor_is_like_none(bit in any::<prop::sample::Index>()) {
+            let mut bytes = encode_stored(&example()).unwrap();
+            let bit = bit.index(bytes.len() * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            // The digits of the sum may change their case without changing their value.
+            prop_assert!(parse_stored(&bytes).is_none_or(|stored| stored == example()));
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! A handle on an open spool, for everything but writing: readers, cursors, metrics.
+
+use super::log::{Shared, Visible};
+use super::retention::Holder;
+use super::{Cursor, Reader, SpoolId, SpoolMetrics, Stored, WhenFull, cursor};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Where a sink without a cursor begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// With the oldest record there is.
+    #[default]
+    Oldest,
+    /// With what is committed from now on.
+    End,
+}
+
+/// An open spool. Cheap to clone; the spool is closed by its writer.
+#[derive(Clone)]
+pub struct Spool {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Spool {
+    /// The spool's folder.
+    pub fn folder(&self) -> &Path {
+        &self.shared.folder.path
+    }
+
+    /// The identity under which records are numbered now.
+    pub fn id(&self) -> SpoolId {
+        self.shared.visible.borrow().id
+    }
+
+    /// What the spool counts.
+    pub fn metrics(&self) -> &SpoolMetrics {
+        &self.shared.metrics
+    }
+
+    /// A reader for the sink of this name, at its stored cursor, and what else is stored. From now on the spool keeps for the sink what
+    /// it has not released, as `when_full` says.
+    ///
+    /// # Errors
+    /// If the cursor file cannot be read just now. A damaged one is like none.
+    pub fn reader(
+        &self,
+        sink: &str,
+        when_full: WhenFull,
+        start: Start,
+    ) -> io::Result<(Reader, Stored)> {
+        let stored = cursor::load(self.folder(), sink)?;
+        let mut state = self.shared.lock();
+        let visible = *self.shared.visible.borrow();
+        let oldest = state.segments.front().map(|segment| Cursor {
+            spool: segment.id,
+            sequence: segment.number,
+            position: segment.base,
+        });
+        let end = Cursor {
+            spool: visible.id,
+            sequence: visible.sequence,
+            position: visible.position,
+        };
+        let stored = stored.unwrap_or_else(|| Stored {
+            cursor: if start == Start::Oldest {
+                oldest.unwrap_or(end)
+            } else {
+                end
+            },
+            ..Stored::default()
+        });
+        state.holders.insert(
+            sink.to_owned(),
+            Holder {
+                position: stored.cursor.position,
+                when_full,
+            },
+        );
+        drop(state);
+        Ok((Reader::new(self.shared.clone(), stored.cursor), stored))
+    }
+
+    /// A reader at this place that holds nothing.
+    pub(crate) fn fork(&self, place: &Cursor) -> Reader {
+        Reader::new(self.shared.clone(), *place)
+    }
+
+    /// The position up to which readers see.
+    pub fn end(&self) -> u64 {
+        self.shared.visible.borrow().position
+    }
+
+    /// What lies before this place is not kept for the sink any more.
+    pub fn release(&self, sink: &str, place: &Cursor) {
+        let mut state = self.shared.lock();
+        if let Some(holder) = state.holders.get_mut(sink) {
+            holder.position = place.position;
+        }
+        self.shared.reclaim(&mut state);
+    }
+
+    /// Tells when more becomes visible.
+    pub(crate) fn changes(&self) -> Changes {
+        Changes(self.shared.visible.subscribe())
+    }
+
+    /// Records between what a sink has released and the visible end, and their sequence numbers under the identity of now. `None` if the
+    /// spool keeps nothing for a sink of this name.
+    pub fn lag(&self, sink: &str) -> Option<(u64, (u64, u64))> {
+        let stored = cursor::load(self.folder(), sink).ok().flatten()?;
+        let mut reader = Reader::new(self.shared.clone(), stored.cursor);
+        let records = reader.pending().ok()?.records;
+        let next = self.shared.visible.borrow().sequence;
+        Some((records, (next.saturating_sub(records), next)))
+    }
+
+    /// Stores how far a sink has got, durably.
+    ///
+    /// # Errors
+    /// If the disk does not take it just now.
+    pub fn store(&self, sink: &str, stored: &Stored) -> io::Result<()> {
+        cursor::store(self.folder(), sink, stored)
+    }
+
+    /// The sinks that have a cursor here, with what they stored.
+    ///
+    /// # Errors
+    /// If the cursors cannot be read just now.
+    pub fn cursors(&self) -> io::Result<Vec<(String, Stored)>> {
+        cursor::all(self.folder())
+    }
+
+    /// Forgets a sink: nothing is kept for it any more.
+    ///
+    /// # Errors
+    /// If its cursor file cannot be removed just now.
+    pub fn forget(&self, sink: &str) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        state.holders.remove(sink);
+        self.shared.reclaim(&mut state);
+        drop(state);
+        cursor::forget(self.folder(), sink)
+    }
+}
+
+/// Tells when more of a spool becomes visible.
+pub(crate) struct Changes(watch::Receiver<Visible>);
+
+impl Changes {
+    /// Waits until more is visible than at the last call. `false`: the spool is closed, there will be no more.
+    pub async fn next(&mut self) -> bool {
+        self.0.changed().await.is_ok()
+    }
+}

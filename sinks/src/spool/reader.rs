@@ -1,0 +1,383 @@
+//! A cursor's view of a spool: committed records whose frames are on disk, in order, with their commits and gaps.
+
+use super::log::{Shared, Visible};
+use super::walk::{Step, Walk};
+use super::{Commit, Cursor, Gap, Record, SpoolId, cause, split_record};
+use crate::spool::frame::{Head, Kind};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// What comes next in a spool.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Item<'a> {
+    /// A record.
+    Record(Record<'a>),
+    /// The commit that covers the records since the one before. Has a place of its own in the order: after its records.
+    Commit(&'a Commit),
+    /// Something that this reader will not get: corrupt frames, segments that made room. Its place is where the records would be.
+    Gap(&'a Gap),
+    /// The spool continues under a new identity; sequence numbers start again. Batches should not span this.
+    Renewed {
+        /// The identity before.
+        previous: SpoolId,
+        /// The identity from here on.
+        id: SpoolId,
+    },
+}
+
+/// What lies between a reader and the end of what it may see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pending {
+    /// Records, also counting those that will turn out to be gaps. 0 records may still leave a commit to read.
+    pub records: u64,
+    /// Bytes in the log, frame headers included.
+    pub bytes: u64,
+    /// The commit time of the next item, nanoseconds since 1970 UTC; `None` if there is no item.
+    pub oldest: Option<i64>,
+}
+
+/// The spool could not be read just now. Nothing was skipped; try again later.
+#[derive(Debug, thiserror::Error)]
+#[error("spool {folder} cannot be read at position {position}: {source}")]
+pub struct ReadError {
+    /// The spool's folder.
+    pub folder: String,
+    /// Where in the log.
+    pub position: u64,
+    /// What the system said.
+    pub source: std::io::Error,
+}
+
+/// What `peek` shows.
+enum Current {
+    Nothing,
+    /// Records of the frame the walk read last: the next one's number and where it lies in the payload, and where it ends.
+    Records {
+        head: Head,
+        sequence: u64,
+        from: usize,
+        to: usize,
+    },
+    Commit {
+        commit: Box<Commit>,
+        end: u64,
+    },
+    /// With the place behind it.
+    Gap {
+        gap: Box<Gap>,
+        after: Cursor,
+    },
+    Renewed {
+        id: SpoolId,
+        sequence: u64,
+    },
+}
+
+/// The commit ahead of a place: valid for frames from `from` up to the commit's own.
+struct Ahead {
+    from: u64,
+    commit_at: u64,
+    time: i64,
+}
+
+/// Reads a spool from a place on. Made by [`super::Spool::reader`]; each has a place of its own.
+pub struct Reader {
+    shared: Arc<Shared>,
+    walk: Walk,
+    place: Cursor,
+    current: Current,
+    ahead: Option<Ahead>,
+    gaps: Vec<Gap>,
+    visible: watch::Receiver<Visible>,
+}
+
+impl Reader {
+    pub(super) fn new(shared: Arc<Shared>, place: Cursor) -> Self {
+        let visible = shared.visible.subscribe();
+        let walk = Walk::new(shared.clone(), place.position);
+        Self {
+            shared,
+            walk,
+            place,
+            current: Current::Nothing,
+            ahead: None,
+            gaps: Vec::new(),
+            visible,
+        }
+    }
+
+    /// The next item, without going past it. `None` at the end of what is visible.
+    ///
+    /// # Errors
+    /// If the disk cannot be read just now.
+    pub fn peek(&mut self) -> Result<Option<Item<'_>>, ReadError> {
+        while matches!(self.current, Current::Nothing) {
+            if !self.load()? {
+                return Ok(None);
+            }
+        }
+        Ok(match &self.current {
+            Current::Nothing => None,
+            Current::Records {
+                sequence, from, to, ..
+            } => {
+                let commit_time = self.ahead.as_ref().map_or(0, |ahead| ahead.time);
+                let bytes = self.walk.payload().get(*from..*to).unwrap_or(&[]);
+                split_record(bytes).map(|(raw, _)| {
+                    let (time, key, labels, line) = (raw.time, raw.key, raw.labels, raw.line);
+                    Item::Record(Record {
+                        spool: self.place.spool,
+                        sequence: *sequence,
+                        time,
+                        commit_time,
+                        key,
+                        labels,
+                        line,
+                    })
+                })
+            }
+            Current::Commit { commit, .. } => Some(Item::Commit(commit)),
+            Current::Gap { gap, .. } => Some(Item::Gap(gap)),
+            Current::Renewed { id, .. } => Some(Item::Renewed {
+                previous: self.place.spool,
+                id: *id,
+            }),
+        })
+    }
+
+    /// Goes past the item that [`Reader::peek`] showed last. Without one it does nothing.
+    pub fn advance(&mut self) {
+        match std::mem::replace(&mut self.current, Current::Nothing) {
+            Current::Nothing => {}
+            Current::Records {
+                head, sequence, to, ..
+            } => {
+                self.place.sequence = sequence + 1;
+                self.show_record(head, to);
+            }
+            Current::Commit { end, .. } => self.place.position = end,
+            Current::Gap { gap, after } => {
+                self.gaps.push(*gap);
+                self.place = after;
+            }
+            Current::Renewed { id, sequence } => {
+                self.place = Cursor {
+                    spool: id,
+                    sequence,
+                    position: self.place.position,
+                }
+            }
+        }
+    }
+
+    /// The place in front of the item that `peek` shows next.
+    pub fn cursor(&self) -> Cursor {
+        self.place
+    }
+
+    /// Goes to another place, normally back to one that `cursor` gave earlier.
+    pub fn seek(&mut self, place: &Cursor) {
+        self.place = *place;
+        self.gaps.clear();
+        self.current = Current::Nothing;
+        self.walk.seek(place.position);
+    }
+
+    /// What lies ahead.
+    ///
+    /// # Errors
+    /// If the disk cannot be read just now.
+    pub fn pending(&mut self) -> Result<Pending, ReadError> {
+        let visible = *self.visible.borrow();
+        let bytes = visible.position.saturating_sub(self.place.position);
+        if bytes == 0 {
+            return Ok(Pending::default());
+        }
+        let mut records = visible.sequence.saturating_sub(self.place.sequence);
+        if visible.id != self.place.spool {
+            let ended = self.ended(self.place.spool).unwrap_or(self.place.sequence);
+            records =
+                visible.sequence.saturating_sub(1) + ended.saturating_sub(self.place.sequence);
+        }
+        self.look_ahead(self.place.position, visible)?;
+        Ok(Pending {
+            records,
+            bytes,
+            oldest: self.ahead.as_ref().map(|ahead| ahead.time),
+        })
+    }
+
+    /// The gaps gone past since the last call or [`Reader::seek`].
+    pub fn take_gaps(&mut self) -> Vec<Gap> {
+        std::mem::take(&mut self.gaps)
+    }
+
+    /// Reads on until `current` shows something. `false` at the visible end.
+    fn load(&mut self) -> Result<bool, ReadError> {
+        let visible = *self.visible.borrow_and_update();
+        self.walk.seek(self.place.position);
+        match self.walk.next(visible.position, false)? {
+            Step::End => Ok(
+                self.place.spool == visible.id && self.missing(visible.sequence, cause::CORRUPT)
+            ),
+            Step::Entered {
+                from,
+                base,
+                id,
+                number,
+            } => {
+                self.place.position = self.place.position.max(base);
+                if id == self.place.spool {
+                    let why = if from < base {
+                        cause::FULL
+                    } else {
+                        cause::CORRUPT
+                    };
+                    self.missing(number, why);
+                    return Ok(true);
+                }
+                if self
+                    .ended(self.place.spool)
+                    .is_some_and(|ended| self.missing(ended, cause::FULL))
+                {
+                    return Ok(true);
+                }
+                self.current = Current::Renewed {
+                    id,
+                    sequence: number,
+                };
+                Ok(true)
+            }
+            Step::Bad { to, .. } => {
+                self.place.position = to;
+                Ok(true)
+            }
+            Step::Frame(head) => self.frame(head, visible),
+        }
+    }
+
+    fn frame(&mut self, head: Head, visible: Visible) -> Result<bool, ReadError> {
+        if self.missing(head.number, cause::CORRUPT) {
+            return Ok(true);
+        }
+        match head.kind {
+            Kind::Records if head.next_number() > self.place.sequence => {
+                self.look_ahead(head.position, visible)?;
+                let mut from = 0;
+                for _ in head.number..self.place.sequence {
+                    let payload = self.walk.payload();
+                    from = payload.len()
+                        - split_record(&payload[from..]).map_or(0, |(_, rest)| rest.len());
+                }
+                self.show_record(head, from);
+            }
+            Kind::Commit => match serde_json::from_slice(self.walk.payload()) {
+                Ok(commit) => {
+                    self.current = Current::Commit {
+                        commit: Box::new(commit),
+                        end: head.end(),
+                    }
+                }
+                Err(_) => self.place.position = head.end(),
+            },
+            _ => self.place.position = head.end(),
+        }
+        Ok(true)
+    }
+
+    /// Shows the record that begins at `from` in the payload, or moves behind the frame.
+    fn show_record(&mut self, head: Head, from: usize) {
+        let payload = self.walk.payload();
+        let left = self.place.sequence < head.next_number();
+        match payload.get(from..).and_then(split_record).filter(|_| left) {
+            Some((_, rest)) => {
+                let to = payload.len() - rest.len();
+                self.current = Current::Records {
+                    head,
+                    sequence: self.place.sequence,
+                    from,
+                    to,
+                };
+            }
+            None => {
+                self.place.position = head.end();
+                self.current = Current::Nothing;
+            }
+        }
+    }
+
+    /// Shows a gap if records are missing up to `next`.
+    fn missing(&mut self, next: u64, why: &str) -> bool {
+        let first = self.place.sequence;
+        if next <= first {
+            return false;
+        }
+        let gap = Gap {
+            cause: why.to_owned(),
+            records: Some(next - first),
+            sequences: Some((first, next)),
+            ..Gap::default()
+        };
+        self.current = Current::Gap {
+            gap: Box::new(gap),
+            after: Cursor {
+                sequence: next,
+                ..self.place
+            },
+        };
+        true
+    }
+
+    /// Where the numbers of an earlier identity ended, if that is known.
+    fn ended(&self, id: SpoolId) -> Option<u64> {
+        let state = self.shared.lock();
+        state.segments.iter().find_map(|segment| {
+            segment
+                .previous
+                .filter(|(previous, _)| *previous == id)
+                .map(|(_, number)| number)
+        })
+    }
+
+    /// Finds the commit that covers the frame at `position`, reading headers only.
+    fn look_ahead(&mut self, position: u64, visible: Visible) -> Result<(), ReadError> {
+        if self
+            .ahead
+            .as_ref()
+            .is_some_and(|ahead| ahead.from <= position && position <= ahead.commit_at)
+        {
+            return Ok(());
+        }
+        let mut walk = Walk::new(self.shared.clone(), position);
+        let found = loop {
+            match walk.next(visible.position, true)? {
+                Step::End => {
+                    break Ahead {
+                        from: position,
+                        commit_at: visible.position,
+                        time: visible.time,
+                    };
+                }
+                Step::Frame(head) if head.kind == Kind::Commit => {
+                    walk.seek(head.position);
+                    let whole = matches!(walk.next(visible.position, false)?, Step::Frame(found) if found == head);
+                    let commit = if whole {
+                        serde_json::from_slice::<Commit>(walk.payload()).ok()
+                    } else {
+                        None
+                    };
+                    if let Some(commit) = commit {
+                        break Ahead {
+                            from: position,
+                            commit_at: head.position,
+                            time: commit.time,
+                        };
+                    }
+                }
+                Step::Frame(_) | Step::Bad { .. } | Step::Entered { .. } => {}
+            }
+        };
+        self.ahead = Some(found);
+        Ok(())
+    }
+}

@@ -1,0 +1,185 @@
+//! The spool as its users see it: written, committed, killed, damaged, read back.
+
+use super::*;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+fn options() -> Options {
+    Options::new("node-a", "boot-1")
+}
+
+fn open(folder: &Path) -> (Writer, Found) {
+    Writer::open(folder, &options()).unwrap()
+}
+
+fn write(writer: &mut Writer, count: u64) {
+    for _ in 0..count {
+        let line = format!("line {}", writer.next_sequence());
+        writer
+            .append(1000, b"key", b"\x01a\x01\x00x", line.as_bytes())
+            .unwrap();
+    }
+}
+
+fn commit(writer: &mut Writer) {
+    let position = writer.next_sequence() * 10;
+    writer
+        .commit(Commit {
+            intake_position: position,
+            time: 5,
+            ..Commit::default()
+        })
+        .unwrap();
+}
+
+fn settle(writer: &Writer) {
+    let spool = writer.spool();
+    let started = Instant::now();
+    let unsynced = || {
+        let state = spool.shared.lock();
+        state.synced < state.queued
+    };
+    while unsynced() {
+        assert!(
+            started.elapsed() < Duration::from_secs(20),
+            "the flusher does not get on"
+        );
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Everything a reader gives, as text; sequence numbers of records joined to runs.
+fn read(reader: &mut Reader) -> Vec<String> {
+    let mut items: Vec<String> = Vec::new();
+    let mut run: Option<(u64, u64)> = None;
+    loop {
+        let text = match reader.peek().unwrap() {
+            Some(Item::Record(record)) => {
+                assert_eq!(record.line, format!("line {}", record.sequence).as_bytes());
+                assert_eq!(
+                    (record.key, record.labels),
+                    (&b"key"[..], &b"\x01a\x01\x00x"[..])
+                );
+                match &mut run {
+                    Some((_, last)) => {
+                        assert_eq!(*last + 1, record.sequence);
+                        *last = record.sequence;
+                    }
+                    None => run = Some((record.sequence, record.sequence)),
+                }
+                None
+            }
+            Some(Item::Commit(commit)) => Some(format!("commit {}..{}", commit.first, commit.next)),
+            Some(Item::Gap(gap)) => Some(format!("{} {:?}", gap.cause, gap.sequences.unwrap())),
+            Some(Item::Renewed { .. }) => Some("renewed".to_owned()),
+            None => Some(String::new()),
+        };
+        if let Some(text) = text {
+            if let Some((first, last)) = run.take() {
+                items.push(format!("{first}-{last}"));
+            }
+            if text.is_empty() {
+                return items;
+            }
+            items.push(text);
+        }
+        reader.advance();
+    }
+}
+
+fn read_all(writer: &Writer) -> Vec<String> {
+    read(
+        &mut writer
+            .spool()
+            .reader("test", WhenFull::DropOldest, Start::Oldest)
+            .unwrap()
+            .0,
+    )
+}
+
+#[test]
+fn records_become_visible_with_their_commit_and_not_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut writer, found) = open(folder.path());
+    assert_eq!(found.renewal, Some(Renewal::New));
+    write(&mut writer, 3);
+    settle(&writer);
+    assert!(read_all(&writer).is_empty());
+    commit(&mut writer);
+    commit(&mut writer);
+    settle(&writer);
+    assert_eq!(read_all(&writer), ["1-3", "commit 1..4", "commit 4..4"]);
+}
+
+#[test]
+fn after_a_kill_the_spool_goes_on_behind_its_last_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut writer, _) = open(folder.path());
+    write(&mut writer, 3);
+    commit(&mut writer);
+    write(&mut writer, 100_000);
+    settle(&writer);
+    let id = writer.id();
+    drop(writer);
+    let (mut writer, found) = open(folder.path());
+    assert_eq!(
+        (found.renewal, writer.id(), writer.next_sequence()),
+        (None, id, 4)
+    );
+    let (last, _) = found.last.unwrap();
+    assert_eq!((last.intake_position, last.next), (40, 4));
+    assert!(found.cut_bytes > 100_000);
+    write(&mut writer, 2);
+    commit(&mut writer);
+    settle(&writer);
+    assert_eq!(
+        read_all(&writer),
+        ["1-3", "commit 1..4", "4-5", "commit 4..6"]
+    );
+}
+
+#[test]
+fn another_boot_gives_a_new_identity_and_the_old_records_are_still_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut writer, _) = open(folder.path());
+    write(&mut writer, 3);
+    commit(&mut writer);
+    settle(&writer);
+    let id = writer.id();
+    drop(writer);
+    let (mut writer, found) =
+        Writer::open(folder.path(), &Options::new("node-a", "boot-2")).unwrap();
+    assert_eq!(
+        (found.renewal, found.previous, writer.next_sequence()),
+        (Some(Renewal::Reboot), Some(id), 1)
+    );
+    assert_ne!(writer.id(), id);
+    write(&mut writer, 2);
+    commit(&mut writer);
+    settle(&writer);
+    assert_eq!(
+        read_all(&writer),
+        ["1-3", "commit 1..4", "renewed", "1-2", "commit 1..3"]
+    );
+    writer.close(Duration::from_secs(10)).unwrap();
+    let (_, found) = Writer::open(folder.path(), &Options::new("node-a", "boot-3")).unwrap();
+    assert_eq!(
+        found.renewal, None,
+        "a spool that was closed keeps its identity over a reboot"
+    );
+}
+
+#[test]
+fn a_second_owner_and_another_node_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (writer, _) = open(folder.path());
+    assert!(matches!(
+        Writer::open(folder.path(), &options()),
+        Err(OpenError::InUse(_))
+    ));
+    drop(writer);
+    assert!(matches!(
+        Writer::open(folder.path(), &Options::new("node-b", "boot-1")),
+        Err(OpenError::OtherNode { .. })
+    ));
+}
