@@ -104,11 +104,20 @@ fn assert_equals_own_counters(attached: &mut Attached, namespace: &Namespace, na
         .find(|interface| interface.name == name)
         .expect("watched")
         .clone();
-    let counted = counted(attached, interface.ifindex);
-    let mut sums = [counted.entered.seen, counted.left.seen];
-    sums[0].add(interface.before.received);
-    sums[1].add(interface.before.transmitted);
-    assert_eq!(sums, own(namespace, name), "{name}: {counted:?}");
+    // Neighbour discovery may send at any moment: read ours between two equal readings of theirs.
+    for _ in 0..100 {
+        let before = own(namespace, name);
+        let counted = counted(attached, interface.ifindex);
+        if own(namespace, name) != before {
+            continue;
+        }
+        let mut sums = [counted.entered.seen, counted.left.seen];
+        sums[0].add(interface.before.received);
+        sums[1].add(interface.before.transmitted);
+        assert_eq!(sums, before, "{name}: {counted:?}");
+        return;
+    }
+    panic!("{name} never rests");
 }
 
 const SERVE: &str = "import socket,sys
