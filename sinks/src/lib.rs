@@ -12,3 +12,4 @@ pub mod problem;
 pub mod secret;
 pub mod spool;
 pub mod tls;
+mod uid;
