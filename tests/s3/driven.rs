@@ -7,6 +7,7 @@ use std::time::Duration;
 use flowlog_sinks::driver::{DriverOptions, Running, start};
 use flowlog_sinks::s3::{Options, Origin, S3Sink};
 use flowlog_sinks::spool::{Start, WhenFull};
+use flowlog_tests::reader;
 use flowlog_tests::s3::client::Client;
 
 use crate::audit::{Archive, audit};
@@ -91,5 +92,23 @@ fn every_record_arrives_once_although_server_and_daemon_go_and_come_back() {
         let audit = audit(&archive_of(&client, "driven"));
         assert_eq!(numbers(&audit), (1..=12_000).collect::<Vec<u64>>());
         assert_eq!(*audit.reasons().last().expect("manifests"), "stop");
+
+        // The same by clients that share no code with ours: boto3 and DuckDB.
+        assert_eq!(
+            reader::archive(&server, &["lines", "driven", "audit/flows/"]),
+            audit.lines
+        );
+        let counted: u64 = reader::archive(&server, &["count", "driven", "audit/flows/"])
+            .iter()
+            .map(|line| {
+                serde_json::from_str::<serde_json::Value>(line).expect("JSON")["lines"]
+                    .as_u64()
+                    .expect("a number")
+            })
+            .sum();
+        assert_eq!(counted, 12_000);
+        for version in reader::archive(&server, &["objects", "driven"]) {
+            assert!(version.contains("\"mode\": \"GOVERNANCE\""), "{version}");
+        }
     }
 }

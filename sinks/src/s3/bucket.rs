@@ -255,19 +255,18 @@ impl Bucket {
         Ok(found.bytes().await.map_err(failed)?.to_vec())
     }
 
-    /// All keys below `folder`.
+    /// All keys below `folder`; only those that sort behind `after` where it is given.
     ///
     /// # Errors
     /// What the server or the network said.
-    pub async fn list(&self, folder: &str) -> Result<Vec<String>, Failure> {
+    pub async fn list(&self, folder: &str, after: Option<&str>) -> Result<Vec<String>, Failure> {
         let below = key_path(folder)?;
-        let found = self
-            .store
-            .list(Some(&below))
-            .map_ok(|meta| meta.location.to_string())
-            .try_collect();
-        found
-            .await
+        let found = match after {
+            Some(after) => self.store.list_with_offset(Some(&below), &key_path(after)?),
+            None => self.store.list(Some(&below)),
+        };
+        let keys = found.map_ok(|meta| meta.location.to_string()).try_collect();
+        keys.await
             .map_err(|error| Failure::of(&format!("listing {folder}"), &error))
     }
 }

@@ -91,7 +91,15 @@ impl S3Sink {
             .ok()
             .and_then(|text| serde_json::from_slice::<Statement>(&text).ok())
             .filter(|left| left.chain.number == chain.number && left.chain.spool == chain.spool);
-        let keys = self.store.list(&self.layout.manifests()).await?;
+        // Keys sort by day, so with a state only the days since its last manifest are listed, not years.
+        let day = chain
+            .previous
+            .as_ref()
+            .and_then(|previous| previous.key.rsplit_once('/'));
+        let keys = self
+            .store
+            .list(&self.layout.manifests(), day.map(|(day, _)| day))
+            .await?;
         if let Some((_, key)) = newest(&keys).filter(|(number, _)| *number >= chain.number) {
             let bytes = self.store.read(key).await?;
             // The last manifest we sent may have been stored without our knowing.

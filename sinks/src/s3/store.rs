@@ -146,16 +146,18 @@ impl Store {
         }
     }
 
-    /// All keys below `folder`.
+    /// All keys below `folder`; only those that sort behind `after` where it is given.
     ///
     /// # Errors
     /// What the server or the disk said.
-    pub async fn list(&self, below: &str) -> Result<Vec<String>, Failure> {
+    pub async fn list(&self, below: &str, after: Option<&str>) -> Result<Vec<String>, Failure> {
         match &self.place {
-            Place::Bucket(bucket) => bucket.list(below).await,
+            Place::Bucket(bucket) => bucket.list(below, after).await,
             Place::Folder(folder) => {
                 let (folder, path) = (folder.clone(), below.to_owned());
-                on_disk(below, move || folder.list(&path)).await
+                let mut keys = on_disk(below, move || folder.list(&path)).await?;
+                keys.retain(|key| after.is_none_or(|after| key.as_str() > after));
+                Ok(keys)
             }
         }
     }

@@ -94,10 +94,10 @@ fn stored(id: String, body: String) -> Answer {
 
 fn list(query: &str, state: &State) -> Answer {
     let prefix = parameter(query, "prefix").unwrap_or_default();
-    let shown = state
-        .objects
-        .keys()
-        .filter(|key| key.starts_with(&prefix) && state.current(key).is_some());
+    let after = parameter(query, "start-after").unwrap_or_default();
+    let is_shown =
+        |key: &&String| key.starts_with(&prefix) && **key > after && state.current(key).is_some();
+    let shown = state.objects.keys().filter(is_shown);
     let contents: String = shown
         .map(|key| format!("<Contents><Key>{key}</Key><Size>1</Size><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>\"e\"</ETag></Contents>"))
         .collect();
