@@ -69,7 +69,11 @@ pub fn entries(port: u16, tenant: Option<&str>, query: &str, start: i64) -> Vec<
     let mut found: Vec<Entry> = Vec::new();
     let mut from = start;
     loop {
-        let path = format!("/loki/api/v1/query_range?direction=forward&limit={PAGE}&start={from}&end={}&query={}", start + 86_400_000_000_000, encode(query));
+        let path = format!(
+            "/loki/api/v1/query_range?direction=forward&limit={PAGE}&start={from}&end={}&query={}",
+            start + 86_400_000_000_000,
+            encode(query)
+        );
         let mut headers = vec!["X-Loki-Response-Encoding-Flags: categorize-labels".to_owned()];
         headers.extend(tenant.map(|tenant| format!("X-Scope-OrgID: {tenant}")));
         let reply: Value = serde_json::from_str(&get_with(port, &path, &headers)).expect("JSON");
@@ -79,7 +83,10 @@ pub fn entries(port: u16, tenant: Option<&str>, query: &str, start: i64) -> Vec<
                 page.push(Entry {
                     labels: stream["stream"].clone(),
                     metadata: value[2]["structuredMetadata"].clone(),
-                    time: value[0].as_str().and_then(|text| text.parse().ok()).expect("a time"),
+                    time: value[0]
+                        .as_str()
+                        .and_then(|text| text.parse().ok())
+                        .expect("a time"),
                     line: value[1].as_str().expect("a line").to_owned(),
                 });
             }

@@ -11,3 +11,4 @@ pub mod scale;
 pub mod service;
 pub mod skip;
 pub mod spooled;
+pub mod tls;

@@ -2,8 +2,13 @@
 
 pub mod check;
 pub mod completions;
+pub mod detach;
 pub mod man;
 pub mod reference;
+pub mod replay;
+pub mod run;
+pub mod spool;
+pub mod status;
 
 use std::io::{self, Read, Write};
 use std::path::Path;

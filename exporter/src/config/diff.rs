@@ -101,7 +101,9 @@ mod tests {
     #[test]
     fn a_reload_is_told_by_names() {
         let old = file("flowLogs: [{name: a, filePath: /a}, {name: b, filePath: /b}, {name: c, filePath: /c}]");
-        let new = file("flowLogs:\n# moved and spelled out\n- {filePath: /c, name: c, window: 1s}\n- {name: a, filePath: /a, window: 2s}\n- {name: d, filePath: /d}");
+        let new = file(
+            "flowLogs:\n# moved and spelled out\n- {filePath: /c, name: c, window: 1s}\n- {name: a, filePath: /a, window: 2s}\n- {name: d, filePath: /d}",
+        );
         let changes = diff(&old, &new).flow_logs;
         assert_eq!(changes, Changes { untouched: vec!["c"], changed: vec!["a"], added: vec!["d"], removed: vec!["b"] });
         assert!(diff(&old, &old).flow_logs.is_empty());
@@ -109,7 +111,8 @@ mod tests {
 
     #[test]
     fn a_changed_sink_leaves_its_flow_logs_alone() {
-        let text = |size: &str| format!("flowLogs: [{{name: a, sinks: [s]}}]\nsinks: {{s: {{type: loki, url: 'http://h', batch: {{maxBytes: {size}}}}}}}");
+        let text =
+            |size: &str| format!("flowLogs: [{{name: a, sinks: [s]}}]\nsinks: {{s: {{type: loki, url: 'http://h', batch: {{maxBytes: {size}}}}}}}");
         let (old, new) = (file(&text("1MiB")), file(&text("2MiB")));
         let diff = diff(&old, &new);
         assert!(diff.flow_logs.is_empty());
@@ -118,7 +121,11 @@ mod tests {
 
     #[test]
     fn a_changed_password_is_a_changed_sink() {
-        let text = |password: &str| format!("flowLogs: [{{name: a, sinks: [s]}}]\nsinks: {{s: {{type: loki, url: 'http://h', basicAuth: {{username: u, password: {password}}}}}}}");
+        let text = |password: &str| {
+            format!(
+                "flowLogs: [{{name: a, sinks: [s]}}]\nsinks: {{s: {{type: loki, url: 'http://h', basicAuth: {{username: u, password: {password}}}}}}}"
+            )
+        };
         assert_eq!(diff(&file(&text("x")), &file(&text("y"))).sinks.changed, ["s"]);
     }
 

@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use super::build;
 use super::place::Problems;
 use super::settings::SourceSpec;
-use super::types::{FilterText, FlowLog};
+use super::types::FlowLog;
+use crate::filter::{self, List};
 
 /// Paths that flows of the kernel have.
 const KERNEL: &[&str] = &[
@@ -59,33 +61,6 @@ const IDENTITIES: &[&str] = &[
     "destination_service",
 ];
 
-/// The paths that a filter's field looks at, where that is not plain from its name.
-const FIELDS: &[(&str, &str)] = &[
-    ("source_ip", "IP.source"),
-    ("source_ip_xlated", "IP.source_xlated"),
-    ("destination_ip", "IP.destination"),
-    ("source_pod", "source.pod_name"),
-    ("destination_pod", "destination.pod_name"),
-    ("source_fqdn", "source_names"),
-    ("destination_fqdn", "destination_names"),
-    ("source_workload", "source.workloads"),
-    ("destination_workload", "destination.workloads"),
-    ("source_cluster_name", "source.cluster_name"),
-    ("destination_cluster_name", "destination.cluster_name"),
-    ("dns_query", "l7.dns"),
-    ("http_status_code", "l7.http"),
-    ("http_method", "l7.http"),
-    ("http_path", "l7.http"),
-    ("http_url", "l7.http"),
-    ("http_header", "l7.http"),
-    ("encrypted", "IP.encrypted"),
-    ("node_labels", "node_labels"),
-    ("trace_id", "trace_context"),
-    ("ip_trace_id", "ip_trace_id"),
-    ("source_service", "source_service"),
-    ("destination_service", "destination_service"),
-];
-
 /// What is configured, as far as it decides what can be known.
 #[derive(Clone, Copy, Debug)]
 pub struct Supply<'s> {
@@ -105,12 +80,28 @@ impl Supply<'_> {
         for (key, paths) in [("fieldMask", &entry.field_mask), ("fieldAggregate", &entry.field_aggregate)] {
             self.paths(key, paths, entry, &mut problems);
         }
-        for (filters, effect) in [(&entry.include_filters, "matches nothing"), (&entry.exclude_filters, "excludes nothing")] {
-            for filter in filters {
-                self.filter(filter, effect, &mut problems);
+        self.filters(entry, &mut problems);
+        problems
+    }
+
+    /// Of each field of a filter, whether something it looks at can be known.
+    fn filters(&self, entry: &FlowLog, problems: &mut Problems) {
+        let Ok(filters) = build::filters(entry) else { return };
+        let mut needs: Vec<(filter::Place, Vec<String>)> = Vec::new();
+        for need in filters.requirements().into_iter().filter(|need| !need.path.is_empty()) {
+            match needs.last_mut() {
+                Some((place, paths)) if *place == need.place => paths.push(need.path),
+                _ => needs.push((need.place, vec![need.path])),
             }
         }
-        problems
+        for (place, paths) in needs {
+            let missing: Vec<String> = paths.iter().map_while(|path| self.missing(path)).collect();
+            if let Some(advice) = missing.first().filter(|_| missing.len() == paths.len()) {
+                let effect = if place.list == List::Include { "matches nothing" } else { "excludes nothing" };
+                let what = format!("{effect}: no configured source knows {}", paths.join(", "));
+                problems.warn(&build::place_of(entry, &place), what, Some(advice.clone()));
+            }
+        }
     }
 
     /// One warning for all paths of a list that the same remedy would fill.
@@ -126,15 +117,6 @@ impl Supply<'_> {
             let place = entry.places.below(&format!("{key}[{}]", paths[0].0));
             let names: Vec<&str> = paths.iter().map(|(_, path)| *path).collect();
             problems.warn(&place, format!("no configured source knows {}", names.join(", ")), Some(advice));
-        }
-    }
-
-    fn filter(&self, filter: &FilterText, effect: &str, problems: &mut Problems) {
-        for field in filter.value.as_object().into_iter().flat_map(|object| object.keys()) {
-            let Some((_, path)) = FIELDS.iter().find(|(name, _)| name == field) else { continue };
-            if let Some(advice) = self.missing(path) {
-                problems.warn(&filter.place, format!("{effect}: no configured source knows what {field} asks for"), Some(advice));
-            }
         }
     }
 
@@ -170,7 +152,7 @@ mod tests {
     #[test]
     fn what_no_source_knows_is_warned_of_at_its_place() {
         let (mask, names) = ("flowLogs[0].fieldMask[1]", "flowLogs[0].fieldMask[2]");
-        let (include, exclude) = ("flowLogs[0].includeFilters[0]", "flowLogs[0].excludeFilters[0]");
+        let (include, exclude) = ("flowLogs[0].includeFilters[0].dns_query", "flowLogs[0].excludeFilters[0].source_pod");
         assert_eq!(warnings(&[SourceSpec::Kernel], false), [names, mask, include, exclude]);
         assert_eq!(warnings(&[SourceSpec::Kernel], true), [mask, include]);
         assert!(warnings(&[SourceSpec::Kernel, SourceSpec::JsonLines("/x".into())], false).is_empty());
@@ -178,7 +160,7 @@ mod tests {
 
     #[test]
     fn every_path_here_is_a_path_of_a_flow() {
-        for path in KERNEL.iter().chain(IDENTITIES).chain(FIELDS.iter().map(|(_, path)| path)) {
+        for path in KERNEL.iter().chain(IDENTITIES) {
             assert!(crate::mask::Mask::parse(&[path]).is_ok(), "{path}");
         }
     }

@@ -95,8 +95,17 @@ enum Wake {
 pub fn watch(path: &Path, strict: bool, applied: Option<Hash>, timing: Timing) -> io::Result<(Watch, Receiver<Update>)> {
     let (wake, wakes) = mpsc::sync_channel(16);
     let (updates, received) = mpsc::channel();
-    let observer =
-        Observer { path: path.to_owned(), strict, timing, updates, wake: wake.clone(), wakes, seen: applied.map(Seen::Text), watcher: None, polling: false };
+    let observer = Observer {
+        path: path.to_owned(),
+        strict,
+        timing,
+        updates,
+        wake: wake.clone(),
+        wakes,
+        seen: applied.map(Seen::Text),
+        watcher: None,
+        polling: false,
+    };
     let thread = std::thread::Builder::new().name("config-watch".into()).spawn(move || observer.run())?;
     Ok((Watch { wake, thread: Some(thread) }, received))
 }
@@ -184,7 +193,8 @@ impl Observer {
         let folder = parent(&self.path);
         let watched = notify::recommended_watcher(heard).and_then(|mut watcher| {
             watcher.watch(&folder, RecursiveMode::NonRecursive)?;
-            if let Some(target) = target.as_deref().map(parent).filter(|target| !folder.canonicalize().is_ok_and(|folder| target.starts_with(folder))) {
+            if let Some(target) = target.as_deref().map(parent).filter(|target| !folder.canonicalize().is_ok_and(|folder| target.starts_with(folder)))
+            {
                 watcher.watch(&target, RecursiveMode::NonRecursive)?;
             }
             Ok(watcher)
@@ -197,7 +207,7 @@ impl Observer {
             Err(error) => {
                 self.watcher = None;
                 // A missing folder is not a missing watch; the look says that the file is not there.
-                if !self.polling && folder.exists() {
+                if !self.polling && !is_missing(&error) {
                     self.polling = true;
                     self.updates.send(Update::Polling(error)).map_err(|_| Stop)?;
                 }
@@ -240,6 +250,14 @@ impl Observer {
         let mut text = Vec::new();
         std::fs::File::open(&self.path)?.take(MAX_TEXT_BYTES as u64 + 1).read_to_end(&mut text)?;
         Ok(text)
+    }
+}
+
+fn is_missing(error: &notify::Error) -> bool {
+    match &error.kind {
+        notify::ErrorKind::PathNotFound => true,
+        notify::ErrorKind::Io(error) => error.kind() == io::ErrorKind::NotFound,
+        _ => false,
     }
 }
 

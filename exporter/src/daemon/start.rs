@@ -58,6 +58,16 @@ pub fn prepare(settings: &Settings) -> Result<Prepared, StartError> {
     Ok(Prepared { state, kernel, node: node_name(settings) })
 }
 
+/// The same for taking the kernel side away: privileges stay, because that needs them.
+///
+/// # Errors
+/// When a daemon still has the state folder, or the pins can't be opened.
+pub fn prepare_detach(settings: &Settings) -> Result<Prepared, StartError> {
+    let state = Arc::new(State::take(&settings.state_dir)?);
+    let kernel = Some(start_kernel(settings)?);
+    Ok(Prepared { state, kernel, node: node_name(settings) })
+}
+
 /// This node's name: as set, else the host's.
 #[must_use]
 pub fn node_name(settings: &Settings) -> String {

@@ -77,7 +77,11 @@ fn known_addresses(at: &At<'_>, problems: &mut Problems) -> Option<BTreeMap<Netw
         };
         let Some(known) = known(&value, problems) else { continue };
         if entries.insert(network, known).is_some() {
-            problems.reject(&value.place, format!("{}/{} stands here in another spelling too", network.address, network.prefix), Some("keep one".into()));
+            problems.reject(
+                &value.place,
+                format!("{}/{} stands here in another spelling too", network.address, network.prefix),
+                Some("keep one".into()),
+            );
         }
     }
     Some(entries)
@@ -87,7 +91,9 @@ fn known(at: &At<'_>, problems: &mut Problems) -> Option<Known> {
     let fields = Fields::take(at, &[IDENTITY], Unknown::Reject, problems)?;
     let known = Known {
         reserved: fields.value("reserved", problems, |at, problems| at.choice(problems, &Reserved::ALL)),
-        identity: fields.value("identity", problems, |at, problems| at.number(problems, 0, u64::from(u32::MAX))).and_then(|number| u32::try_from(number).ok()),
+        identity: fields
+            .value("identity", problems, |at, problems| at.number(problems, 0, u64::from(u32::MAX)))
+            .and_then(|number| u32::try_from(number).ok()),
         cluster: fields.value("cluster", problems, At::word).unwrap_or_default(),
         node: fields.value("node", problems, At::word).unwrap_or_default(),
         namespace: fields.value("namespace", problems, At::word).unwrap_or_default(),

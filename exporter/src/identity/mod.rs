@@ -117,7 +117,8 @@ impl Identities {
             }
         }
         let lengths = |v4: bool| {
-            let mut lengths: Vec<u8> = identities.networks.keys().filter(|network| network.address.is_ipv4() == v4).map(|network| network.prefix).collect();
+            let mut lengths: Vec<u8> =
+                identities.networks.keys().filter(|network| network.address.is_ipv4() == v4).map(|network| network.prefix).collect();
             lengths.sort_unstable_by(|a, b| b.cmp(a));
             lengths.dedup();
             lengths

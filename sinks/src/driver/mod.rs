@@ -46,16 +46,31 @@ pub trait Sink: Send + Sync + 'static {
         Duration::from_secs(60)
     }
 
+    /// How often the cursor is stored, at most. Default 250 ms.
+    fn store_every(&self) -> Duration {
+        Duration::from_millis(250)
+    }
+
+    /// Called before a cursor is stored: everything delivered has to be as durable at the destination as it will get. Blocking.
+    ///
+    /// # Errors
+    /// If it is not; the cursor is then not stored, and it is tried again.
+    fn settle(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+
     /// Takes up where the process before left off, before anything is frozen: asks the destination what it has, and moves the reader
-    /// past it. `state` is what the last [`Outcome::Delivered`] before the stored cursor gave.
-    /// An error is shown and tried again.
+    /// past it. `state` is what stands in the cursor file; given back is the state that belongs to the reader's new place.
+    ///
+    /// # Errors
+    /// If spool or destination do not answer just now; it is shown and tried again.
     fn resume(
         &self,
         reader: &mut Reader,
         state: Option<&serde_json::Value>,
-    ) -> Result<(), ResumeError> {
-        let _ = (reader, state);
-        Ok(())
+    ) -> Result<Option<serde_json::Value>, ResumeError> {
+        let _ = reader;
+        Ok(state.cloned())
     }
 
     /// Pulls items from the reader until `limits` (never more than the sink's own; smaller after a batch turned out too large) or the

@@ -85,36 +85,67 @@ impl Options {
             compression: Compression::Zstd,
             properties: BTreeMap::new(),
             tls: Tls::default(),
-            limits: Limits { max_bytes: 4 << 20, max_records: 20_000, max_age: Duration::from_millis(100) },
+            limits: Limits {
+                max_bytes: 4 << 20,
+                max_records: 20_000,
+                max_age: Duration::from_millis(100),
+            },
         }
     }
 
     /// Everything that is wrong with the settings; empty when they can work. Reads no file and asks no broker.
     pub fn problems(&self) -> Vec<Problem> {
         let mut found = Vec::new();
-        let mut add = |key: &str, why: &str| found.push(Problem { key: key.to_owned(), why: why.to_owned() });
+        let mut add = |key: &str, why: &str| {
+            found.push(Problem {
+                key: key.to_owned(),
+                why: why.to_owned(),
+            })
+        };
         if self.brokers.is_empty() {
             add("brokers", "names no broker; write it as [\"kafka:9092\"]");
         }
         for broker in &self.brokers {
-            let port = broker.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+            let port = broker
+                .rsplit_once(':')
+                .filter(|(host, _)| !host.is_empty())
+                .map(|(_, port)| port.parse::<u16>());
             if !matches!(port, Some(Ok(1..))) || broker.contains(['/', ',', ' ', '@']) {
-                add("brokers", &format!("`{broker}` is no host:port; write it as \"kafka:9092\""));
+                add(
+                    "brokers",
+                    &format!("`{broker}` is no host:port; write it as \"kafka:9092\""),
+                );
             }
         }
         let safe = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        if self.topic.is_empty() || self.topic.len() > MAX_TOPIC_BYTES || !self.topic.chars().all(safe) || matches!(&self.topic[..], "." | "..") {
-            add("topic", &format!("`{}` is no topic name; use up to 249 letters, digits and . _ -", self.topic));
+        if self.topic.is_empty()
+            || self.topic.len() > MAX_TOPIC_BYTES
+            || !self.topic.chars().all(safe)
+            || matches!(&self.topic[..], "." | "..")
+        {
+            add(
+                "topic",
+                &format!(
+                    "`{}` is no topic name; use up to 249 letters, digits and . _ -",
+                    self.topic
+                ),
+            );
         }
         if self.tls.server_name.is_some() {
-            add("tls.serverName", "is not for Kafka: each broker has to prove the name it is reached by; leave it out");
+            add(
+                "tls.serverName",
+                "is not for Kafka: each broker has to prove the name it is reached by; leave it out",
+            );
         }
         if let Some(sasl) = &self.sasl {
             if sasl.username.is_empty() {
                 add("sasl.username", "is empty");
             }
             if sasl.mechanism == Mechanism::Plain && !self.uses_tls() {
-                add("sasl.mechanism", "PLAIN would send the password in clear; set tls.caFile, or the property security.protocol to ssl, or use SCRAM");
+                add(
+                    "sasl.mechanism",
+                    "PLAIN would send the password in clear; set tls.caFile, or the property security.protocol to ssl, or use SCRAM",
+                );
             }
         }
         for (key, value) in &self.properties {
@@ -151,7 +182,13 @@ impl Options {
         config.set("security.protocol", self.security_protocol());
         if self.uses_tls() {
             let text = |path: &std::path::Path| path.display().to_string();
-            config.set("ssl.ca.location", self.tls.ca_file.as_deref().map_or_else(|| "probe".to_owned(), text));
+            config.set(
+                "ssl.ca.location",
+                self.tls
+                    .ca_file
+                    .as_deref()
+                    .map_or_else(|| "probe".to_owned(), text),
+            );
             if let (Some(certificate), Some(key)) = (&self.tls.cert_file, &self.tls.key_file) {
                 config.set("ssl.certificate.location", text(certificate));
                 config.set("ssl.key.location", text(key));
@@ -166,7 +203,11 @@ impl Options {
     }
 
     fn uses_tls(&self) -> bool {
-        self.tls != Tls::default() || self.properties.get("security.protocol").is_some_and(|protocol| protocol == "ssl")
+        self.tls != Tls::default()
+            || self
+                .properties
+                .get("security.protocol")
+                .is_some_and(|protocol| protocol == "ssl")
     }
 
     fn security_protocol(&self) -> &'static str {
@@ -204,82 +245,5 @@ impl Compression {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::secret::Secret;
-
-    fn options() -> Options {
-        Options::new(vec!["kafka:9092".into()], "flows")
-    }
-
-    fn sasl(mechanism: Mechanism) -> Option<Sasl> {
-        Some(Sasl { mechanism, username: "me".into(), password: SecretSource::Given(Secret::new("hunter2")) })
-    }
-
-    #[test]
-    fn settings_that_can_not_work_are_refused_with_their_key() {
-        for (key, change) in [
-            ("brokers", Box::new(|options: &mut Options| options.brokers.clear()) as Box<dyn Fn(&mut Options)>),
-            ("brokers", Box::new(|options| options.brokers = vec!["kafka".into()])),
-            ("brokers", Box::new(|options| options.brokers = vec!["http://kafka:9092".into()])),
-            ("brokers", Box::new(|options| options.brokers = vec!["a:9092,b:9092".into()])),
-            ("brokers", Box::new(|options| options.brokers = vec![":9092".into()])),
-            ("topic", Box::new(|options| options.topic = "a b".into())),
-            ("topic", Box::new(|options| options.topic = "..".into())),
-            ("topic", Box::new(|options| options.topic = "x".repeat(250))),
-            ("tls.serverName", Box::new(|options| options.tls.server_name = Some("x".into()))),
-            ("sasl.mechanism", Box::new(|options| options.sasl = sasl(Mechanism::Plain))),
-            ("properties.acks", Box::new(|options| drop(options.properties.insert("acks".into(), "1".into())))),
-        ] {
-            let mut options = options();
-            change(&mut options);
-            let found = options.problems();
-            assert_eq!(found.iter().map(|problem| problem.key.as_str()).collect::<Vec<_>>(), [key], "{found:?}");
-        }
-        assert_eq!(options().problems(), []);
-    }
-
-    #[test]
-    fn what_makes_delivery_safe_is_set_whatever_the_properties_say() {
-        let mut options = options();
-        options.properties = [("acks", "0"), ("enable.idempotence", "false"), ("message.timeout.ms", "1"), ("linger.ms", "7")]
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into();
-        let config = options.client_config().unwrap();
-        for (key, value) in [("acks", "all"), ("enable.idempotence", "true"), ("message.timeout.ms", "0"), ("linger.ms", "7"), ("compression.codec", "zstd")] {
-            assert_eq!(config.get(key), Some(value), "{key}");
-        }
-        assert!(config.create_native_config().is_ok());
-    }
-
-    #[test]
-    fn the_protocol_follows_from_tls_and_sasl() {
-        let tls = Tls { ca_file: Some("ca.pem".into()), ..Tls::default() };
-        let ssl: BTreeMap<String, String> = [("security.protocol".to_owned(), "ssl".to_owned())].into();
-        for (tls, sasl, properties, wanted) in [
-            (Tls::default(), None, BTreeMap::new(), "plaintext"),
-            (Tls::default(), sasl(Mechanism::ScramSha512), BTreeMap::new(), "sasl_plaintext"),
-            (tls.clone(), None, BTreeMap::new(), "ssl"),
-            (tls, sasl(Mechanism::ScramSha256), BTreeMap::new(), "sasl_ssl"),
-            (Tls::default(), sasl(Mechanism::Plain), ssl, "sasl_ssl"),
-        ] {
-            let options = Options { tls, sasl, properties, ..options() };
-            assert_eq!(options.client_config().unwrap().get("security.protocol"), Some(wanted));
-            assert_eq!(options.problems(), []);
-        }
-    }
-
-    #[test]
-    fn the_password_is_read_from_its_file_each_time_and_does_not_print() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let mut options = options();
-        options.sasl = Some(Sasl { mechanism: Mechanism::ScramSha512, username: "me".into(), password: SecretSource::File(file.path().into()) });
-        for password in ["first", "second"] {
-            std::fs::write(file.path(), password).unwrap();
-            let config = options.client_config().unwrap();
-            assert_eq!(config.get("sasl.password"), Some(password));
-        }
-        let given = Options { sasl: sasl(Mechanism::Plain), ..options };
-        assert!(!format!("{given:?}").contains("hunter2"));
-    }
-}
+#[path = "config_tests.rs"]
+mod tests;

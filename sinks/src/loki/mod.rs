@@ -19,7 +19,7 @@ pub mod labels;
 pub mod push;
 pub mod sink;
 #[cfg(test)]
-mod stub;
+mod stub_for_tests;
 pub mod walk;
 
 pub use config::Options;

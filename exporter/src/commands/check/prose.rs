@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::config::{Compress, File, FileOutput, FilterText, FlowLog, FoldBy, Redact, RedactHeaders, RetentionMode, RetentionPeriod, Sink, SinkKind, WhenFull};
+use crate::config::{
+    Compress, File, FileOutput, FilterText, FlowLog, FoldBy, Redact, RedactHeaders, RetentionMode, RetentionPeriod, Sink, SinkKind, WhenFull,
+};
 
 /// Describes a whole file.
 pub(super) fn describe(path: &Path, file: &File, rate: u64) -> String {

@@ -13,7 +13,12 @@ fn config(window: u64) -> String {
 
 /// Fast enough for a test, and a poll so slow that it cannot be what noticed.
 fn only_events() -> Timing {
-    Timing { poll: Duration::from_secs(3600), poll_without_watch: Duration::from_secs(3600), quiet: Duration::from_millis(5), second_look: Duration::from_millis(300) }
+    Timing {
+        poll: Duration::from_secs(3600),
+        poll_without_watch: Duration::from_secs(3600),
+        quiet: Duration::from_millis(5),
+        second_look: Duration::from_millis(300),
+    }
 }
 
 fn start(path: &Path, timing: Timing) -> (Watch, Receiver<Update>) {
@@ -107,7 +112,12 @@ fn a_folder_that_is_deleted_and_made_again_is_found_by_the_poll() {
     let path = folder.join("flowlog.yaml");
     fs::create_dir(&folder).unwrap();
     fs::write(&path, config(1)).unwrap();
-    let timing = Timing { poll: Duration::from_millis(50), poll_without_watch: Duration::from_millis(50), second_look: Duration::from_millis(10), ..only_events() };
+    let timing = Timing {
+        poll: Duration::from_millis(50),
+        poll_without_watch: Duration::from_millis(50),
+        second_look: Duration::from_millis(10),
+        ..only_events()
+    };
     let (_watch, updates) = start(&path, timing);
     fs::remove_dir_all(&folder).unwrap();
     assert!(matches!(updates.recv_timeout(LONG), Ok(Update::Unreadable(_))));

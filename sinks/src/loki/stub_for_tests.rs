@@ -90,7 +90,11 @@ impl Stub {
     pub async fn start(script: Vec<Reply>, otherwise: Reply) -> Stub {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let state = Arc::new(Mutex::new(State { script: script.into(), otherwise: Some(otherwise), ..State::default() }));
+        let state = Arc::new(Mutex::new(State {
+            script: script.into(),
+            otherwise: Some(otherwise),
+            ..State::default()
+        }));
         let shared = state.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -132,10 +136,22 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>) {
             }
         };
         let head = String::from_utf8_lossy(&buffer[..head_end]).to_lowercase();
-        let length: usize = head.split("content-length: ").nth(1).unwrap().split("\r\n").next().unwrap().parse().unwrap();
+        let length: usize = head
+            .split("content-length: ")
+            .nth(1)
+            .unwrap()
+            .split("\r\n")
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap();
         let reply = {
             let mut state = state.lock().unwrap();
-            state.script.pop_front().or(state.otherwise.clone()).unwrap()
+            state
+                .script
+                .pop_front()
+                .or(state.otherwise.clone())
+                .unwrap()
         };
         if matches!(reply, Reply::Cut) {
             return;
@@ -147,7 +163,9 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>) {
         }
         let body = buffer[head_end..head_end + length].to_vec();
         buffer.drain(..head_end + length);
-        let Some(answer) = answer(&reply, &body, head, &mut state.lock().unwrap()) else { return };
+        let Some(answer) = answer(&reply, &body, head, &mut state.lock().unwrap()) else {
+            return;
+        };
         if stream.write_all(answer.as_bytes()).await.is_err() {
             return;
         }
@@ -168,13 +186,18 @@ fn answer(reply: &Reply, body: &[u8], head: String, state: &mut State) -> Option
         Reply::RefuseLinesWith(bad) => keep(body, bad, state),
         Reply::Cut => return None,
     };
-    Some(format!("HTTP/1.1 {status} x\r\n{headers}content-length: {}\r\n\r\n{text}", text.len()))
+    Some(format!(
+        "HTTP/1.1 {status} x\r\n{headers}content-length: {}\r\n\r\n{text}",
+        text.len()
+    ))
 }
 
 fn keep(body: &[u8], bad: &str, state: &mut State) -> (u16, &'static str, &'static str) {
     let plain = snap::raw::Decoder::new().decompress_vec(body).unwrap();
     let request = PushRequest::decode(&plain[..]).unwrap();
-    let [stream] = &request.streams[..] else { return (400, "", "one stream a push, please") };
+    let [stream] = &request.streams[..] else {
+        return (400, "", "one stream a push, please");
+    };
     let mut refused = false;
     for entry in &stream.entries {
         if entry.line.contains(bad) {
@@ -182,7 +205,15 @@ fn keep(body: &[u8], bad: &str, state: &mut State) -> (u16, &'static str, &'stat
             continue;
         }
         let time = entry.timestamp.clone().unwrap();
-        state.kept.insert((stream.labels.clone(), time.seconds * 1_000_000_000 + i64::from(time.nanos), entry.line.clone()));
+        state.kept.insert((
+            stream.labels.clone(),
+            time.seconds * 1_000_000_000 + i64::from(time.nanos),
+            entry.line.clone(),
+        ));
     }
-    if refused { (400, "", "max entry size exceeded") } else { (204, "", "") }
+    if refused {
+        (400, "", "max entry size exceeded")
+    } else {
+        (204, "", "")
+    }
 }
