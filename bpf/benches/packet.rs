@@ -29,26 +29,16 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn run(line: &[&str]) -> Result<(), Box<dyn Error>> {
     let status = Command::new(line[0]).args(&line[1..]).status()?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("{line:?} failed").into())
-    }
+    if status.success() { Ok(()) } else { Err(format!("{line:?} failed").into()) }
 }
 
 fn measure_inside(namespace: &str) -> Result<(), Box<dyn Error>> {
     use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
     run(&["ip", "-n", namespace, "link", "set", "lo", "up"])?;
     let file = std::fs::File::open(format!("/run/netns/{namespace}"))?;
-    move_into_link_name_space(
-        std::os::fd::AsFd::as_fd(&file),
-        Some(LinkNameSpaceType::Network),
-    )?;
+    move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), Some(LinkNameSpaceType::Network))?;
     machine();
-    println!(
-        "{:>8} {:>8} {:>12} {:>12} {:>10} {:>14}",
-        "flows", "senders", "packets", "ns/packet", "sweep ms", "kernel rows"
-    );
+    println!("{:>8} {:>8} {:>12} {:>12} {:>10} {:>14}", "flows", "senders", "packets", "ns/packet", "sweep ms", "kernel rows");
     for (flows, senders) in [(300, 1), (300, 2), (7_000, 1), (60_000, 1), (60_000, 2)] {
         measure(flows, senders)?;
     }
@@ -58,19 +48,11 @@ fn measure_inside(namespace: &str) -> Result<(), Box<dyn Error>> {
 fn machine() {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");
-    let model = cpu
-        .lines()
-        .find_map(|line| line.strip_prefix("model name"))
-        .unwrap_or("unknown")
-        .trim_start_matches([' ', '\t', ':']);
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown").trim_start_matches([' ', '\t', ':']);
     let kernel = read("/proc/sys/kernel/osrelease");
     let load = read("/proc/loadavg");
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    println!(
-        "machine: {model}, {cpus} CPUs, Linux {}, load {}",
-        kernel.trim(),
-        load.trim()
-    );
+    println!("machine: {model}, {cpus} CPUs, Linux {}, load {}", kernel.trim(), load.trim());
     println!(
         "method: BPF_PROG_TEST_RUN of the ingress program on IPv4/UDP frames of 60 bytes, {TIMES} runs a flow and call, flows in turn,"
     );
@@ -100,8 +82,7 @@ fn measure(flows: u32, senders: u32) -> Result<(), Box<dyn Error>> {
     let mut kernel = Kernel::start(&options)?.kernel;
     let probe = Probe::of(&kernel)?;
     let mut rings = kernel.take_rings();
-    let (nanoseconds, packets, done) =
-        (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
+    let (nanoseconds, packets, done) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
     let mut sweep_time = Duration::ZERO;
     std::thread::scope(|scope| {
         for sender in 0..senders {
@@ -109,8 +90,7 @@ fn measure(flows: u32, senders: u32) -> Result<(), Box<dyn Error>> {
             scope.spawn(move || {
                 let (mut spent, mut sent, mut flow) = (0, 0, sender * flows / senders);
                 while !done.load(Ordering::Relaxed) {
-                    let Ok(one) = probe.run(Way::In, &frame(flow), TIMES, Segmentation::default())
-                    else {
+                    let Ok(one) = probe.run(Way::In, &frame(flow), TIMES, Segmentation::default()) else {
                         break;
                     };
                     spent += one.as_nanos() as u64 * u64::from(TIMES);

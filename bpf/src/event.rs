@@ -279,10 +279,9 @@ impl fmt::Display for Malformed {
         match self.why {
             MalformedWhy::Truncated => write!(to, "cut short"),
             MalformedWhy::Unfinished => write!(to, "not finished by the kernel"),
-            MalformedWhy::Version(version) => write!(
-                to,
-                "layout version {version}, this release reads version {LAYOUT_VERSION}; use the release that wrote it"
-            ),
+            MalformedWhy::Version(version) => {
+                write!(to, "layout version {version}, this release reads version {LAYOUT_VERSION}; use the release that wrote it")
+            }
             MalformedWhy::Kind(kind) => write!(to, "unknown kind {kind}"),
             MalformedWhy::Size(size) => write!(to, "size {size} does not fit its kind"),
             MalformedWhy::Field(name) => write!(to, "field {name} out of range"),
