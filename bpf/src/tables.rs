@@ -22,10 +22,28 @@ pub(crate) struct AttachMark {
     pub(crate) before: LinkCounters,
     pub(crate) clsact: bool,
     pub(crate) made_qdisc: bool,
+    /// Its name then, zero-terminated unless 16 bytes long.
+    pub(crate) name: [u8; 16],
+}
+
+impl AttachMark {
+    /// The name as text.
+    pub(crate) fn name(&self) -> String {
+        let end = self.name.iter().position(|byte| *byte == 0).unwrap_or(self.name.len());
+        String::from_utf8_lossy(&self.name[..end]).into_owned()
+    }
+}
+
+/// An interface's name as a mark holds it; longer ones are cut.
+pub(crate) fn mark_name(name: &str) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    let length = name.len().min(bytes.len());
+    bytes[..length].copy_from_slice(&name.as_bytes()[..length]);
+    bytes
 }
 
 /// Its size as a map value.
-pub(crate) const MARK_SIZE: usize = 48;
+pub(crate) const MARK_SIZE: usize = 64;
 
 /// No map of ours has more keys.
 const MOST_KEYS: usize = 8 << 20;
@@ -84,6 +102,7 @@ pub(crate) fn set_attach_mark(maps: &Maps, ifindex: u32, mark: &AttachMark) -> R
     for (at, word) in words.into_iter().enumerate() {
         value[at * 8..at * 8 + 8].copy_from_slice(&word.to_ne_bytes());
     }
+    value[48..].copy_from_slice(&mark.name);
     sys::map_update(maps.marks.as_fd(), &ifindex.to_ne_bytes(), &value).map_err(failed("write", "marks"))
 }
 
@@ -95,7 +114,9 @@ pub(crate) fn attach_marks(maps: &Maps) -> Result<BTreeMap<u32, AttachMark>, Err
         let before =
             LinkCounters { received: Count { packets: word(1), bytes: word(2) }, transmitted: Count { packets: word(3), bytes: word(4) } };
         let (clsact, made_qdisc) = (word(5) & 1 != 0, word(5) & 2 != 0);
-        let mark = AttachMark { attached_boot_ns: word(0), before, clsact, made_qdisc };
+        let mut name = [0; 16];
+        name.copy_from_slice(&value[48..]);
+        let mark = AttachMark { attached_boot_ns: word(0), before, clsact, made_qdisc, name };
         marks.insert(u32_at(key, 0), mark);
     })?;
     Ok(marks)

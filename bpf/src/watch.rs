@@ -84,7 +84,7 @@ impl Watch {
                     let attachment = attachment.unwrap_or(Attachment::Clsact { made_qdisc: false });
                     let gone = Link {
                         ifindex,
-                        name: String::new(),
+                        name: mark.name(),
                         l3: false,
                         kind: None,
                         crosses_namespaces: false,
@@ -147,7 +147,8 @@ impl Watch {
                 let before = self.unobserved(link, maps)?;
                 let made_qdisc = matches!(attachment, Attachment::Clsact { made_qdisc: true });
                 let clsact = matches!(attachment, Attachment::Clsact { .. });
-                let mark = tables::AttachMark { attached_boot_ns: boot_ns, before, clsact, made_qdisc };
+                let mark =
+                    tables::AttachMark { attached_boot_ns: boot_ns, before, clsact, made_qdisc, name: tables::mark_name(&link.name) };
                 tables::set_attach_mark(maps, link.ifindex, &mark)?;
                 Ok((interface(link, &attachment, boot_ns, before), attachment))
             });

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use flowlog_bpf::event::Count;
 use flowlog_bpf::probe::{Probe, Segmentation, Way};
-use flowlog_bpf::{AttachMode, Kernel, Options, Times};
+use flowlog_bpf::{AttachMode, InterfaceChange, Kernel, Options, Times};
 
 use crate::common::{Attached, Namespace, Sums, drain, may_run, options, udp_frame};
 
@@ -142,4 +142,37 @@ fn clsact_filters_are_taken_over_too() {
     second.sums.assert_accounts_for(&counters);
     assert_eq!(counters.interfaces[0].left.seen.packets, 4);
     assert_eq!(namespace.sh("tc filter show dev lo ingress | grep -c 'bpf.*flowlog'").trim(), "1");
+}
+
+#[test]
+fn an_interface_that_vanished_while_nobody_was_there_is_named_at_the_next_start_and_its_rows_reported() {
+    if !may_run() {
+        return;
+    }
+    let (node, pod) = (Namespace::new("node"), Namespace::new("pod"));
+    node.enter();
+    node.sh(&format!(
+        "ip link add gone type veth peer name eth0 netns {0}; ip addr add 10.4.0.1/24 dev gone; ip link set gone up
+         ip -n {0} addr add 10.4.0.2/24 dev eth0; ip -n {0} link set eth0 up",
+        pod.name
+    ));
+    let options = options(&["gone"]);
+    abandon(Attached::start(&options));
+    pod.sh("ping -qc3 -i0.2 10.4.0.1");
+    node.sh("ip link del gone");
+    let started = Kernel::start(&options).expect("it starts again");
+    assert!(
+        matches!(&started.changes[..], [InterfaceChange::Vanished { interface, counted, .. }]
+            if interface.name == "gone" && counted.entered.seen.packets >= 3),
+        "{:?}",
+        started.changes
+    );
+    let mut kernel = started.kernel;
+    let rings = kernel.take_rings();
+    let mut second = Attached { kernel: Some(kernel), rings, sums: Sums::default() };
+    // Reported at once: no sweep, no flush.
+    second.drain();
+    let echo = second.sums.flow(|flow| flow.key.protocol == 1 && flow.key.source_port == 8).expect("the echo requests");
+    assert_eq!(echo.entered.packets, 3);
+    assert_eq!(second.kernel().interfaces().count(), 0);
 }
