@@ -1,7 +1,7 @@
 //! Interfaces that come, go and change their names while the programs run.
 
 use flowlog_bpf::event::Count;
-use flowlog_bpf::{InterfaceChange, Options, Selection};
+use flowlog_bpf::{AttachMode, InterfaceChange, Options, Selection};
 
 use crate::common::{Attached, Namespace, may_run, options, scale, sh};
 use crate::lab::own;
@@ -115,4 +115,37 @@ fn what_short_lived_interfaces_carried_is_counted_or_declared_to_the_packet() {
     let entered: u64 = attached.sums.entered.values().map(|count| count.packets).sum();
     println!("{counted_packets} packets counted, {declared_packets} declared, {entered} reported in flows");
     assert!(counted_packets > 0 && declared_packets > 0);
+}
+
+#[test]
+fn without_any_capability_left_a_new_interface_is_attached_and_rows_are_swept() {
+    if !may_run() {
+        return;
+    }
+    let (node, pod) = (Namespace::new("node"), Namespace::new("pod"));
+    node.enter();
+    let mut attached = Attached::start(&Options { interfaces: Selection::PodsAndUplink, ..options(&[]) });
+    let kept = attached.kernel().features().kept_capabilities(AttachMode::Auto);
+    if !kept.is_empty() {
+        println!("SKIPPED: this kernel asks to keep {kept:?}; run on Linux 6.6 or later");
+        return;
+    }
+    let all = rustix::thread::capabilities(None).expect("this thread's capabilities");
+    let none = rustix::thread::CapabilitySet::empty();
+    let empty = rustix::thread::CapabilitySets { effective: none, permitted: all.permitted, inheritable: none };
+    rustix::thread::set_capabilities(None, empty).expect("dropped");
+    sh(&format!(
+        "ip -n {n} link add v0 type veth peer name eth0 netns {p}
+         ip -n {n} addr add 10.5.0.1/24 dev v0; ip -n {p} addr add 10.5.0.2/24 dev eth0
+         ip -n {n} link set v0 up; ip -n {p} link set eth0 up",
+        n = node.name,
+        p = pod.name
+    ));
+    let seen = changes(&mut attached);
+    pod.sh("ping -qc2 -i0.2 10.5.0.1");
+    attached.settle();
+    rustix::thread::set_capabilities(None, all).expect("taken back for the tidying up");
+    assert!(matches!(&seen[..], [InterfaceChange::Attached(interface)] if interface.name == "v0"), "{seen:?}");
+    let echo = attached.sums.flow(|flow| flow.key.protocol == 1 && flow.key.source_port == 8);
+    assert_eq!(echo.expect("the echo requests").entered.packets, 2);
 }
