@@ -171,6 +171,9 @@ pub struct FlowReport {
 }
 
 /// Packets of one tuple dropped for one reason. Times are nanoseconds of the boot clock.
+///
+/// A packet for this host may be dropped after it was delivered (`NO_SOCKET`, a full socket buffer): it entered as well.
+/// The kernel also says `NO_SOCKET` of an echo reply that a raw socket has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DropReport {
     /// Whose.
