@@ -12,8 +12,9 @@ use flowlog_sinks::spool::{Options, Writer, boot_id};
 use super::Failure;
 use super::run::read_config;
 use crate::cli::ReplayArgs;
-use crate::config::{File, FlowLog, build};
+use crate::config::{File, FlowLog, Severity, build};
 use crate::daemon::logging::{self, LogOptions};
+use crate::daemon::network_sinks::Origin;
 use crate::daemon::sinks;
 use crate::daemon::state::{State, log_folder};
 use crate::pipeline::engine::MOST_LINES;
@@ -44,7 +45,7 @@ struct Replayed {
 pub fn run(arguments: &ReplayArgs) -> Result<(), Failure> {
     let _log = logging::start(&LogOptions { level: Some("warn".to_owned()), ..LogOptions::default() });
     let file = read_config(&arguments.config, arguments.strict)?.file;
-    if let Some(entry) = file.flow_logs.iter().find(|entry| !build::check(entry).is_empty()) {
+    if let Some(entry) = file.flow_logs.iter().find(|entry| build::check(entry).worst() >= Some(Severity::Entry)) {
         return Err(Failure::Usage(format!("{}: flow log {:?} cannot be built, see above", arguments.config.display(), entry.name)));
     }
     let temporary = TemporaryState::new(arguments.state_dir.as_deref())?;
@@ -93,7 +94,8 @@ fn begin(entry: &FlowLog, file: &File, state: &Path, arguments: &ReplayArgs) -> 
     let cluster = arguments.cluster_name.as_deref().unwrap_or_default();
     let around = Arc::new(Surroundings { node_name: absolute_node_name(cluster, &node), ..Surroundings::default() });
     let mut running = Vec::new();
-    for sink in sinks::wanted(entry, file) {
+    let origin = Origin { cluster: cluster.to_owned(), node, log: entry.name.clone() };
+    for sink in sinks::wanted(entry, file, &origin) {
         running.push(sinks::start(&spool, &sink).map_err(|error| wrong(&error))?);
     }
     let log = ReplayLog::new(Arc::new(log), output, resumed.totals, fold, around);

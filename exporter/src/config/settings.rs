@@ -116,7 +116,7 @@ impl Reader<'_> {
         Settings {
             sources: if sources.is_empty() { vec![SourceSpec::Kernel] } else { sources },
             interfaces: self.list("--interface", &flags.interfaces, "interfaces", word),
-            attach: flags.attach.or_else(|| self.from_file("attach", attach)).unwrap_or_default(),
+            attach: flags.attach.or_else(|| self.in_file("attach", attach)).unwrap_or_default(),
             identities: self.path(flags.identities.as_deref(), "identities"),
             state_dir: self.path(flags.state_dir.as_deref(), "stateDir").unwrap_or_else(|| DEFAULT_STATE_DIR.into()),
             listen: match self.text("--listen", flags.listen.as_deref(), "listen", listen) {
@@ -141,19 +141,19 @@ impl Reader<'_> {
                 .and_then(|percent| u8::try_from(percent).ok())
                 .unwrap_or(10),
             pin_dir: self.path(flags.pin_dir.as_deref(), "pinDir"),
-            log_format: flags.log_format.or_else(|| self.from_file("logFormat", log_format)).unwrap_or_default(),
+            log_format: flags.log_format.or_else(|| self.in_file("logFormat", log_format)).unwrap_or_default(),
             log_level: self.text("--log-level", flags.log_level.as_deref(), "logLevel", word).unwrap_or_else(|| "info".into()),
             log_dir: self.path(flags.log_dir.as_deref(), "logDir"),
         }
     }
 
-    fn from_file<T>(&mut self, key: &'static str, decode: impl Fn(&At<'_>, &mut Problems) -> Option<T>) -> Option<T> {
+    fn in_file<T>(&mut self, key: &'static str, decode: impl Fn(&At<'_>, &mut Problems) -> Option<T>) -> Option<T> {
         self.fields?.value(key, self.problems, |at, problems| decode(at, problems))
     }
 
     /// A value given as text by a flag, or by the file; both go through the same checks.
     fn text<T>(&mut self, flag: &str, given: Option<&str>, key: &'static str, decode: impl Fn(&At<'_>, &mut Problems) -> Option<T>) -> Option<T> {
-        let of_file = self.from_file(key, &decode);
+        let of_file = self.in_file(key, &decode);
         match given {
             Some(text) => decode(&At { node: &node(text), place: flag_place(flag) }, self.problems),
             None => of_file,
@@ -161,12 +161,12 @@ impl Reader<'_> {
     }
 
     fn path(&mut self, given: Option<&Path>, key: &'static str) -> Option<PathBuf> {
-        let of_file = self.from_file(key, word).map(PathBuf::from);
+        let of_file = self.in_file(key, word).map(PathBuf::from);
         given.map(Path::to_owned).or(of_file)
     }
 
     fn number(&mut self, flag: &str, given: Option<u64>, key: &'static str, least: u64, most: u64) -> Option<u32> {
-        let of_file = self.from_file(key, |at, problems| at.number(problems, least, most));
+        let of_file = self.in_file(key, |at, problems| at.number(problems, least, most));
         if let Some(number) = given.filter(|number| !(least..=most).contains(number)) {
             self.problems.reject(&flag_place(flag), format!("{number} is not between {least} and {most}"), None);
         }
@@ -305,5 +305,11 @@ mod tests {
         ] {
             assert!(problems.contains(part), "{part}\n{problems}");
         }
+    }
+
+    #[test]
+    fn the_example_is_valid() {
+        let settings = settings(&DaemonArgs::default(), Some(include_bytes!("../../../configs/settings.yaml"))).unwrap();
+        assert_eq!(settings.interfaces, ["eth0", "veth*", "lo"]);
     }
 }

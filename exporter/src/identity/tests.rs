@@ -109,3 +109,8 @@ fn mistakes_are_refused_with_key_and_line() {
         assert!(problems.contains(message), "{text}: {problems}");
     }
 }
+
+#[test]
+fn the_example_is_valid() {
+    assert_eq!(read(include_bytes!("../../../configs/identities.yaml")).map(|file| file.len()), Ok(4));
+}

@@ -154,7 +154,9 @@ impl KernelEvents {
         let at = self.row_of(&report.key, None, cx);
         let row = self.flows.row(at);
         let (first, last) = (unix(report.first_ns, cx), unix(report.last_ns, cx));
-        if report.after {
+        // What came in through `lo` had left through it and was counted there.
+        let after = report.after || (report.entered && row.entered_ifindex == LOOPBACK);
+        if after {
             cx.totals.dropped_after.add(report.count);
         } else {
             if report.entered {
@@ -166,11 +168,11 @@ impl KernelEvents {
         }
         // A tuple of which only drops were ever seen goes with its drops.
         row.gone |= report.last && row.entered_ifindex == 0 && row.left_ifindex == 0;
-        let sighting = Sighting::Dropped { ifindex: report.ifindex, reason: report.reason, after: report.after };
-        self.add(at, sighting, if report.after { Count::default() } else { report.count }, 0, cx, |sums| {
+        let sighting = Sighting::Dropped { ifindex: report.ifindex, reason: report.reason, after };
+        self.add(at, sighting, if after { Count::default() } else { report.count }, 0, cx, |sums| {
             sums.cover(first, last);
             sums.interface(report.ifindex);
-            if report.after {
+            if after {
                 sums.dropped_after.add(report.count);
             }
         });

@@ -154,7 +154,7 @@ impl Sink for S3Sink {
         &self,
         reader: &mut Reader,
         state: Option<&serde_json::Value>,
-    ) -> Result<(), ResumeError> {
+    ) -> Result<Option<serde_json::Value>, ResumeError> {
         let known = state.and_then(|state| match serde_json::from_value(state.clone()) {
             Ok(chain) => Some(chain),
             Err(error) => {
@@ -165,8 +165,10 @@ impl Sink for S3Sink {
         let destination = |why: String| ResumeError::Destination(why);
         let runtime = Handle::try_current().map_err(|error| destination(error.to_string()))?;
         let chain = runtime.block_on(self.take_up(reader.cursor(), known));
-        self.memory().chain = Some(chain.map_err(|failure| destination(failure.to_string()))?);
-        Ok(())
+        let chain = chain.map_err(|failure| destination(failure.to_string()))?;
+        let state = serde_json::to_value(&chain).ok();
+        self.memory().chain = Some(chain);
+        Ok(state)
     }
 
     fn freeze(

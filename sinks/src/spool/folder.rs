@@ -308,7 +308,7 @@ pub(super) fn create(path: &Path) -> io::Result<File> {
 }
 
 /// Puts a file with this content in place of another, durably and at once.
-pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tmp");
     let temporary = PathBuf::from(temporary);

@@ -35,7 +35,7 @@ pub use commit::{Commit, Gap, cause};
 pub(crate) use cursor::path as sink_path;
 pub use cursor::{Cursor, Cut, Stored, WhenFull, parse_stored};
 pub use folder::{OpenError, Renewal, boot_id};
-pub(crate) use folder::{now, sync_folder};
+pub(crate) use folder::{now, replace, sync_folder};
 pub use frame::{HEAD, Head, Kind, Seed, find_head, parse_head, payload_fits};
 pub(crate) use handle::Changes;
 pub use handle::{Spool, Start};

@@ -34,7 +34,8 @@ pub fn parse_go_integer(text: &str) -> Option<Scalar> {
 /// The whole number a JSON decoder of Go accepts for a float: it must have no fraction once written out.
 pub fn integral(number: f64) -> Option<i64> {
     // Both bounds are exact doubles; the upper one is the first that no longer fits.
-    (number.fract() == 0.0 && number >= -9_223_372_036_854_775_808.0 && number < 9_223_372_036_854_775_808.0).then_some(number as i64)
+    let fits = (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&number);
+    (number.fract() == 0.0 && fits).then_some(number as i64)
 }
 
 /// A float as `strconv.FormatFloat(number, 'g', -1, 64)` writes it.

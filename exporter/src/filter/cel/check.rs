@@ -367,7 +367,7 @@ fn global(name: &str) -> Option<(Node, Type)> {
     let named = TYPES.iter().find(|known| **known == name).copied();
     named
         .or_else(|| schema::message_named(name).map(|of: &MessageType| of.name))
-        .map(|name| (Node::Constant(Value::Type(name)), Type::OfType))
+        .map(|name| (Node::Constant(Value::Type(name)), Type::Meta))
 }
 
 fn mismatch(name: &str, member: bool, given: &[String]) -> String {

@@ -25,7 +25,7 @@ pub(super) enum Type {
     Map(Box<Type>, Box<Type>),
     Message(&'static MessageType),
     /// The type of a type.
-    OfType,
+    Meta,
     /// A parameter still to be found out.
     Parameter(usize),
 }
@@ -66,7 +66,7 @@ impl std::fmt::Display for Type {
             Self::List(of) => write!(f, "list({of})"),
             Self::Map(key, value) => write!(f, "map({key}, {value})"),
             Self::Message(message) => f.write_str(message.name),
-            Self::OfType => f.write_str("type"),
+            Self::Meta => f.write_str("type"),
         }
     }
 }

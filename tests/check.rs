@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
+use flowlog_tests::program;
 use serde_json::Value;
 
 fn flowlog(arguments: &[&str], input: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_flowlog"))
+    let mut child = Command::new(program::flowlog())
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -22,7 +23,7 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 fn vectors(kind: &str) -> Vec<Value> {
-    let all = include_str!("../../tests/data/hubble-vectors.jsonl").lines();
+    let all = include_str!("data/hubble-vectors.jsonl").lines();
     all.map(|line| serde_json::from_str::<Value>(line).unwrap()).filter(|case| case["kind"] == kind).collect()
 }
 
