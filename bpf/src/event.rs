@@ -171,6 +171,9 @@ pub struct FlowReport {
 }
 
 /// Packets of one tuple dropped for one reason. Times are nanoseconds of the boot clock.
+///
+/// A packet for this host may be dropped after it was delivered (`NO_SOCKET`, a full socket buffer): it entered as well.
+/// The kernel also says `NO_SOCKET` of an echo reply that a raw socket has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DropReport {
     /// Whose.
@@ -279,10 +282,9 @@ impl fmt::Display for Malformed {
         match self.why {
             MalformedWhy::Truncated => write!(to, "cut short"),
             MalformedWhy::Unfinished => write!(to, "not finished by the kernel"),
-            MalformedWhy::Version(version) => write!(
-                to,
-                "layout version {version}, this release reads version {LAYOUT_VERSION}; use the release that wrote it"
-            ),
+            MalformedWhy::Version(version) => {
+                write!(to, "layout version {version}, this release reads version {LAYOUT_VERSION}; use the release that wrote it")
+            }
             MalformedWhy::Kind(kind) => write!(to, "unknown kind {kind}"),
             MalformedWhy::Size(size) => write!(to, "size {size} does not fit its kind"),
             MalformedWhy::Field(name) => write!(to, "field {name} out of range"),
