@@ -12,7 +12,7 @@ use jiff::{Timestamp, ToSpan};
 const PORTS: std::ops::Range<u16> = 40_000..40_400;
 
 fn verdict(port: u16) -> &'static str {
-    if port % 10 == 0 { "DROPPED" } else { "FORWARDED" }
+    if port.is_multiple_of(10) { "DROPPED" } else { "FORWARDED" }
 }
 
 /// Replays made-up flows through `configs/<example>`, each of the replacements made once; succeeds when every sink has delivered all.

@@ -261,7 +261,15 @@ impl Watch {
         };
         let counted = tables::interface(maps, ifindex)?;
         tables::remove_interface(maps, ifindex)?;
-        let last = now.as_ref().or(last).map(|link| link.counters);
+        // A veth whose other end is gone has forgotten what it received; what we know of is the least it was.
+        let least = LinkCounters {
+            received: sum(interface.before.received, counted.entered.seen),
+            transmitted: sum(interface.before.transmitted, counted.left.seen),
+        };
+        let last = now.as_ref().or(last).map(|link| LinkCounters {
+            received: greater(link.counters.received, least.received),
+            transmitted: greater(link.counters.transmitted, least.transmitted),
+        });
         Ok(Some(InterfaceChange::Vanished {
             interface,
             last,
@@ -276,6 +284,18 @@ impl Watch {
             attach::detach(ifindex, &attachment, &self.folder, &self.requests)?;
         }
         Ok(())
+    }
+}
+
+fn sum(mut one: Count, other: Count) -> Count {
+    one.add(other);
+    one
+}
+
+fn greater(one: Count, other: Count) -> Count {
+    Count {
+        packets: one.packets.max(other.packets),
+        bytes: one.bytes.max(other.bytes),
     }
 }
 

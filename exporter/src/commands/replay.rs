@@ -14,6 +14,7 @@ use super::run::read_config;
 use crate::cli::ReplayArgs;
 use crate::config::{File, FlowLog, build};
 use crate::daemon::logging::{self, LogOptions};
+use crate::daemon::network_sinks::Origin;
 use crate::daemon::sinks;
 use crate::daemon::state::{State, log_folder};
 use crate::pipeline::engine::MOST_LINES;
@@ -65,12 +66,13 @@ pub fn run(arguments: &ReplayArgs) -> Result<(), Failure> {
         })
         .await
         .map_err(|error| Failure::Runtime(error.to_string()))??;
-        for mut replayed in logs {
-            for sink in std::mem::take(&mut replayed.sinks) {
+        for Replayed { name, log, sinks, .. } in logs {
+            // Closed first: sinks only see what is on disk.
+            let totals = log.close(FOR_EVER);
+            for sink in sinks {
                 sink.drain(FOR_EVER).await;
             }
-            let totals = replayed.log.close(Duration::from_secs(5));
-            report(&replayed.name, &totals);
+            report(&name, &totals);
         }
         Ok(())
     });
@@ -92,7 +94,8 @@ fn begin(entry: &FlowLog, file: &File, state: &Path, arguments: &ReplayArgs) -> 
     let cluster = arguments.cluster_name.as_deref().unwrap_or_default();
     let around = Arc::new(Surroundings { node_name: absolute_node_name(cluster, &node), ..Surroundings::default() });
     let mut running = Vec::new();
-    for sink in sinks::wanted(entry, file) {
+    let origin = Origin { cluster: cluster.to_owned(), node, log: entry.name.clone() };
+    for sink in sinks::wanted(entry, file, &origin) {
         running.push(sinks::start(&spool, &sink).map_err(|error| wrong(&error))?);
     }
     let log = ReplayLog::new(Arc::new(log), output, resumed.totals, fold, around);

@@ -12,6 +12,7 @@ use flowlog_sinks::spool::{Gap, Intake, IntakeOptions, Options, OpenError, boot_
 
 use super::identities::IdentitySources;
 use super::manager::Manager;
+use super::network_sinks::Origin;
 use super::running_log::Place;
 use super::start::Prepared;
 use super::state;
@@ -82,6 +83,7 @@ impl Life {
             options: Options { min_free_percent: u64::from(settings.disk_reserve_percent), renew, ..Options::new(&node, &boot) },
             intake: intake.readers().clone(),
             commons: commons.clone(),
+            origin: Origin { cluster: settings.cluster_name.clone(), node: node.clone(), log: String::new() },
         };
         let mut manager = Manager::new(Arc::clone(&state), place);
         manager.apply(file).await;

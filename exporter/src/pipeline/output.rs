@@ -65,7 +65,7 @@ impl Output {
     /// # Errors
     /// When hidden frames can't be read.
     pub fn open(writer: Writer, found: &Found, fold: &mut FoldTable) -> Result<(Self, Resumed), flowlog_sinks::spool::ReadError> {
-        let mut output = Self { writer, line: Vec::new(), run: Vec::new(), runs: None, epoch: 0, spilled: 0 };
+        let output = Self { writer, line: Vec::new(), run: Vec::new(), runs: None, epoch: 0, spilled: 0 };
         let gaps = renewal_gap(found);
         let Some((commit, _)) = &found.last else { return Ok((output, Resumed { gaps, ..Resumed::default() })) };
         let totals = serde_json::from_value(commit.totals.clone()).unwrap_or_default();

@@ -25,7 +25,7 @@ pub fn addresses() -> io::Result<Vec<IpAddr>> {
 /// An address stands on a line `|-- 10.0.0.1`, what it is on the next: `/32 host LOCAL`.
 fn local_v4(trie: &str) -> Vec<Ipv4Addr> {
     let mut found = Vec::new();
-    let mut last = None;
+    let mut last: Option<Ipv4Addr> = None;
     for line in trie.lines().map(str::trim) {
         if let Some(address) = line.strip_prefix("|-- ") {
             last = address.parse().ok();

@@ -1,7 +1,7 @@
 //! What the driver does with batches that are done: the cursor past them, the refused ones aside, and back to be frozen again.
 
 use super::backoff::{Backoff, random};
-use super::run::{DISK_PAUSE, Driver, STORE_EVERY};
+use super::run::{DISK_PAUSE, Driver};
 use super::send::{Done, Flight};
 use super::{Sink, quarantine};
 use std::sync::atomic::Ordering::Relaxed;
@@ -134,10 +134,12 @@ impl<S: Sink> Driver<S> {
             self.options.name.clone(),
             self.stored.clone(),
         );
+        let sink = self.sink.clone();
         let result = spawn_blocking(move || {
-            spool
-                .store(&name, &stored)
-                .map(|()| spool.release(&name, &stored.cursor))
+            sink.settle()?;
+            spool.store(&name, &stored)?;
+            spool.release(&name, &stored.cursor);
+            Ok(())
         })
         .await;
         self.stored_at = Instant::now();
@@ -154,7 +156,7 @@ impl<S: Sink> Driver<S> {
     }
 
     pub(super) async fn store_if_due(&mut self) {
-        if self.unstored && self.stored_at.elapsed() >= STORE_EVERY {
+        if self.unstored && self.stored_at.elapsed() >= self.sink.store_every() {
             self.store().await;
         }
     }

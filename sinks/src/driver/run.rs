@@ -7,7 +7,7 @@ use super::backoff::{Backoff, random};
 use super::concurrency::Concurrency;
 use super::control::{DriverOptions, Order};
 use super::send::{Done, Flight, Landed, launch};
-use super::{Limits, Sink, SinkMetrics, Step};
+use super::{Limits, ResumeError, Sink, SinkMetrics, Step};
 use crate::spool::{Changes, Cursor, Cut, Reader, Spool, Stored, now};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,8 +17,6 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// The cursor is not stored more often than this, unless it has to be.
-pub(super) const STORE_EVERY: Duration = Duration::from_millis(250);
 /// The pause after the disk failed.
 pub(super) const DISK_PAUSE: Duration = Duration::from_millis(500);
 
@@ -114,7 +112,7 @@ impl<S: Sink> Driver<S> {
         }
         self.tasks.shutdown().await;
         while self.unstored
-            && Instant::now() < self.deadline().unwrap_or_else(Instant::now) + STORE_EVERY
+            && Instant::now() < self.deadline().unwrap_or_else(Instant::now) + DISK_PAUSE
             && !self.store().await
         {
             sleep(DISK_PAUSE).await;
@@ -156,12 +154,20 @@ impl<S: Sink> Driver<S> {
             let result = spawn_blocking(move || {
                 let mut reader = reader.blocking_lock();
                 reader.seek(&from);
-                sink.resume(&mut reader, state.as_ref())
-                    .map(|()| reader.cursor())
+                let state = sink.resume(&mut reader, state.as_ref())?;
+                Ok::<_, ResumeError>((state, reader.cursor()))
             });
             match result.await {
-                Ok(Ok(place)) => {
+                Ok(Ok((state, place))) => {
+                    self.stored.cursor = place;
+                    self.stored.state = state;
                     self.place = place;
+                    // What is past already needs no cut.
+                    let ahead = |cut: &Cut| {
+                        (cut.end.position, cut.end.sequence) > (place.position, place.sequence)
+                    };
+                    self.stored.cuts.retain(ahead);
+                    self.given = self.stored.cuts.iter().cloned().collect();
                     return true;
                 }
                 Ok(Err(error)) => {
@@ -202,7 +208,8 @@ impl<S: Sink> Driver<S> {
             {
                 return Some(due);
             }
-            if pending.bytes == 0 {
+            let is_draining = matches!(*self.orders.borrow(), Order::Drain(_));
+            if pending.bytes == 0 && (is_draining || !self.sink.freezes_when_idle()) {
                 return None;
             }
             if let Some(wait) = self.freeze(pending.oldest.unwrap_or(0)).await {
@@ -227,10 +234,11 @@ impl<S: Sink> Driver<S> {
     fn limits(&self) -> Limits {
         let limits = self.sink.limits();
         let max_records = (limits.max_records >> self.shrink).max(1);
+        let is_draining = matches!(*self.orders.borrow(), Order::Drain(_));
         Limits {
             max_bytes: (limits.max_bytes >> self.shrink).max(1),
             max_records,
-            ..limits
+            max_age: if is_draining { Duration::ZERO } else { limits.max_age },
         }
     }
 
@@ -274,9 +282,8 @@ impl<S: Sink> Driver<S> {
                 return Some(self.not_before);
             }
             Ok(Step::Skip) => {
-                flight.done = Some(Done::Delivered {
-                    state: self.stored.state.clone(),
-                })
+                flight.has_cut = self.given.pop_front().is_some();
+                flight.done = Some(Done::Skipped);
             }
             Ok(Step::Batch(batch)) => {
                 (flight.records, flight.bytes) = (batch.records, batch.bytes);
@@ -310,7 +317,9 @@ impl<S: Sink> Driver<S> {
 
     /// Waits for whatever comes next.
     async fn wait(&mut self, until: Option<Instant>) {
-        let store = self.unstored.then(|| self.stored_at + STORE_EVERY);
+        let store = self
+            .unstored
+            .then(|| self.stored_at + self.sink.store_every());
         let until = [until, store, self.refuse_at, self.deadline()]
             .into_iter()
             .flatten()

@@ -12,6 +12,8 @@ pub(super) enum Done {
     Delivered {
         state: Option<serde_json::Value>,
     },
+    /// Nothing of it concerned the destination.
+    Skipped,
     Partial {
         rejected: Vec<(u64, String)>,
     },

@@ -67,7 +67,10 @@ pub(super) fn run(shared: &Shared) {
 /// Makes everything written so far durable and visible.
 pub(super) fn sync(shared: &Shared) -> io::Result<()> {
     // One at a time, so that what is visible never goes back.
-    let _one = shared.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one = shared
+        .syncing
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
     let mut state = shared.lock();
     let written = shared.write_queued(&mut state);
     if state.sync_failed {

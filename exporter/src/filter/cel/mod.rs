@@ -3,7 +3,7 @@
 //! Own code, since the interpreter is a contract of its own: which expressions check (`uint` against `int` does not), that `&&` and `||` absorb
 //! errors, that an unset message reads as its default. No crate at hand does proto types with a checker.
 //!
-//! The path of an expression: text → `lexer` → `parser` → `check` (against `schema`, with `types` and `functions`) → `plan` → `eval` (with
+//! The path of an expression: text → `lexer` → `parser`, `primary` (to an `expression`) → `check` (against `schema`, with `types` and `functions`) → `plan` → `eval` (with
 //! `value`, `message`, `operators`, `convert`, `time`). Bounded in length, depth and steps.
 //!
 //! Not there: messages that no flow contains, hexadecimal doubles, and `Any` other than of a Struct.
@@ -11,6 +11,7 @@
 mod check;
 mod convert;
 mod eval;
+mod expression;
 mod extensions;
 mod functions;
 mod lexer;
@@ -18,6 +19,7 @@ mod message;
 mod operators;
 mod parser;
 mod plan;
+mod primary;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -43,7 +45,11 @@ impl CelError {
     fn at(text: &str, offset: usize, why: &str) -> Self {
         let before = text.get(..offset).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |n| n + 1);
-        Self { line: before.matches('\n').count() + 1, column: before[line_start..].chars().count() + 1, why: why.to_owned() }
+        Self {
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+            why: why.to_owned(),
+        }
     }
 }
 
@@ -60,7 +66,9 @@ impl Program {
     /// The first mistake, with its place; that the expression is not exactly a bool is one.
     pub fn compile(text: &str) -> Result<Self, CelError> {
         let expression = parser::parse(text)?;
-        Ok(Self { node: check::check(text, &expression)? })
+        Ok(Self {
+            node: check::check(text, &expression)?,
+        })
     }
 
     /// Evaluates the expression on a flow, or on an event that is none, which reads as an empty flow.

@@ -10,15 +10,15 @@ use crate::flow::json::{Options, decode};
 
 /// Filters of these JSON objects.
 fn filters(include: &[&str], exclude: &[&str]) -> Result<Filters, Vec<BuildError>> {
-    let read = |texts: &[&str]| -> Vec<FlowFilter<'static>> { texts.iter().map(|text| FlowFilter::from_json(text).unwrap()).collect() };
+    let read = |texts: &[&str]| -> Vec<FlowFilter<'static>> {
+        texts
+            .iter()
+            .map(|text| FlowFilter::from_json(text).unwrap())
+            .collect()
+    };
     Filters::compile(&read(include), &read(exclude))
 }
 
 fn event(json: &str) -> ExportEvent<'_> {
     decode(json.as_bytes(), Options::default()).unwrap()
-}
-
-/// Whether one event passes one include filter.
-fn passes(filter: &str, json: &str) -> bool {
-    filters(&[filter], &[]).unwrap().matches(&event(json))
 }

@@ -2,25 +2,23 @@
 //! firewalls, fragments, raw frames, a TUN device. What is reported is what went by, and per interface it adds up to
 //! the interface's own counters.
 
-mod common;
-
 use std::net::Ipv4Addr;
 
-use common::{Attached, Namespace, may_run, options, sh};
+use crate::common::{Attached, Namespace, may_run, options, sh};
 use flowlog_bpf::event::{Count, FlowKey, FlowReport, TunnelKind};
 use flowlog_bpf::{InterfaceCounters, Options, Selection};
 
 /// Two pods and the node between them, forwarding; offloads off on every veth.
-struct Lab {
-    node: Namespace,
-    a: Namespace,
-    b: Namespace,
+pub struct Lab {
+    pub node: Namespace,
+    pub a: Namespace,
+    pub b: Namespace,
 }
 
-const OFF: &str = "rx off tx off sg off tso off gso off gro off";
+pub const OFF: &str = "rx off tx off sg off tso off gso off gro off";
 
 impl Lab {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let lab = Self {
             node: Namespace::new("node"),
             a: Namespace::new("a"),
@@ -44,7 +42,7 @@ impl Lab {
         lab
     }
 
-    fn index(&self, name: &str) -> u32 {
+    pub fn index(&self, name: &str) -> u32 {
         index(&self.node, name)
     }
 }
@@ -54,7 +52,7 @@ fn index(namespace: &Namespace, name: &str) -> u32 {
     text.trim().parse().expect("an interface index")
 }
 
-fn v4(address: &str) -> [u8; 16] {
+pub fn v4(address: &str) -> [u8; 16] {
     let address: Ipv4Addr = address.parse().expect("an address");
     address.to_ipv6_mapped().octets()
 }
@@ -72,7 +70,7 @@ fn between<'a>(
 }
 
 /// An interface's own counters: received and transmitted.
-fn own(namespace: &Namespace, name: &str) -> [Count; 2] {
+pub fn own(namespace: &Namespace, name: &str) -> [Count; 2] {
     let read = |what: &str| -> u64 {
         let text = namespace.sh(&format!("cat /sys/class/net/{name}/statistics/{what}"));
         text.trim().parse().expect("a number")
@@ -89,7 +87,7 @@ fn own(namespace: &Namespace, name: &str) -> [Count; 2] {
     ]
 }
 
-fn counted(attached: &mut Attached, ifindex: u32) -> InterfaceCounters {
+pub fn counted(attached: &mut Attached, ifindex: u32) -> InterfaceCounters {
     let counters = attached.counters();
     *counters
         .interfaces
@@ -106,11 +104,20 @@ fn assert_equals_own_counters(attached: &mut Attached, namespace: &Namespace, na
         .find(|interface| interface.name == name)
         .expect("watched")
         .clone();
-    let counted = counted(attached, interface.ifindex);
-    let mut sums = [counted.entered.seen, counted.left.seen];
-    sums[0].add(interface.before.received);
-    sums[1].add(interface.before.transmitted);
-    assert_eq!(sums, own(namespace, name), "{name}: {counted:?}");
+    // Neighbour discovery may send at any moment: read ours between two equal readings of theirs.
+    for _ in 0..100 {
+        let before = own(namespace, name);
+        let counted = counted(attached, interface.ifindex);
+        if own(namespace, name) != before {
+            continue;
+        }
+        let mut sums = [counted.entered.seen, counted.left.seen];
+        sums[0].add(interface.before.received);
+        sums[1].add(interface.before.transmitted);
+        assert_eq!(sums, before, "{name}: {counted:?}");
+        return;
+    }
+    panic!("{name} never rests");
 }
 
 const SERVE: &str = "import socket,sys
@@ -497,80 +504,4 @@ fn a_device_without_ethernet_header_is_read_from_its_ip_header_on() {
     assert_equals_own_counters(&mut attached, &namespace, "tun0");
     to.write_all(b"\n").expect("done");
     assert!(python.wait().expect("python3 ends").success());
-}
-
-#[test]
-fn with_offloads_on_segments_and_bytes_equal_what_a_second_hop_without_them_transmits() {
-    if !may_run() {
-        return;
-    }
-    let lab = Lab::new();
-    let hop = Namespace::new("hop");
-    let far = Namespace::new("far");
-    sh(&format!(
-        "ip -n {node} link add up0 type veth peer name in0 netns {hop}
-         ip -n {hop} link add out0 type veth peer name eth0 netns {far}
-         ip -n {node} addr add 192.0.2.1/24 dev up0; ip -n {hop} addr add 192.0.2.2/24 dev in0
-         ip -n {hop} addr add 198.51.100.1/24 dev out0; ip -n {far} addr add 198.51.100.2/24 dev eth0
-         ip netns exec {hop} ethtool -K out0 {OFF} >/dev/null
-         ip netns exec {node} ethtool -K pod-a rx on tx on sg on tso on gso on gro on >/dev/null
-         ip netns exec {a} ethtool -K eth0 rx on tx on sg on tso on gso on >/dev/null
-         for n in {node} {hop}; do ip netns exec $n sysctl -qw net.ipv4.ip_forward=1; done
-         ip -n {node} link set up0 up; ip -n {hop} link set in0 up; ip -n {hop} link set out0 up; ip -n {far} link set eth0 up
-         ip -n {node} route add default via 192.0.2.2; ip -n {hop} route add 10.77.0.0/16 via 192.0.2.1
-         ip -n {far} route add default via 198.51.100.1
-         ip netns exec {a} ping -qc1 198.51.100.2",
-        node = lab.node.name,
-        hop = hop.name,
-        far = far.name,
-        a = lab.a.name
-    ));
-    lab.node.enter();
-    let mut attached = Attached::start(&options(&["up0"]));
-    let before = own(&hop, "out0")[1];
-    let server = std::process::Command::new("ip")
-        .args(["netns", "exec", &far.name, "iperf3", "-s", "-1"])
-        .stdout(std::process::Stdio::piped())
-        .spawn();
-    let mut server = server.expect("iperf3 starts");
-    std::io::Read::read_exact(server.stdout.as_mut().expect("piped"), &mut [0; 20])
-        .expect("it listens");
-    lab.a.sh("iperf3 -c 198.51.100.2 -n 30M");
-    assert!(server.wait().expect("iperf3 ends").success());
-    attached.settle();
-    let after = own(&hop, "out0")[1];
-    let interface = counted(&mut attached, lab.index("up0"));
-    let own = own(&lab.node, "up0")[1];
-    assert!(
-        own.packets < interface.left.seen.packets / 2,
-        "super-packets went by: {own:?} of {interface:?}"
-    );
-    // What is not forwarded traffic (ARP, neighbour discovery) stays on its link.
-    let mut forwarded = Count::default();
-    for flow in attached
-        .sums
-        .flows
-        .iter()
-        .filter(|flow| flow.key.destination == v4("198.51.100.2"))
-    {
-        forwarded.add(flow.left_after_entering);
-    }
-    let arrived = Count {
-        packets: after.packets - before.packets,
-        bytes: after.bytes - before.bytes,
-    };
-    let resolved = hop.sh("cat /proc/net/dev >/dev/null; echo 0");
-    assert_eq!(resolved.trim(), "0");
-    assert_close(forwarded, arrived);
-}
-
-/// Equal but for a few ARP frames of 42 bytes that the second hop made itself.
-fn assert_close(forwarded: Count, arrived: Count) {
-    let extra = arrived.packets - forwarded.packets;
-    assert!(extra <= 4, "{forwarded:?} {arrived:?}");
-    assert_eq!(
-        arrived.bytes - forwarded.bytes,
-        extra * 42,
-        "{forwarded:?} {arrived:?}"
-    );
 }

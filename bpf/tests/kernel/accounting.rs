@@ -1,14 +1,12 @@
 //! Guarantees 1 and 2 in the kernel alone: threads race the sweep over a small map and a small ring, and every packet
 //! is in exactly one place.
 //!
-//! FLOWLOG_TEST_PACKETS sets the packets (default 2 million; the scale is 100 million).
-
-mod common;
+//! FLOWLOG_TEST_PACKETS sets the packets (default 500 000; the scale is 100 million).
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use common::{Attached, Namespace, Sums, may_run, options, scale, udp_frame};
+use crate::common::{Attached, Namespace, Sums, may_run, options, scale, udp_frame};
 use flowlog_bpf::event::Count;
 use flowlog_bpf::probe::{Probe, Segmentation, Way};
 use flowlog_bpf::{Options, Times};
@@ -70,7 +68,7 @@ fn race(attached: &mut Attached, packets: u64, flows: u32) -> Count {
             attached
                 .rings
                 .iter_mut()
-                .for_each(|ring| common::drain(ring, &mut attached.sums));
+                .for_each(|ring| crate::common::drain(ring, &mut attached.sums));
         }
         done.store(true, Ordering::Relaxed);
         sweeper.join().expect("the sweeper");
@@ -107,7 +105,7 @@ fn every_packet_of_racing_threads_is_in_exactly_one_place_while_rows_come_and_go
     };
     let mut attached = Attached::start(&options);
     attached.sums.forget = true;
-    let packets = scale("FLOWLOG_TEST_PACKETS", 2_000_000);
+    let packets = scale("FLOWLOG_TEST_PACKETS", 500_000);
     let sent = race(&mut attached, packets, 7000);
     attached.settle();
     let counters = attached.counters();

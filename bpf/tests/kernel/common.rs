@@ -1,8 +1,6 @@
 //! What the kernel tests share: network namespaces of their own, a kernel side on the interfaces in them, frames, and
 //! sums over what is reported. They need root; without it each prints SKIPPED and the command that would run it.
 
-#![allow(dead_code)]
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
