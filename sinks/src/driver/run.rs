@@ -178,14 +178,18 @@ impl<S: Sink> Driver<S> {
                 }
             }
             self.metrics.healthy.store(false, Relaxed);
+            self.metrics.retries.fetch_add(1, Relaxed);
             let pause = backoff.next(self.sink.max_backoff(), random());
             tokio::select! {
                 () = sleep(pause) => {}
-                changed = self.orders.changed() => {
-                    if changed.is_err() || self.deadline().is_some() {
-                        return false;
-                    }
-                }
+                _ = self.orders.changed() => {}
+            }
+            let stop = matches!(*self.orders.borrow(), Order::Stop(_));
+            if stop
+                || self.deadline().is_some_and(|at| Instant::now() >= at)
+                || self.orders.has_changed().is_err()
+            {
+                return false;
             }
         }
     }

@@ -32,7 +32,7 @@ mod writer;
 
 pub use commit::{Commit, Gap, cause};
 pub(crate) use cursor::path as sink_path;
-pub use cursor::{Cursor, Cut, Stored, WhenFull, parse_stored};
+pub use cursor::{Cursor, Cut, Stored, WhenFull, all as stored_cursors, parse_stored};
 pub use folder::{OpenError, Renewal, boot_id};
 pub(crate) use folder::{now, sync_folder};
 pub use frame::{HEAD, Head, Kind, Seed, find_head, parse_head, payload_fits};
@@ -53,3 +53,9 @@ pub use writer::Writer;
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod tests_damage;
+
+#[cfg(test)]
+mod tests_faults;

@@ -50,8 +50,15 @@ pub fn victim(segments: &[Extent], holders: &[Holder], keep: u64, bound: u64) ->
         }
         held += segment.end - segment.base;
         if held > bound / 4 * 3 {
-            // Behind what is held: the oldest that may go. If none may, the newest of the held ones.
-            return (index..segments.len()).find(removable).or(newest_held);
+            // Behind what is held: the oldest that may go. If none may for now (not synced yet), the spool may be a quarter over its
+            // bound before the newest of the held ones goes.
+            let total: u64 = segments
+                .iter()
+                .map(|segment| segment.end - segment.base)
+                .sum();
+            return (index..segments.len())
+                .find(removable)
+                .or(newest_held.filter(|_| total > bound / 4 * 5));
         }
         newest_held = Some(index).filter(removable).or(newest_held);
     }

@@ -3,7 +3,7 @@
 use super::WhenFull;
 use super::log::{Shared, State};
 use super::retention::{Extent, Holder, victim};
-use super::segment::SEGMENT_HEAD;
+use super::segment::{LogKind, SEGMENT_HEAD};
 use std::sync::atomic::Ordering::Relaxed;
 
 impl Shared {
@@ -32,6 +32,10 @@ impl Shared {
     /// Before a new segment is begun: keeps the log within its bound and the disk's share free.
     pub fn make_room(&self, state: &mut State) {
         self.reclaim(state);
+        if self.settings.kind == LogKind::Intake {
+            // It gives nothing up; at its bound it takes nothing more.
+            return;
+        }
         let segment = self.settings.segment_bytes;
         loop {
             let bytes = Self::bytes(state);

@@ -2,7 +2,7 @@
 
 use super::*;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 fn options() -> Options {
     Options::new("node-a", "boot-1")
@@ -33,19 +33,7 @@ fn commit(writer: &mut Writer) {
 }
 
 fn settle(writer: &Writer) {
-    let spool = writer.spool();
-    let started = Instant::now();
-    let unsynced = || {
-        let state = spool.shared.lock();
-        state.synced < state.queued
-    };
-    while unsynced() {
-        assert!(
-            started.elapsed() < Duration::from_secs(20),
-            "the flusher does not get on"
-        );
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    writer.flush(Duration::from_secs(30)).unwrap();
 }
 
 /// Everything a reader gives, as text; sequence numbers of records joined to runs.

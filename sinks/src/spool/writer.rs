@@ -271,20 +271,19 @@ impl Writer {
         Ok(position >= to)
     }
 
-    /// Waits until everything committed is on disk, then closes the spool so that the next start knows that nothing is missing. Records
-    /// appended after the last commit are given up.
+    /// Waits until everything committed is on disk, and visible.
     ///
     /// # Errors
-    /// If the disk does not take it within `patience`; the spool is then left as a kill would leave it.
-    pub fn close(mut self, patience: Duration) -> Result<(), Stalled> {
+    /// If the disk does not take it within `patience`.
+    pub fn flush(&self, patience: Duration) -> Result<(), Stalled> {
         let started = Instant::now();
         loop {
             let result = flush::sync(&self.shared);
             let state = self.shared.lock();
-            if result.is_ok() && state.synced == state.queued && !state.sync_failed {
-                break;
-            }
             let waiting = state.queued - state.synced;
+            if result.is_ok() && waiting == 0 && !state.sync_failed {
+                return Ok(());
+            }
             drop(state);
             if started.elapsed() >= patience {
                 let why = result
@@ -298,6 +297,15 @@ impl Writer {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Waits until everything committed is on disk, then closes the spool so that the next start knows that nothing is missing. Records
+    /// appended after the last commit are given up.
+    ///
+    /// # Errors
+    /// If the disk does not take it within `patience`; the spool is then left as a kill would leave it.
+    pub fn close(mut self, patience: Duration) -> Result<(), Stalled> {
+        self.flush(patience)?;
         self.stop();
         if let Err(error) = self.shared.folder.mark_closed() {
             tracing::warn!(folder = %self.shared.folder.path.display(), %error, "The spool could not be marked as closed.");
