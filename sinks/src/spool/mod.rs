@@ -46,9 +46,7 @@ pub use options::{Durable, Options, Stalled};
 pub use reader::{Item, Pending, ReadError, Reader};
 pub use record::{MAX_LINE, RawRecord, Record, TooLarge, labels, split_record};
 pub use recover::Found;
-pub use segment::{
-    FORMAT, HeadError, LogKind, Piece, ReadAt, SEGMENT_HEAD, Scan, SegmentHead, scan_bytes,
-};
+pub use segment::{FORMAT, HeadError, LogKind, Piece, ReadAt, SEGMENT_HEAD, Scan, SegmentHead, scan_bytes};
 pub use writer::Writer;
 
 #[cfg(test)]

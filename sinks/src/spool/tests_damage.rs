@@ -52,15 +52,7 @@ fn settle(writer: &Writer) {
 impl Model {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut model = Self {
-            folder,
-            writer: None,
-            boot: 0,
-            committed: Vec::new(),
-            open: Vec::new(),
-            damaged: false,
-            made: 0,
-        };
+        let mut model = Self { folder, writer: None, boot: 0, committed: Vec::new(), open: Vec::new(), damaged: false, made: 0 };
         model.open();
         model
     }
@@ -79,19 +71,12 @@ impl Model {
         let next = found.last.as_ref().map_or(1, |(commit, _)| commit.next);
         if let Some((_, lines)) = self.committed.last_mut() {
             // Without damage the last commit is never lost; with it, what is behind the last whole commit is folded again.
-            assert!(
-                self.damaged || lines.is_empty() || lines.len() as u64 + 1 == next,
-                "a commit is gone"
-            );
+            assert!(self.damaged || lines.is_empty() || lines.len() as u64 + 1 == next, "a commit is gone");
             if found.last.is_some() || self.damaged {
                 lines.truncate((next - 1) as usize);
             }
         }
-        if self
-            .committed
-            .last()
-            .is_none_or(|(id, _)| *id != writer.id())
-        {
+        if self.committed.last().is_none_or(|(id, _)| *id != writer.id()) {
             self.committed.push((writer.id(), Vec::new()));
         }
         self.writer = Some(writer);
@@ -109,13 +94,7 @@ impl Model {
                 }
             }
             Act::Commit => self.commit(),
-            Act::Hidden(bytes) => drop(
-                self.writer
-                    .as_mut()
-                    .unwrap()
-                    .append_hidden(&vec![7; *bytes])
-                    .unwrap(),
-            ),
+            Act::Hidden(bytes) => drop(self.writer.as_mut().unwrap().append_hidden(&vec![7; *bytes]).unwrap()),
             Act::Kill => {
                 self.writer = None;
                 self.open();
@@ -129,12 +108,7 @@ impl Model {
                 let (path, from) = synced;
                 let length = path.metadata().unwrap().len();
                 let keep = from + at.index((length - from + 1) as usize) as u64;
-                std::fs::File::options()
-                    .write(true)
-                    .open(&path)
-                    .unwrap()
-                    .set_len(keep)
-                    .unwrap();
+                std::fs::File::options().write(true).open(&path).unwrap().set_len(keep).unwrap();
                 self.open();
             }
             Act::Flip(at) => {
@@ -147,11 +121,7 @@ impl Model {
     }
 
     fn commit(&mut self) {
-        self.writer
-            .as_mut()
-            .unwrap()
-            .commit(Commit::default())
-            .unwrap();
+        self.writer.as_mut().unwrap().commit(Commit::default()).unwrap();
         self.committed.last_mut().unwrap().1.append(&mut self.open);
     }
 
@@ -162,10 +132,7 @@ impl Model {
         let segment = state.segments.back().unwrap();
         // Visible is what is certain; later frames may or may not be on disk.
         let visible = spool.shared.visible.borrow().position.max(segment.base);
-        (
-            spool.shared.folder.segment(segment.base),
-            visible - segment.base + SEGMENT_HEAD as u64,
-        )
+        (spool.shared.folder.segment(segment.base), visible - segment.base + SEGMENT_HEAD as u64)
     }
 
     /// Reads everything and compares: in order, nothing changed, and what is missing is exactly what the gaps say.
@@ -173,32 +140,16 @@ impl Model {
         self.commit();
         let writer = self.writer.as_ref().unwrap();
         settle(writer);
-        let (mut reader, _) = writer
-            .spool()
-            .reader("check", WhenFull::Hold, Start::Oldest)
-            .unwrap();
+        let (mut reader, _) = writer.spool().reader("check", WhenFull::Hold, Start::Oldest).unwrap();
         let mut place = reader.cursor();
         let mut read = 0_u64;
         let mut lost = 0_u64;
         while let Some(item) = reader.peek().unwrap() {
             match item {
                 Item::Record(record) => {
-                    assert_eq!(
-                        (record.spool, record.sequence),
-                        (place.spool, place.sequence),
-                        "out of order"
-                    );
-                    let lines = &self
-                        .committed
-                        .iter()
-                        .find(|(id, _)| *id == record.spool)
-                        .unwrap()
-                        .1;
-                    assert!(
-                        lines[record.sequence as usize - 1] == record.line,
-                        "record {} changed",
-                        record.sequence
-                    );
+                    assert_eq!((record.spool, record.sequence), (place.spool, place.sequence), "out of order");
+                    let lines = &self.committed.iter().find(|(id, _)| *id == record.spool).unwrap().1;
+                    assert!(lines[record.sequence as usize - 1] == record.line, "record {} changed", record.sequence);
                     place.sequence += 1;
                     read += 1;
                 }
@@ -211,79 +162,34 @@ impl Model {
                 }
                 Item::Renewed { id, previous } => {
                     assert_eq!(previous, place.spool);
-                    let all = self
-                        .committed
-                        .iter()
-                        .find(|(id, _)| *id == previous)
-                        .unwrap()
-                        .1
-                        .len() as u64;
+                    let all = self.committed.iter().find(|(id, _)| *id == previous).unwrap().1.len() as u64;
                     assert_eq!(place.sequence, all + 1, "an identity ended early");
-                    place = Cursor {
-                        spool: id,
-                        sequence: 1,
-                        ..place
-                    };
+                    place = Cursor { spool: id, sequence: 1, ..place };
                 }
                 Item::Commit(_) => {}
             }
             reader.advance();
         }
-        let visible: u64 = self
-            .committed
-            .iter()
-            .skip_while(|(id, _)| *id != self.first_id())
-            .map(|(_, lines)| lines.len() as u64)
-            .sum();
-        assert_eq!(
-            read + lost,
-            visible - self.before_oldest(),
-            "what is missing was not counted"
-        );
+        let visible: u64 = self.committed.iter().skip_while(|(id, _)| *id != self.first_id()).map(|(_, lines)| lines.len() as u64).sum();
+        assert_eq!(read + lost, visible - self.before_oldest(), "what is missing was not counted");
     }
 
     fn first_id(&self) -> SpoolId {
-        self.writer
-            .as_ref()
-            .unwrap()
-            .spool()
-            .shared
-            .lock()
-            .segments
-            .front()
-            .unwrap()
-            .id
+        self.writer.as_ref().unwrap().spool().shared.lock().segments.front().unwrap().id
     }
 
     /// Records that made room before anybody read them.
     fn before_oldest(&self) -> u64 {
-        self.writer
-            .as_ref()
-            .unwrap()
-            .spool()
-            .shared
-            .lock()
-            .segments
-            .front()
-            .unwrap()
-            .number
-            .max(1)
-            - 1
+        self.writer.as_ref().unwrap().spool().shared.lock().segments.front().unwrap().number.max(1) - 1
     }
 }
 
 /// Flips a bit of a segment; whether there was one.
 fn flip(folder: &Path, at: &prop::sample::Index) -> bool {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "seg"));
     files.sort();
-    let total: u64 = files
-        .iter()
-        .map(|path| path.metadata().unwrap().len())
-        .sum();
+    let total: u64 = files.iter().map(|path| path.metadata().unwrap().len()).sum();
     let mut bit = at.index((total * 8) as usize);
     for path in files {
         let mut bytes = std::fs::read(&path).unwrap();

@@ -19,11 +19,7 @@ fn write(writer: &mut Writer, count: usize, bytes: usize) {
 
 /// A reader from the oldest record on.
 fn reader(writer: &Writer, sink: &str, when_full: WhenFull) -> Reader {
-    writer
-        .spool()
-        .reader(sink, when_full, Start::Oldest)
-        .unwrap()
-        .0
+    writer.spool().reader(sink, when_full, Start::Oldest).unwrap().0
 }
 
 /// What a reader finds: records in order and gaps, as runs.
@@ -32,11 +28,7 @@ fn runs(reader: &mut Reader) -> Vec<(String, u64, u64)> {
     while let Some(item) = reader.peek().unwrap() {
         let (what, first, next) = match item {
             Item::Record(record) => ("records".to_owned(), record.sequence, record.sequence + 1),
-            Item::Gap(gap) => (
-                gap.cause.clone(),
-                gap.sequences.unwrap().0,
-                gap.sequences.unwrap().1,
-            ),
+            Item::Gap(gap) => (gap.cause.clone(), gap.sequences.unwrap().0, gap.sequences.unwrap().1),
             _ => (String::new(), 0, 0),
         };
         match runs.last_mut() {
@@ -61,12 +53,7 @@ fn a_failed_sync_makes_the_frames_be_written_again_from_memory() {
         sync: |file| {
             let mut synced = SYNCED.lock().unwrap();
             let found = file.metadata()?;
-            if FAIL
-                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
-                    left.checked_sub(1)
-                })
-                .is_ok()
-            {
+            if FAIL.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
                 // What a disk that loses its dirty pages leaves behind.
                 file.set_len(synced.get(&found.ino()).copied().unwrap_or(0))?;
                 return Err(std::io::Error::other("lost"));
@@ -85,17 +72,11 @@ fn a_failed_sync_makes_the_frames_be_written_again_from_memory() {
         writer.flush(Duration::from_secs(30)).unwrap();
     }
     assert!(writer.spool().metrics().sync_errors.load(Ordering::Relaxed) >= 3);
-    assert_eq!(
-        runs(&mut reader(&writer, "test", WhenFull::Hold)),
-        [records(1, 6001)]
-    );
+    assert_eq!(runs(&mut reader(&writer, "test", WhenFull::Hold)), [records(1, 6001)]);
     drop(writer);
     let (writer, found) = Writer::open(folder.path(), &Options::new("n", "b")).unwrap();
     assert_eq!((found.renewal, writer.next_sequence()), (None, 6001));
-    assert_eq!(
-        runs(&mut reader(&writer, "test", WhenFull::Hold)),
-        [records(1, 6001)]
-    );
+    assert_eq!(runs(&mut reader(&writer, "test", WhenFull::Hold)), [records(1, 6001)]);
 }
 
 #[test]
@@ -116,31 +97,20 @@ fn a_full_disk_keeps_frames_in_memory_then_says_so_and_recovers_by_itself() {
     ROOM.store(0, Ordering::SeqCst);
     write(&mut writer, 100, 100);
     writer.commit(Commit::default()).unwrap();
-    assert_eq!(
-        writer.durable().next,
-        1,
-        "nothing may be shown that is not on disk"
-    );
+    assert_eq!(writer.durable().next, 1, "nothing may be shown that is not on disk");
     write(&mut writer, 2000, 10_000);
     let stalled = writer.commit(Commit::default()).unwrap_err();
     assert!(stalled.waiting > 16 << 20, "{stalled}");
     ROOM.store(1, Ordering::SeqCst);
     writer.retry().unwrap();
     writer.flush(Duration::from_secs(30)).unwrap();
-    assert_eq!(
-        runs(&mut reader(&writer, "test", WhenFull::Hold)),
-        [records(1, 2101)]
-    );
+    assert_eq!(runs(&mut reader(&writer, "test", WhenFull::Hold)), [records(1, 2101)]);
 }
 
 #[test]
 fn at_the_bound_hold_loses_the_newest_and_drop_oldest_the_oldest() {
     let folder = tempfile::tempdir().unwrap();
-    let options = Options {
-        max_bytes: 16 << 20,
-        min_free_percent: 0,
-        ..Options::new("n", "b")
-    };
+    let options = Options { max_bytes: 16 << 20, min_free_percent: 0, ..Options::new("n", "b") };
     let (mut writer, _) = Writer::open(folder.path(), &options).unwrap();
     let spool = writer.spool();
     let mut drops = reader(&writer, "drops", WhenFull::DropOldest);
@@ -154,50 +124,27 @@ fn at_the_bound_hold_loses_the_newest_and_drop_oldest_the_oldest() {
     };
     fill(&mut writer);
     let found = runs(&mut drops);
-    let [(cause, 1, next), (_, from, 40_961)] = &found[..] else {
-        panic!("{found:?}")
-    };
+    let [(cause, 1, next), (_, from, 40_961)] = &found[..] else { panic!("{found:?}") };
     assert_eq!((cause.as_str(), next), (cause::FULL, from));
     assert!(spool.metrics().bytes.load(Ordering::Relaxed) <= 16 << 20);
     spool.forget("drops").unwrap();
     let (mut holds, _) = spool.reader("holds", WhenFull::Hold, Start::End).unwrap();
     fill(&mut writer);
     let found = runs(&mut holds);
-    let [(first, _, kept), (gap, lost, again), (last, _, 81_921)] = &found[..] else {
-        panic!("{found:?}")
-    };
-    assert_eq!(
-        (first.as_str(), gap.as_str(), last.as_str()),
-        ("records", cause::FULL, "records")
-    );
+    let [(first, _, kept), (gap, lost, again), (last, _, 81_921)] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((first.as_str(), gap.as_str(), last.as_str()), ("records", cause::FULL, "records"));
     assert!(kept == lost && *again > *lost);
     let held = (kept - 40_961) * 1024;
-    assert!(
-        (10 << 20..13 << 20).contains(&held),
-        "about three quarters of the bound are the oldest: {held}"
-    );
+    assert!((10 << 20..13 << 20).contains(&held), "about three quarters of the bound are the oldest: {held}");
     assert!(spool.metrics().bytes.load(Ordering::Relaxed) <= 17 << 20);
 }
 
 fn origin(position: u64) -> Origin {
-    Origin {
-        arrival: 5,
-        ring_id: [1; 16],
-        ring_position: position,
-        ..Origin::default()
-    }
+    Origin { arrival: 5, ring_id: [1; 16], ring_position: position, ..Origin::default() }
 }
 
 fn intake(folder: &std::path::Path, max_bytes: u64) -> Intake {
-    Intake::open(
-        folder,
-        &IntakeOptions {
-            max_bytes,
-            ..IntakeOptions::new("n", "b")
-        },
-    )
-    .unwrap()
-    .0
+    Intake::open(folder, &IntakeOptions { max_bytes, ..IntakeOptions::new("n", "b") }).unwrap().0
 }
 
 /// What a reader takes: for each frame its ring position and length; for each loss how many bytes of the intake.
@@ -216,56 +163,24 @@ fn taken(reader: &mut IntakeReader) -> Vec<(bool, u64, u64)> {
 fn what_the_ring_shows_again_after_a_crash_is_not_stored_twice() {
     let folder = tempfile::tempdir().unwrap();
     let mut first = intake(folder.path(), 1 << 20);
-    assert_eq!(
-        first.append(&origin(0), &[1; 100]).unwrap(),
-        Appended::Stored {
-            position: 0,
-            missing: 0
-        }
-    );
-    assert_eq!(
-        first.append(&origin(100), &[2; 50]).unwrap(),
-        Appended::Stored {
-            position: 188,
-            missing: 0
-        }
-    );
+    assert_eq!(first.append(&origin(0), &[1; 100]).unwrap(), Appended::Stored { position: 0, missing: 0 });
+    assert_eq!(first.append(&origin(100), &[2; 50]).unwrap(), Appended::Stored { position: 188, missing: 0 });
     drop(first);
     let mut second = intake(folder.path(), 1 << 20);
     assert_eq!(second.ring_end(&[1; 16], 0), Some(150));
     // The ring was not released: the last batch comes again, with more behind it.
-    assert_eq!(
-        second.append(&origin(100), &[2; 50]).unwrap(),
-        Appended::Already
-    );
-    assert!(matches!(
-        second.append(&origin(100), &[3; 70]).unwrap(),
-        Appended::Stored { missing: 0, .. }
-    ));
-    assert!(matches!(
-        second.append(&origin(200), &[3; 10]).unwrap(),
-        Appended::Stored { missing: 30, .. }
-    ));
+    assert_eq!(second.append(&origin(100), &[2; 50]).unwrap(), Appended::Already);
+    assert!(matches!(second.append(&origin(100), &[3; 70]).unwrap(), Appended::Stored { missing: 0, .. }));
+    assert!(matches!(second.append(&origin(200), &[3; 10]).unwrap(), Appended::Stored { missing: 30, .. }));
     let mut reader = second.readers().reader("r", 0);
-    assert_eq!(
-        taken(&mut reader),
-        [
-            (true, 0, 100),
-            (true, 100, 50),
-            (true, 150, 20),
-            (true, 200, 10)
-        ]
-    );
+    assert_eq!(taken(&mut reader), [(true, 0, 100), (true, 100, 50), (true, 150, 20), (true, 200, 10)]);
 }
 
 #[test]
 fn at_its_bound_the_intake_is_full_until_the_slowest_reader_lets_go() {
     let folder = tempfile::tempdir().unwrap();
     let mut intake = intake(folder.path(), 1 << 20);
-    let (slow, mut fast) = (
-        intake.readers().reader("slow", 0),
-        intake.readers().reader("fast", 0),
-    );
+    let (slow, mut fast) = (intake.readers().reader("slow", 0), intake.readers().reader("fast", 0));
     let (mut position, mut stored) = (0, 0);
     for _ in 0..3 {
         while let Appended::Stored { .. } = intake.append(&origin(position), &[7; 5000]).unwrap() {
@@ -273,24 +188,14 @@ fn at_its_bound_the_intake_is_full_until_the_slowest_reader_lets_go() {
         }
         stored += taken(&mut fast).len() as u64;
         fast.release(fast.position());
-        assert_eq!(
-            intake.append(&origin(position), &[7; 5000]).unwrap(),
-            Appended::Full,
-            "slow still holds everything"
-        );
+        assert_eq!(intake.append(&origin(position), &[7; 5000]).unwrap(), Appended::Full, "slow still holds everything");
         slow.release(fast.position());
     }
     assert_eq!(stored * 5000, position);
-    assert!(
-        position > 2 << 20,
-        "segments are used again: {position} bytes went through"
-    );
+    assert!(position > 2 << 20, "segments are used again: {position} bytes went through");
     drop((intake, slow, fast));
     let (again, found) = Intake::open(folder.path(), &IntakeOptions::new("n", "b")).unwrap();
-    assert_eq!(
-        (again.ring_end(&[1; 16], 0), found.renewal),
-        (Some(position), Some(Renewal::New))
-    );
+    assert_eq!((again.ring_end(&[1; 16], 0), found.renewal), (Some(position), Some(Renewal::New)));
 }
 
 #[test]
@@ -298,24 +203,14 @@ fn a_flipped_bit_in_the_intake_costs_its_frame_and_the_ring_positions_say_how_mu
     let folder = tempfile::tempdir().unwrap();
     let mut intake = intake(folder.path(), 1 << 20);
     for index in 0..10_u64 {
-        intake
-            .append(&origin(index * 1000), &[index as u8; 1000])
-            .unwrap();
+        intake.append(&origin(index * 1000), &[index as u8; 1000]).unwrap();
     }
     let path = folder.path().join("00000000000000000000.seg");
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[SEGMENT_HEAD + 3 * 1088 + 500] ^= 4;
     std::fs::write(&path, bytes).unwrap();
     let found = taken(&mut intake.readers().reader("r", 0));
-    let expected: Vec<_> = (0..10)
-        .map(|index| {
-            if index == 3 {
-                (false, 3264, 1088)
-            } else {
-                (true, index * 1000, 1000)
-            }
-        })
-        .collect();
+    let expected: Vec<_> = (0..10).map(|index| if index == 3 { (false, 3264, 1088) } else { (true, index * 1000, 1000) }).collect();
     assert_eq!(found, expected);
 }
 
