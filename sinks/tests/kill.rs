@@ -45,21 +45,28 @@ fn child(folder: &Path, last: bool) -> Result<()> {
     let entered = runtime.enter();
     let running = start(&writer.spool(), Arc::new(FileSink::new(config)), options)?;
     drop(entered);
-    while !last {
+    if !last {
+        return write_for_ever(&mut writer);
+    }
+    writer.flush(Duration::from_secs(60))?;
+    if let Some(gap) = runtime.block_on(running.drain(Duration::from_secs(300))) {
+        return Err(format!("not delivered: {gap:?}").into());
+    }
+    std::fs::write(folder.join("next"), writer.next_sequence().to_string())?;
+    Ok(())
+}
+
+fn write_for_ever(writer: &mut Writer) -> Result<()> {
+    loop {
         for _ in 0..200 {
             let sequence = writer.next_sequence();
             let line = format!("{sequence} {}", "x".repeat((sequence % 301) as usize));
             writer.append(0, b"", b"", line.as_bytes())?;
         }
         writer.commit(Commit { intake_position: writer.next_sequence(), ..Commit::default() })?;
-        std::thread::sleep(Duration::from_micros(300));
+        // Not faster than files of this size can be rotated durably, so that kills fall into rotations and not into a backlog.
+        std::thread::sleep(Duration::from_millis(5));
     }
-    writer.flush(Duration::from_secs(60))?;
-    if let Some(gap) = runtime.block_on(running.drain(Duration::from_secs(60))) {
-        return Err(format!("not delivered: {gap:?}").into());
-    }
-    std::fs::write(folder.join("next"), writer.next_sequence().to_string())?;
-    Ok(())
 }
 
 fn parent(kills: u32) -> Result<()> {
@@ -106,7 +113,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     found.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("events")));
     // Where both are there, the compressed form is whole.
     let compressed: Vec<PathBuf> = found.iter().filter(|path| path.extension().is_some_and(|e| e == "zst")).cloned().collect();
-    found.retain(|path| !path.extension().is_some_and(|e| e == "tmp"));
+    found.retain(|path| path.extension().is_none_or(|extension| extension != "tmp"));
     found.retain(|path| !compressed.contains(&PathBuf::from(format!("{}.zst", path.display()))));
     found.sort_by_key(|path| (path.file_name().is_some_and(|name| name == "events.log"), path.clone()));
     Ok(found)

@@ -341,3 +341,41 @@ fn three_kinds_of_tailers_follow_rotations_without_loss_or_repetition() {
 fn tailers_follow_while_backups_are_compressed_and_removed() {
     follow(Compress::Zstd, 3);
 }
+
+/// A small disk of its own; `None` (and the test says SKIPPED) where this user may not mount one.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(path: &Path) -> Option<Self> {
+        std::fs::create_dir_all(path).unwrap();
+        let status = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(path).status();
+        status.is_ok_and(|status| status.success()).then(|| Self(path.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+        assert!(unmounted.is_ok_and(|status| status.success()));
+    }
+}
+
+#[test]
+fn on_a_full_disk_lines_wait_and_all_of_them_arrive_once_there_is_room() {
+    let mut bench = Bench::new();
+    let Some(disk) = SmallDisk::mount(&bench.logs()) else {
+        println!("SKIPPED: mounting a small disk needs root");
+        return;
+    };
+    let ballast = disk.0.join("ballast");
+    std::fs::write(&ballast, vec![0; 900 << 10]).unwrap();
+    let (running, sink) = bench.start();
+    bench.write(5000, 100);
+    bench.writer.flush(Duration::from_secs(30)).unwrap();
+    while sink.metrics().write_errors.load(Relaxed) < 2 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::fs::remove_file(&ballast).unwrap();
+    bench.drain(running);
+    assert_eq!(bench.lines(), (1..=5000).collect::<Vec<_>>());
+}

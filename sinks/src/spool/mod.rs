@@ -50,10 +50,8 @@ pub use segment::{FORMAT, HeadError, LogKind, Piece, ReadAt, SEGMENT_HEAD, Scan,
 pub use writer::Writer;
 
 #[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
+mod fault_tests;
+#[cfg(test)]
 mod tests;
-
-#[cfg(test)]
-mod tests_damage;
-
-#[cfg(test)]
-mod tests_faults;

@@ -65,9 +65,12 @@ mod tests {
         (0..count).map(|index| Extent { base: index * 10, end: index * 10 + 10 }).collect()
     }
 
+    /// What it is about, how many segments, positions and policies of the sinks, what the spool itself keeps, the victim.
+    type Case<'a> = (&'a str, u64, &'a [(u64, WhenFull)], u64, Option<usize>);
+
     #[test]
     fn the_policy_as_a_table() {
-        let cases: [(&str, u64, &[(u64, WhenFull)], u64, Option<usize>); 8] = [
+        let cases: [Case<'_>; 8] = [
             ("nobody needs anything", 9, &[], 80, Some(0)),
             ("dropOldest gives up the oldest", 9, &[(0, DropOldest)], 80, Some(0)),
             ("hold keeps the oldest six of eight", 9, &[(0, Hold)], 80, Some(6)),
