@@ -3,7 +3,6 @@
 pub mod cli;
 pub mod commands;
 pub mod config;
-pub mod identity;
 pub mod daemon;
 pub mod filter;
 pub mod flow;

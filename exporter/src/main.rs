@@ -12,9 +12,14 @@ fn main() -> ExitCode {
         Command::Completions(arguments) => commands::completions::run(&arguments),
         Command::Man(arguments) => commands::man::run(&arguments),
         Command::Reference => commands::reference::run(),
-        Command::Run(_) | Command::Replay(_) | Command::Observe(_) | Command::Status(_) | Command::Detach(_) | Command::Spool(_) => {
-            Err(Failure::Runtime("this command is not part of this build".into()))
-        }
+        Command::Run(_)
+        | Command::Replay(_)
+        | Command::Observe(_)
+        | Command::Status(_)
+        | Command::Detach(_)
+        | Command::Spool(_) => Err(Failure::Runtime(
+            "this command is not part of this build".into(),
+        )),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

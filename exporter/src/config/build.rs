@@ -9,7 +9,11 @@ use crate::mask::{HeaderRule, InvalidPath, Mask, Redaction};
 /// # Errors
 /// The first path that is none.
 pub fn mask(entry: &FlowLog) -> Result<Mask, InvalidPath> {
-    Mask::parse(if entry.aggregation().is_some() { &entry.field_aggregate } else { &entry.field_mask })
+    Mask::parse(if entry.aggregation().is_some() {
+        &entry.field_aggregate
+    } else {
+        &entry.field_mask
+    })
 }
 
 /// What an entry hides, for the encoder.
@@ -20,16 +24,27 @@ pub fn redaction(redact: &Redact) -> Redaction {
         RedactHeaders::AllBut(names) if names.is_empty() => HeaderRule::HideAll,
         RedactHeaders::AllBut(names) => HeaderRule::Allow(names.clone()),
     };
-    Redaction { url_userinfo: redact.url_userinfo, url_query: redact.url_query, headers }
+    Redaction {
+        url_userinfo: redact.url_userinfo,
+        url_query: redact.url_query,
+        headers,
+    }
 }
 
 /// Builds all of an entry and throws it away: everything in it that fails, each with its place.
 pub fn check(entry: &FlowLog) -> Problems {
     let mut problems = Problems::default();
-    for (key, paths) in [("fieldMask", &entry.field_mask), ("fieldAggregate", &entry.field_aggregate)] {
+    for (key, paths) in [
+        ("fieldMask", &entry.field_mask),
+        ("fieldAggregate", &entry.field_aggregate),
+    ] {
         for (n, path) in paths.iter().enumerate() {
             if let Err(error) = Mask::parse(&[path]) {
-                problems.fail_entry(&entry.places.below(&format!("{key}[{n}]")), format!("`{path}` is no field: {}", error.why), None);
+                problems.fail_entry(
+                    &entry.places.below(&format!("{key}[{n}]")),
+                    format!("`{path}` is no field: {}", error.why),
+                    None,
+                );
             }
         }
     }

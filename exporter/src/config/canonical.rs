@@ -133,9 +133,10 @@ pub fn sink(sink: &Sink) -> Value {
                 super::sink_types::LokiEncoding::Protobuf => "protobuf",
                 super::sink_types::LokiEncoding::Json => "json",
             };
-            let auth = loki.basic_auth.as_ref().map(|auth| {
-                json!({"username": auth.username, "passwordFile": auth.password_file})
-            });
+            let auth = loki
+                .basic_auth
+                .as_ref()
+                .map(|auth| json!({"username": auth.username, "passwordFile": auth.password_file}));
             insert_all(
                 &mut object,
                 json!({
@@ -215,7 +216,10 @@ pub(super) fn hash_of_flow_log(entry: &FlowLog) -> Hash {
 pub(super) fn hash_of_sink(of: &Sink) -> Hash {
     let mut text = sorted(sink(of)).to_string();
     // A change of a password is a change of the sink.
-    if let SinkKind::Loki(super::sink_types::Loki { basic_auth: Some(auth), .. }) = &of.kind
+    if let SinkKind::Loki(super::sink_types::Loki {
+        basic_auth: Some(auth),
+        ..
+    }) = &of.kind
         && let Some(password) = &auth.password
     {
         text.push_str(password.reveal());

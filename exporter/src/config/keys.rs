@@ -476,42 +476,147 @@ pub const SASL: &[Key] = &[
 ];
 
 /// Keys of a file of identities.
-pub const IDENTITIES: &[Key] = &[ours("identities", "map of address or network to identity", "none", "Who addresses are; the longest network counts.")];
+pub const IDENTITIES: &[Key] = &[ours(
+    "identities",
+    "map of address or network to identity",
+    "none",
+    "Who addresses are; the longest network counts.",
+)];
 
 /// Keys of one identity.
 pub const IDENTITY: &[Key] = &[
-    ours("reserved", "host, remote-node, world-ipv4 or world-ipv6", "world where nothing says otherwise", "Reserved identity."),
-    ours("identity", "number", "that of `reserved`, else 0", "Security identity."),
+    ours(
+        "reserved",
+        "host, remote-node, world-ipv4 or world-ipv6",
+        "world where nothing says otherwise",
+        "Reserved identity.",
+    ),
+    ours(
+        "identity",
+        "number",
+        "that of `reserved`, else 0",
+        "Security identity.",
+    ),
     ours("cluster", "text", "none", "Name of its cluster."),
-    ours("node", "text", "this node, for a pod at a single address", "Node it runs on; decides the direction of its traffic."),
+    ours(
+        "node",
+        "text",
+        "this node, for a pod at a single address",
+        "Node it runs on; decides the direction of its traffic.",
+    ),
     ours("namespace", "text", "none", "Namespace."),
     ours("pod", "text", "none", "Name of the pod."),
-    ours("labels", "list of key=value, or a map", "none", "Labels; `k8s:` is put in front where no source is given."),
+    ours(
+        "labels",
+        "list of key=value, or a map",
+        "none",
+        "Labels; `k8s:` is put in front where no source is given.",
+    ),
     ours("workload", "Kind/name", "none", "What the pod belongs to."),
-    ours("service", "namespace/name", "none", "Service whose frontend the address is."),
+    ours(
+        "service",
+        "namespace/name",
+        "none",
+        "Service whose frontend the address is.",
+    ),
     ours("names", "list of DNS names", "none", "Its DNS names."),
 ];
 
 /// Keys of the daemon's own settings file. Each is also a flag of `flowlog run`, which wins.
 pub const SETTINGS: &[Key] = &[
-    ours("sources", "list of kernel, jsonl:PATH or -", "[kernel]", "Where flows come from."),
-    ours("interfaces", "list of names or globs", "the uplink and the host side of pod veths", "Interfaces to watch."),
-    ours("attach", "auto, tcx or clsact", "auto", "How the kernel programs are attached; auto takes tcx from Linux 6.6 on."),
+    ours(
+        "sources",
+        "list of kernel, jsonl:PATH or -",
+        "[kernel]",
+        "Where flows come from.",
+    ),
+    ours(
+        "interfaces",
+        "list of names or globs",
+        "the uplink and the host side of pod veths",
+        "Interfaces to watch.",
+    ),
+    ours(
+        "attach",
+        "auto, tcx or clsact",
+        "auto",
+        "How the kernel programs are attached; auto takes tcx from Linux 6.6 on.",
+    ),
     ours("identities", "path", "none", "File of identities."),
-    ours("stateDir", "path", "/var/lib/flowlog", "Folder of intake, spools and cursors."),
-    ours("listen", "address:port, or off", "127.0.0.1:9965", "Address of /metrics, /healthz and /readyz."),
-    ours("metrics", "list of texts", "dns drop tcp flow icmp httpV2", "Hubble metrics in Cilium's syntax."),
+    ours(
+        "stateDir",
+        "path",
+        "/var/lib/flowlog",
+        "Folder of intake, spools and cursors.",
+    ),
+    ours(
+        "listen",
+        "address:port, or off",
+        "127.0.0.1:9965",
+        "Address of /metrics, /healthz and /readyz.",
+    ),
+    ours(
+        "metrics",
+        "list of texts",
+        "dns drop tcp flow icmp httpV2",
+        "Hubble metrics in Cilium's syntax.",
+    ),
     ours("nodeName", "text", "the host name", "Name of this node."),
     ours("clusterName", "text", "default", "Name of the cluster."),
-    ours("intakeMaxBytes", "size", "256MiB", "Bound of the intake on disk."),
-    ours("ringBytes", "size, 4KiB to 1GiB", "1 MiB per CPU, between 8 and 64 MiB", "Size of the kernel ring."),
-    ours("flowRows", "number, 64 to 4194304", "131072", "Flows the kernel can hold at a time."),
-    ours("reportInterval", "duration, 100ms to 5m", "5s", "How often the kernel reports an active flow."),
-    ours("diskReservePercent", "percent, 0 to 90", "10", "Part of the disk that spools leave free."),
-    ours("pinDir", "path in a bpffs", "/sys/fs/bpf/flowlog, and a part that stands for the state folder", "Folder of the pins."),
-    ours("logFormat", "text or json", "text", "Form of the daemon's own log."),
-    ours("logLevel", "text", "info", "Level of the daemon's own log, also per module."),
-    ours("logDir", "path", "none: standard error", "Folder of the daemon's own log, a file per day."),
+    ours(
+        "intakeMaxBytes",
+        "size",
+        "256MiB",
+        "Bound of the intake on disk.",
+    ),
+    ours(
+        "ringBytes",
+        "size, 4KiB to 1GiB",
+        "1 MiB per CPU, between 8 and 64 MiB",
+        "Size of the kernel ring.",
+    ),
+    ours(
+        "flowRows",
+        "number, 64 to 4194304",
+        "131072",
+        "Flows the kernel can hold at a time.",
+    ),
+    ours(
+        "reportInterval",
+        "duration, 100ms to 5m",
+        "5s",
+        "How often the kernel reports an active flow.",
+    ),
+    ours(
+        "diskReservePercent",
+        "percent, 0 to 90",
+        "10",
+        "Part of the disk that spools leave free.",
+    ),
+    ours(
+        "pinDir",
+        "path in a bpffs",
+        "/sys/fs/bpf/flowlog, and a part that stands for the state folder",
+        "Folder of the pins.",
+    ),
+    ours(
+        "logFormat",
+        "text or json",
+        "text",
+        "Form of the daemon's own log.",
+    ),
+    ours(
+        "logLevel",
+        "text",
+        "info",
+        "Level of the daemon's own log, also per module.",
+    ),
+    ours(
+        "logDir",
+        "path",
+        "none: standard error",
+        "Folder of the daemon's own log, a file per day.",
+    ),
 ];
 
 /// All tables with their headings, in the order of the reference.

@@ -9,17 +9,15 @@ mod decode;
 pub mod keys;
 mod place;
 pub mod settings;
-pub mod supply;
 mod sink_types;
+pub mod supply;
 mod types;
 mod validate;
 mod yaml;
 
 pub use decode::filters_of_flag;
-pub(crate) use decode::{At, Fields, Unknown};
 pub(crate) use decode::values::format_size;
-pub use yaml::MAX_TEXT_BYTES;
-pub(crate) use yaml::parse as parse_yaml;
+pub(crate) use decode::{At, Fields, Unknown};
 pub use place::{MOST_PROBLEMS, Place, Places, Problem, Problems, Severity};
 pub use sink_types::{
     BasicAuth, Batch, Kafka, KafkaCompression, Loki, LokiEncoding, Retention, RetentionMode,
@@ -29,6 +27,8 @@ pub use types::{
     CREDENTIAL_HEADERS, Compress, End, File, FileOutput, FilterText, FlowLog, FoldBy, Hash, Redact,
     RedactHeaders,
 };
+pub use yaml::MAX_TEXT_BYTES;
+pub(crate) use yaml::parse as parse_yaml;
 
 /// What reading a file gave: the file, and what its writer should know although it works.
 #[derive(Clone, Debug)]

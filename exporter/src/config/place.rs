@@ -86,9 +86,21 @@ impl Problem {
                 text.push_str(&format!(":{number}"));
             }
         }
-        let bad = if self.is_harmless(strict) { "warning" } else { "error" };
-        let path = if self.place.path.is_empty() { String::new() } else { format!("{}: ", self.place.path) };
-        let advice = self.advice.as_ref().map(|advice| format!("; {advice}")).unwrap_or_default();
+        let bad = if self.is_harmless(strict) {
+            "warning"
+        } else {
+            "error"
+        };
+        let path = if self.place.path.is_empty() {
+            String::new()
+        } else {
+            format!("{}: ", self.place.path)
+        };
+        let advice = self
+            .advice
+            .as_ref()
+            .map(|advice| format!("; {advice}"))
+            .unwrap_or_default();
         format!("{text}: {bad}: {path}{}{advice}", self.what)
     }
 }
@@ -161,7 +173,10 @@ impl Problems {
 
     /// Splits warnings from what does harm; what has no effect does harm where `strict`.
     pub fn split(self, strict: bool) -> (Problems, Problems) {
-        let (warnings, harm) = self.0.into_iter().partition(|problem| problem.is_harmless(strict));
+        let (warnings, harm) = self
+            .0
+            .into_iter()
+            .partition(|problem| problem.is_harmless(strict));
         (Problems(warnings), Problems(harm))
     }
 
@@ -334,6 +349,9 @@ mod tests {
         );
         assert!(problems.rejects_file());
         let line = problems.0[0].line(Path::new("f.yaml"), false);
-        assert_eq!(line, "f.yaml:4:3: error: flowLogs[0].fieldMask: is a text, not a list; write [source]");
+        assert_eq!(
+            line,
+            "f.yaml:4:3: error: flowLogs[0].fieldMask: is a text, not a list; write [source]"
+        );
     }
 }

@@ -97,19 +97,33 @@ impl Supply<'_> {
     /// What an entry asks for that nothing configured can give, as warnings.
     pub fn warnings(&self, entry: &FlowLog) -> Problems {
         let mut problems = Problems::default();
-        if self.sources.iter().any(|source| *source != SourceSpec::Kernel) {
+        if self
+            .sources
+            .iter()
+            .any(|source| *source != SourceSpec::Kernel)
+        {
             return problems;
         }
-        let lists = [("fieldMask", &entry.field_mask), ("fieldAggregate", &entry.field_aggregate)];
+        let lists = [
+            ("fieldMask", &entry.field_mask),
+            ("fieldAggregate", &entry.field_aggregate),
+        ];
         for (key, paths) in lists {
             for (n, path) in paths.iter().enumerate() {
                 if let Some(advice) = self.missing(path) {
                     let place = entry.places.below(&format!("{key}[{n}]"));
-                    problems.warn(&place, format!("`{path}` stays empty: no configured source knows it"), Some(advice));
+                    problems.warn(
+                        &place,
+                        format!("`{path}` stays empty: no configured source knows it"),
+                        Some(advice),
+                    );
                 }
             }
         }
-        for (filters, effect) in [(&entry.include_filters, "matches nothing"), (&entry.exclude_filters, "excludes nothing")] {
+        for (filters, effect) in [
+            (&entry.include_filters, "matches nothing"),
+            (&entry.exclude_filters, "excludes nothing"),
+        ] {
             for filter in filters {
                 self.filter(filter, effect, &mut problems);
             }
@@ -118,10 +132,21 @@ impl Supply<'_> {
     }
 
     fn filter(&self, filter: &FilterText, effect: &str, problems: &mut Problems) {
-        for field in filter.value.as_object().into_iter().flat_map(|object| object.keys()) {
-            let Some((_, path)) = FIELDS.iter().find(|(name, _)| name == field) else { continue };
+        for field in filter
+            .value
+            .as_object()
+            .into_iter()
+            .flat_map(|object| object.keys())
+        {
+            let Some((_, path)) = FIELDS.iter().find(|(name, _)| name == field) else {
+                continue;
+            };
             if let Some(advice) = self.missing(path) {
-                problems.warn(&filter.place, format!("{effect}: no configured source knows what {field} asks for"), Some(advice));
+                problems.warn(
+                    &filter.place,
+                    format!("{effect}: no configured source knows what {field} asks for"),
+                    Some(advice),
+                );
             }
         }
     }
@@ -133,7 +158,8 @@ impl Supply<'_> {
             return None;
         }
         Some(match among(IDENTITIES) {
-            true => "give --identities FILE, or a source with Hubble's flows (--source jsonl:PATH)".to_owned(),
+            true => "give --identities FILE, or a source with Hubble's flows (--source jsonl:PATH)"
+                .to_owned(),
             false => "give a source with Hubble's flows (--source jsonl:PATH)".to_owned(),
         })
     }
@@ -141,7 +167,11 @@ impl Supply<'_> {
 
 /// True if one path is the other, or holds it.
 fn overlap(a: &str, b: &str) -> bool {
-    let holds = |outer: &str, inner: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    let holds = |outer: &str, inner: &str| {
+        inner
+            .strip_prefix(outer)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
     holds(a, b) || holds(b, a)
 }
 
@@ -151,22 +181,50 @@ mod tests {
 
     fn warnings(sources: &[SourceSpec], identities: bool) -> Vec<String> {
         let text = b"flowLogs:\n- name: a\n  filePath: /x\n  fieldMask: [time, l7.http.url, source.pod_name, l4, source, extensions]\n  includeFilters: [{dns_query: [x], verdict: [DROPPED]}]\n  excludeFilters: [{source_pod: [a/]}]\n";
-        let entry = crate::config::read(text, true).unwrap().file.flow_logs.remove(0);
-        Supply { sources, identities }.warnings(&entry).0.iter().map(|problem| problem.place.path.clone()).collect()
+        let entry = crate::config::read(text, true)
+            .unwrap()
+            .file
+            .flow_logs
+            .remove(0);
+        Supply {
+            sources,
+            identities,
+        }
+        .warnings(&entry)
+        .0
+        .iter()
+        .map(|problem| problem.place.path.clone())
+        .collect()
     }
 
     #[test]
     fn what_no_source_knows_is_warned_of_at_its_place() {
         let (mask, names) = ("flowLogs[0].fieldMask[1]", "flowLogs[0].fieldMask[2]");
-        let (include, exclude) = ("flowLogs[0].includeFilters[0]", "flowLogs[0].excludeFilters[0]");
-        assert_eq!(warnings(&[SourceSpec::Kernel], false), [mask, names, include, exclude]);
+        let (include, exclude) = (
+            "flowLogs[0].includeFilters[0]",
+            "flowLogs[0].excludeFilters[0]",
+        );
+        assert_eq!(
+            warnings(&[SourceSpec::Kernel], false),
+            [mask, names, include, exclude]
+        );
         assert_eq!(warnings(&[SourceSpec::Kernel], true), [mask, include]);
-        assert!(warnings(&[SourceSpec::Kernel, SourceSpec::JsonLines("/x".into())], false).is_empty());
+        assert!(
+            warnings(
+                &[SourceSpec::Kernel, SourceSpec::JsonLines("/x".into())],
+                false
+            )
+            .is_empty()
+        );
     }
 
     #[test]
     fn every_path_here_is_a_path_of_a_flow() {
-        for path in KERNEL.iter().chain(IDENTITIES).chain(FIELDS.iter().map(|(_, path)| path)) {
+        for path in KERNEL
+            .iter()
+            .chain(IDENTITIES)
+            .chain(FIELDS.iter().map(|(_, path)| path))
+        {
             assert!(crate::mask::Mask::parse(&[path]).is_ok(), "{path}");
         }
     }

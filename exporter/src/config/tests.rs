@@ -30,7 +30,9 @@ fn warned(text: &str) -> String {
 /// Upstream's cases of one kind.
 fn vectors(kind: &str) -> Vec<Value> {
     let all = include_str!("../../../tests/data/hubble-vectors.jsonl").lines();
-    all.map(|line| serde_json::from_str::<Value>(line).unwrap()).filter(|case| case["kind"] == kind).collect()
+    all.map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|case| case["kind"] == kind)
+        .collect()
 }
 
 #[test]

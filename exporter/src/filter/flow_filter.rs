@@ -6,7 +6,10 @@
 use crate::flow::json::{Error, Out, ReadJson, Reader, WriteJson};
 use crate::flow::message::message;
 use crate::flow::value::IntoStatic;
-use crate::flow::{DropReason, HttpHeader, IpVersion, NetworkInterface, TcpFlags, Texts, TrafficDirection, Verdict, Workload};
+use crate::flow::{
+    DropReason, HttpHeader, IpVersion, NetworkInterface, TcpFlags, Texts, TrafficDirection,
+    Verdict, Workload,
+};
 use serde_json::value::RawValue;
 
 message! {
@@ -86,7 +89,9 @@ pub enum DecodeError {
         error: Error,
     },
     /// The text is not made of JSON objects with nothing but white space between them.
-    #[error("filters are JSON objects with spaces between them, without commas, quotes or brackets round them: {0}")]
+    #[error(
+        "filters are JSON objects with spaces between them, without commas, quotes or brackets round them: {0}"
+    )]
     Text(String),
 }
 
@@ -110,9 +115,17 @@ impl FlowFilter<'static> {
     /// Which filter is wrong and why.
     pub fn list_from_flag(text: &str) -> Result<Vec<Self>, DecodeError> {
         let mut filters = Vec::new();
-        for (index, object) in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>().enumerate() {
+        for (index, object) in serde_json::Deserializer::from_str(text)
+            .into_iter::<&RawValue>()
+            .enumerate()
+        {
             let object = object.map_err(|e| DecodeError::Text(e.to_string()))?;
-            filters.push(Self::from_json(object.get()).map_err(|error| DecodeError::Filter { index, error: *error })?);
+            filters.push(
+                Self::from_json(object.get()).map_err(|error| DecodeError::Filter {
+                    index,
+                    error: *error,
+                })?,
+            );
         }
         Ok(filters)
     }
@@ -133,7 +146,9 @@ mod tests {
 
     #[test]
     fn both_spellings_are_read_and_the_proto_one_written() {
-        let filter = FlowFilter::from_json(r#"{"sourcePod":["a/"],"verdict":["DROPPED",42],"source_identity":[2,"7"],"experimental":{"celExpression":["true"]}}"#);
+        let filter = FlowFilter::from_json(
+            r#"{"sourcePod":["a/"],"verdict":["DROPPED",42],"source_identity":[2,"7"],"experimental":{"celExpression":["true"]}}"#,
+        );
         let written = r#"{"source_pod":["a/"],"verdict":["DROPPED",42],"source_identity":[2,7],"experimental":{"cel_expression":["true"]}}"#;
         assert_eq!(filter.unwrap().to_json(), written);
         assert_eq!(FlowFilter::from_json("{}").unwrap().to_json(), "{}");

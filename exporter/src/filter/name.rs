@@ -23,8 +23,14 @@ impl NamePattern {
         }
         let mut parts = text.split('/');
         Ok(match (parts.next().unwrap_or_default(), parts.next()) {
-            (name, None) => Self { namespace: Some(DEFAULT_NAMESPACE.to_owned()), prefix: name.to_owned() },
-            (namespace, Some(name)) => Self { namespace: (!namespace.is_empty()).then(|| namespace.to_owned()), prefix: name.to_owned() },
+            (name, None) => Self {
+                namespace: Some(DEFAULT_NAMESPACE.to_owned()),
+                prefix: name.to_owned(),
+            },
+            (namespace, Some(name)) => Self {
+                namespace: (!namespace.is_empty()).then(|| namespace.to_owned()),
+                prefix: name.to_owned(),
+            },
         })
     }
 
@@ -32,7 +38,10 @@ impl NamePattern {
     #[inline]
     pub fn matches(&self, namespace: &str, name: &str) -> bool {
         (!namespace.is_empty() || !name.is_empty())
-            && self.namespace.as_ref().is_none_or(|wanted| wanted == namespace)
+            && self
+                .namespace
+                .as_ref()
+                .is_none_or(|wanted| wanted == namespace)
             && name.starts_with(self.prefix.as_str())
     }
 
@@ -67,15 +76,28 @@ mod tests {
             ("default/xw*", "default", "xwing", false),
             ("Xwing", "default", "xwing", false),
         ] {
-            assert_eq!(NamePattern::parse(pattern).map(|p| p.matches(namespace, name)), Ok(expected), "{pattern} on {namespace}/{name}");
+            assert_eq!(
+                NamePattern::parse(pattern).map(|p| p.matches(namespace, name)),
+                Ok(expected),
+                "{pattern} on {namespace}/{name}"
+            );
         }
         assert!(NamePattern::parse("").is_err());
     }
 
     #[test]
     fn a_copied_star_gets_the_answer() {
-        assert_eq!(NamePattern::advice("kube-system/coredns*"), Some("`*` has no special meaning: names match by prefix, so write `kube-system/coredns`".to_owned()));
-        assert_eq!(NamePattern::advice("*"), Some("`*` has no special meaning: names match by prefix, so write `/`".to_owned()));
+        assert_eq!(
+            NamePattern::advice("kube-system/coredns*"),
+            Some(
+                "`*` has no special meaning: names match by prefix, so write `kube-system/coredns`"
+                    .to_owned()
+            )
+        );
+        assert_eq!(
+            NamePattern::advice("*"),
+            Some("`*` has no special meaning: names match by prefix, so write `/`".to_owned())
+        );
         assert_eq!(NamePattern::advice("kube-system/"), None);
     }
 }

@@ -3,7 +3,9 @@
 //! Per event: find the row, let its fate take the counts, add to the sums of its line. What a line looks like and whether anybody wants it was decided at
 //! the row's first event and is looked up in a slot.
 
-use flowlog_bpf::event::{Count, DropReport, Event, FlowKey, FlowReport, FoldReport, UnattributedReport};
+use flowlog_bpf::event::{
+    Count, DropReport, Event, FlowKey, FlowReport, FoldReport, UnattributedReport,
+};
 
 use super::flows::{FlowTable, Slot, Waiting};
 use super::fold::FoldTable;
@@ -59,7 +61,10 @@ impl KernelEvents {
     /// Empty, for at most `most` tuples.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self { flows: FlowTable::new(most), cautious_until: None }
+        Self {
+            flows: FlowTable::new(most),
+            cautious_until: None,
+        }
     }
 
     /// Tuples in the cache.
@@ -83,7 +88,9 @@ impl KernelEvents {
     /// Takes over the rows an earlier process had open.
     pub fn restore(&mut self, bytes: &[u8]) {
         if !open_rows::restore(bytes, &mut self.flows) {
-            tracing::error!("the stored open rows are not whole; packets whose fate was open are missing");
+            tracing::error!(
+                "the stored open rows are not whole; packets whose fate was open are missing"
+            );
         }
     }
 
@@ -115,7 +122,11 @@ impl KernelEvents {
         }
         row.gone |= report.last;
         // On `lo` both hooks see every packet; what left is the count.
-        let entered = if report.entered_ifindex == LOOPBACK { Count::default() } else { report.entered };
+        let entered = if report.entered_ifindex == LOOPBACK {
+            Count::default()
+        } else {
+            report.entered
+        };
         let left = sum(report.left_after_entering, report.left_from_here);
         let (first, last) = (unix(report.first_ns, cx), unix(report.last_ns, cx));
         let open = row.fate.packets();
@@ -126,7 +137,11 @@ impl KernelEvents {
         cx.totals.left.add(left);
         cx.totals.other.add(report.other);
         if entered.packets > 0 {
-            row.waiting.join(&Waiting { first, last, tcp: report.entered_tcp });
+            row.waiting.join(&Waiting {
+                first,
+                last,
+                tcp: report.entered_tcp,
+            });
         }
         if !row.fate.waits() {
             row.waiting = Waiting::default();
@@ -134,14 +149,28 @@ impl KernelEvents {
         let loopback_only = report.entered_ifindex == LOOPBACK && left.packets == 0;
         if left.packets > 0 || (report.other.packets > 0 && !loopback_only) {
             let sighting = match (row.left_ifindex, row.here) {
-                (0, true) => Sighting::Delivered { ifindex: row.entered_ifindex },
-                (0, false) => Sighting::Traced { ifindex: row.entered_ifindex },
+                (0, true) => Sighting::Delivered {
+                    ifindex: row.entered_ifindex,
+                },
+                (0, false) => Sighting::Traced {
+                    ifindex: row.entered_ifindex,
+                },
                 (ifindex, _) => Sighting::Left { ifindex },
             };
             let begun = std::mem::replace(&mut row.begun, true);
             let interfaces = [row.entered_ifindex, row.left_ifindex];
             let through = (report.left_after_entering.packets > 0).then_some(entered);
-            let more = More { seen: Waiting { first, last, tcp: report.left_tcp }, other: report.other.packets, begun, interfaces, through };
+            let more = More {
+                seen: Waiting {
+                    first,
+                    last,
+                    tcp: report.left_tcp,
+                },
+                other: report.other.packets,
+                begun,
+                interfaces,
+                through,
+            };
             self.count(at, sighting, left, &more, cx);
         }
         let row = self.flows.peek(at);
@@ -166,14 +195,29 @@ impl KernelEvents {
         }
         // A tuple of which only drops were ever seen goes with its drops.
         row.gone |= report.last && row.entered_ifindex == 0 && row.left_ifindex == 0;
-        let sighting = Sighting::Dropped { ifindex: report.ifindex, reason: report.reason, after: report.after };
-        self.add(at, sighting, if report.after { Count::default() } else { report.count }, 0, cx, |sums| {
-            sums.cover(first, last);
-            sums.interface(report.ifindex);
+        let sighting = Sighting::Dropped {
+            ifindex: report.ifindex,
+            reason: report.reason,
+            after: report.after,
+        };
+        self.add(
+            at,
+            sighting,
             if report.after {
-                sums.dropped_after.add(report.count);
-            }
-        });
+                Count::default()
+            } else {
+                report.count
+            },
+            0,
+            cx,
+            |sums| {
+                sums.cover(first, last);
+                sums.interface(report.ifindex);
+                if report.after {
+                    sums.dropped_after.add(report.count);
+                }
+            },
+        );
         if self.flows.peek(at).gone {
             self.flows.list(at);
         }
@@ -186,7 +230,10 @@ impl KernelEvents {
         let mut held = 0;
         for at in self.flows.take_open() {
             let row = self.flows.row(at);
-            if let Some(settled) = row.fate.settle(now, row.here, row.gone, cautious && !row.here) {
+            if let Some(settled) = row
+                .fate
+                .settle(now, row.here, row.gone, cautious && !row.here)
+            {
                 self.settled(at, settled, cx);
             }
             let row = self.flows.peek(at);
@@ -226,11 +273,30 @@ impl KernelEvents {
                 (Sighting::Traced { ifindex }, count)
             }
         };
-        self.count(at, sighting, count, &More { seen, other: 0, begun, interfaces: [ifindex, 0], through: None }, cx);
+        self.count(
+            at,
+            sighting,
+            count,
+            &More {
+                seen,
+                other: 0,
+                begun,
+                interfaces: [ifindex, 0],
+                through: None,
+            },
+            cx,
+        );
     }
 
     /// Adds packets with what was seen beside them.
-    fn count(&mut self, at: u32, sighting: Sighting, count: Count, more: &More, cx: &mut Context<'_>) {
+    fn count(
+        &mut self,
+        at: u32,
+        sighting: Sighting,
+        count: Count,
+        more: &More,
+        cx: &mut Context<'_>,
+    ) {
         let Waiting { first, last, tcp } = more.seen;
         self.add(at, sighting, count, tcp.flags, cx, |sums| {
             sums.cover(first, last);
@@ -240,7 +306,9 @@ impl KernelEvents {
             sums.rst += u64::from(tcp.rst);
             sums.tcp_flags |= tcp.flags;
             sums.connections += u64::from(!more.begun);
-            more.interfaces.into_iter().for_each(|ifindex| sums.interface(ifindex));
+            more.interfaces
+                .into_iter()
+                .for_each(|ifindex| sums.interface(ifindex));
             if let Some(entered) = more.through {
                 sums.entered.add(entered);
             }
@@ -248,7 +316,15 @@ impl KernelEvents {
     }
 
     /// Adds to the sums of the line that this sighting of a row belongs to.
-    fn add(&mut self, at: u32, sighting: Sighting, count: Count, flags: u16, cx: &mut Context<'_>, change: impl Fn(&mut Sums)) {
+    fn add(
+        &mut self,
+        at: u32,
+        sighting: Sighting,
+        count: Count,
+        flags: u16,
+        cx: &mut Context<'_>,
+        change: impl Fn(&mut Sums),
+    ) {
         cx.totals.inputs += 1;
         let row = self.flows.row(at);
         if row.generation != cx.identities.generation() {
@@ -278,9 +354,16 @@ impl KernelEvents {
     }
 
     /// Decides whether the flow log wants this sighting, and finds its line.
-    fn decide(&mut self, at: u32, sighting: Sighting, tcp_flags: u16, cx: &mut Context<'_>) -> Slot {
+    fn decide(
+        &mut self,
+        at: u32,
+        sighting: Sighting,
+        tcp_flags: u16,
+        cx: &mut Context<'_>,
+    ) -> Slot {
         let row = self.flows.row(at);
-        let mut flow = super::identify::flow(&row.key, &row.detail, sighting, cx.identities, cx.around);
+        let mut flow =
+            super::identify::flow(&row.key, &row.detail, sighting, cx.identities, cx.around);
         let mut wanted = cx.log.wants(&flow, row.folded);
         let per_event = wanted == Wanted::PerEvent;
         if per_event {
@@ -289,7 +372,10 @@ impl KernelEvents {
         cx.totals.undecided += u64::from(wanted == Wanted::Undecided);
         let slot = match wanted {
             Wanted::No => Slot::Filtered,
-            _ => Slot::Group(cx.fold.find_or_make(cx.log.prepare_kernel(flow, sighting, cx.around))),
+            _ => Slot::Group(
+                cx.fold
+                    .find_or_make(cx.log.prepare_kernel(flow, sighting, cx.around)),
+            ),
         };
         row.decide(sighting, if per_event { Slot::PerEvent } else { slot });
         slot
@@ -302,8 +388,17 @@ impl KernelEvents {
         if self.flows.full() {
             self.make_room(cx);
         }
-        let reverse = FlowKey { source: key.destination, destination: key.source, source_port: key.destination_port, destination_port: key.source_port, ..*key };
-        let reverse = self.flows.find(&reverse).map(|at| self.flows.peek(at).detail.reply);
+        let reverse = FlowKey {
+            source: key.destination,
+            destination: key.source,
+            source_port: key.destination_port,
+            destination_port: key.source_port,
+            ..*key
+        };
+        let reverse = self
+            .flows
+            .find(&reverse)
+            .map(|at| self.flows.peek(at).detail.reply);
         let at = self.flows.make(*key);
         let row = self.flows.row(at);
         row.detail = match report {
@@ -312,9 +407,17 @@ impl KernelEvents {
                 destination_mac: report.destination_mac,
                 l3_device: report.l3_device,
                 tunnel: report.tunnel.map(Box::new),
-                reply: is_reply(key, report.entered_tcp.flags | report.left_tcp.flags, reverse),
+                reply: is_reply(
+                    key,
+                    report.entered_tcp.flags | report.left_tcp.flags,
+                    reverse,
+                ),
             },
-            None => Detail { l3_device: true, reply: is_reply(key, 0, reverse), ..Detail::default() },
+            None => Detail {
+                l3_device: true,
+                reply: is_reply(key, 0, reverse),
+                ..Detail::default()
+            },
         };
         row.generation = cx.identities.generation();
         row.here = cx.is_here(key);
@@ -338,7 +441,9 @@ impl KernelEvents {
 
 impl Context<'_> {
     fn is_here(&self, key: &FlowKey) -> bool {
-        self.identities.of(super::identify::address(key.destination, key.family)).is_this_host()
+        self.identities
+            .of(super::identify::address(key.destination, key.family))
+            .is_this_host()
     }
 }
 
@@ -381,7 +486,10 @@ fn unattributed(report: &UnattributedReport, cx: &mut Context<'_>) {
 }
 
 fn sum(a: Count, b: Count) -> Count {
-    Count { packets: a.packets + b.packets, bytes: a.bytes + b.bytes }
+    Count {
+        packets: a.packets + b.packets,
+        bytes: a.bytes + b.bytes,
+    }
 }
 
 fn unix(boot_ns: u64, cx: &Context<'_>) -> i64 {

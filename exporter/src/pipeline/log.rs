@@ -71,7 +71,10 @@ impl CompiledLog {
     /// # Errors
     /// When a filter, the mask or a label's path can't be built.
     pub fn build(entry: &FlowLog, labels: &[String]) -> Result<Self, BuildError> {
-        let failed = |why: String| BuildError { name: entry.name.clone(), why };
+        let failed = |why: String| BuildError {
+            name: entry.name.clone(),
+            why,
+        };
         let aggregation = entry.aggregation();
         let mask = build::mask(entry).map_err(|error| failed(error.to_string()))?;
         let redaction = build::redaction(&entry.redact);
@@ -104,7 +107,13 @@ impl CompiledLog {
     pub fn wants(&self, flow: &Flow<'_>, port_removed: bool) -> Wanted {
         if port_removed {
             let (source, destination) = key::ports(flow);
-            return match self.filters.answer(flow, UnknownPorts { source: source == 0, destination: destination == 0 }) {
+            return match self.filters.answer(
+                flow,
+                UnknownPorts {
+                    source: source == 0,
+                    destination: destination == 0,
+                },
+            ) {
                 Answer::Yes => Wanted::Yes,
                 Answer::No => Wanted::No,
                 Answer::Unknown => Wanted::Undecided,
@@ -123,7 +132,11 @@ impl CompiledLog {
         if let Some(Protocol::Tcp(tcp)) = flow.l4.as_mut().and_then(|l4| l4.protocol.as_mut()) {
             tcp.flags = Some(Flags::from_header(tcp_flags).into());
         }
-        if self.filters.matches_flow(flow) { Wanted::Yes } else { Wanted::No }
+        if self.filters.matches_flow(flow) {
+            Wanted::Yes
+        } else {
+            Wanted::No
+        }
     }
 
     /// Whether an input event is wanted.
@@ -144,7 +157,12 @@ impl CompiledLog {
 
     /// The line of a kernel flow.
     #[must_use]
-    pub fn prepare_kernel(&self, mut flow: Flow<'_>, sighting: Sighting, around: &Surroundings) -> Prepared {
+    pub fn prepare_kernel(
+        &self,
+        mut flow: Flow<'_>,
+        sighting: Sighting,
+        around: &Surroundings,
+    ) -> Prepared {
         let drop_reason = match sighting {
             Sighting::Dropped { reason, .. } => around.drop_reason(reason).0,
             _ => "",
@@ -154,8 +172,18 @@ impl CompiledLog {
             service::remove_client_port(&mut flow);
         }
         flow.summary = summary::of(&flow).into();
-        let kind = Kind::Kernel { connections: by_service, drop_reason: drop_reason.into() };
-        self.prepare(flow, kind, Varies { extensions: true, aggregate: false })
+        let kind = Kind::Kernel {
+            connections: by_service,
+            drop_reason: drop_reason.into(),
+        };
+        self.prepare(
+            flow,
+            kind,
+            Varies {
+                extensions: true,
+                aggregate: false,
+            },
+        )
     }
 
     /// The line of an input flow that folds.
@@ -164,33 +192,58 @@ impl CompiledLog {
         if self.fold_by == FoldBy::Service && !self.aggregate {
             service::remove_client_port(&mut flow);
         }
-        self.prepare(flow, Kind::Input, Varies { extensions: false, aggregate: true })
+        self.prepare(
+            flow,
+            Kind::Input,
+            Varies {
+                extensions: false,
+                aggregate: true,
+            },
+        )
     }
 
     /// The line of traffic that belongs to no flow. Neither filters nor mask touch it.
     #[must_use]
     pub fn unattributed(&self) -> Prepared {
-        Prepared { template: Template::extensions_only(), kind: Kind::Unattributed, ..Prepared::default() }
+        Prepared {
+            template: Template::extensions_only(),
+            kind: Kind::Unattributed,
+            ..Prepared::default()
+        }
     }
 
     fn prepare(&self, flow: Flow<'_>, kind: Kind, varies: Varies) -> Prepared {
         let (tuple, labels) = (key::tuple(&flow, &self.kept), self.labels(&flow).into());
         let template = Template::of(&self.encoder, flow, varies);
         let key = key::text(&tuple, template.fixed());
-        Prepared { key: key.into_bytes().into(), labels, template, kind }
+        Prepared {
+            key: key.into_bytes().into(),
+            labels,
+            template,
+            kind,
+        }
     }
 
     /// Key and labels of a line that is not folded.
     pub fn route(&self, flow: &Flow<'_>, line: &[u8]) -> (String, Vec<u8>) {
-        (key::text(&key::tuple(flow, &self.kept), line), self.labels(flow))
+        (
+            key::text(&key::tuple(flow, &self.kept), line),
+            self.labels(flow),
+        )
     }
 
     /// The labels blob of a flow (`flowlog_sinks::spool::labels`).
     fn labels(&self, flow: &Flow<'_>) -> Vec<u8> {
         let mut blob = Vec::new();
         for label in &self.labels {
-            let Some(value) = label.value(flow) else { continue };
-            let (Ok(path_length), Ok(value_length)) = (u8::try_from(label.path.len()), u16::try_from(value.len())) else { continue };
+            let Some(value) = label.value(flow) else {
+                continue;
+            };
+            let (Ok(path_length), Ok(value_length)) =
+                (u8::try_from(label.path.len()), u16::try_from(value.len()))
+            else {
+                continue;
+            };
             blob.push(path_length);
             blob.extend_from_slice(label.path.as_bytes());
             blob.extend_from_slice(&value_length.to_le_bytes());
@@ -212,7 +265,10 @@ impl Label {
         let mut line = Vec::new();
         self.encoder.encode_flow(flow, &mut line);
         let line: serde_json::Value = serde_json::from_slice(&line).ok()?;
-        let value = self.path.split('.').try_fold(&line, |value, part| value.get(part))?;
+        let value = self
+            .path
+            .split('.')
+            .try_fold(&line, |value, part| value.get(part))?;
         match value {
             serde_json::Value::Null => None,
             serde_json::Value::String(text) => Some(text.clone()),
@@ -222,10 +278,15 @@ impl Label {
 }
 
 fn filters(entry: &FlowLog) -> Result<Filters, String> {
-    let list = |texts: &[FilterText]| -> Result<Vec<String>, String> { Ok(texts.iter().map(|text| text.value.to_string()).collect()) };
+    let list = |texts: &[FilterText]| -> Result<Vec<String>, String> {
+        Ok(texts.iter().map(|text| text.value.to_string()).collect())
+    };
     let (include, exclude) = (list(&entry.include_filters)?, list(&entry.exclude_filters)?);
     let decode = |texts: &'_ [String]| -> Result<Vec<FlowFilter<'static>>, String> {
-        texts.iter().map(|text| FlowFilter::from_json(text).map_err(|error| error.to_string())).collect()
+        texts
+            .iter()
+            .map(|text| FlowFilter::from_json(text).map_err(|error| error.to_string()))
+            .collect()
     };
     Filters::compile(&decode(&include)?, &decode(&exclude)?).map_err(|errors| {
         let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();

@@ -10,11 +10,15 @@ use crate::flow::{Aggregate, Any, Flags, Flow, Protocol, TcpFlags, Timestamp};
 use crate::mask::Encoder;
 
 /// A moment no packet has: the last day that JSON can say, and a fraction of its own.
-const TIME: Timestamp = Timestamp { seconds: Timestamp::MAX_SECONDS, nanos: 918_273_645 };
+const TIME: Timestamp = Timestamp {
+    seconds: Timestamp::MAX_SECONDS,
+    nanos: 918_273_645,
+};
 const TIME_MARK: &[u8] = b"\"9999-12-31T23:59:59.918273645Z\"";
 const UUID: &str = "\u{10fffd}uuid";
 const SUMMARY: &str = "\u{10fffd}summary";
-const EXTENSIONS: &str = "{\"@type\":\"type.googleapis.com/google.protobuf.Struct\",\"value\":{\"\u{10fffd}\":true}}";
+const EXTENSIONS: &str =
+    "{\"@type\":\"type.googleapis.com/google.protobuf.Struct\",\"value\":{\"\u{10fffd}\":true}}";
 const COUNTS: [u32; 3] = [4_294_967_291, 4_294_967_289, 4_294_967_287];
 
 /// What goes into a hole.
@@ -35,7 +39,14 @@ pub enum Hole {
 }
 
 impl Hole {
-    const ALL: [Self; 6] = [Self::Time, Self::Uuid, Self::Flags, Self::Summary, Self::Extensions, Self::Aggregate];
+    const ALL: [Self; 6] = [
+        Self::Time,
+        Self::Uuid,
+        Self::Flags,
+        Self::Summary,
+        Self::Extensions,
+        Self::Aggregate,
+    ];
 
     fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|hole| *hole as u8 == number)
@@ -81,8 +92,17 @@ impl Template {
             flow.extensions = Some(Any::from_canonical(EXTENSIONS.into()));
         }
         if varies.aggregate {
-            let [ingress_flow_count, egress_flow_count, unknown_direction_flow_count] = COUNTS;
-            flow.aggregate = Some(Aggregate { ingress_flow_count, egress_flow_count, unknown_direction_flow_count, ..Aggregate::default() });
+            let [
+                ingress_flow_count,
+                egress_flow_count,
+                unknown_direction_flow_count,
+            ] = COUNTS;
+            flow.aggregate = Some(Aggregate {
+                ingress_flow_count,
+                egress_flow_count,
+                unknown_direction_flow_count,
+                ..Aggregate::default()
+            });
         }
         let mut line = Vec::new();
         encoder.encode_flow(&flow, &mut line);
@@ -92,7 +112,9 @@ impl Template {
     fn cut(line: &[u8], flags: Vec<u8>) -> Self {
         let quoted = |text: &str| [b"\"", text.as_bytes(), b"\""].concat();
         let [ingress, egress, unknown] = COUNTS;
-        let aggregate = format!("{{\"ingress_flow_count\":{ingress},\"egress_flow_count\":{egress},\"unknown_direction_flow_count\":{unknown}}}");
+        let aggregate = format!(
+            "{{\"ingress_flow_count\":{ingress},\"egress_flow_count\":{egress},\"unknown_direction_flow_count\":{unknown}}}"
+        );
         let marks = [
             (TIME_MARK.to_vec(), Hole::Time),
             (quoted(UUID), Hole::Uuid),
@@ -106,20 +128,30 @@ impl Template {
             found.extend(memchr::memmem::find_iter(line, mark).map(|at| (at, mark.len(), *hole)));
         }
         found.sort_unstable_by_key(|(at, ..)| *at);
-        let (mut text, mut holes, mut from) = (Vec::with_capacity(line.len()), Vec::with_capacity(found.len()), 0);
+        let (mut text, mut holes, mut from) = (
+            Vec::with_capacity(line.len()),
+            Vec::with_capacity(found.len()),
+            0,
+        );
         for (at, length, hole) in found {
             text.extend_from_slice(&line[from..at]);
             holes.push((text.len() as u32, hole));
             from = at + length;
         }
         text.extend_from_slice(&line[from..]);
-        Self { text: text.into(), holes: holes.into() }
+        Self {
+            text: text.into(),
+            holes: holes.into(),
+        }
     }
 
     /// A line that has only `extensions`.
     #[must_use]
     pub fn extensions_only() -> Self {
-        Self { text: (*b"{\"flow\":{\"extensions\":}}").into(), holes: [(22, Hole::Extensions)].into() }
+        Self {
+            text: (*b"{\"flow\":{\"extensions\":}}").into(),
+            holes: [(22, Hole::Extensions)].into(),
+        }
     }
 
     /// The text that does not change: two flows fold when theirs are equal.
@@ -157,13 +189,18 @@ impl Template {
         let mut holes = Vec::new();
         for _ in 0..count {
             let at = bytes.u32()?;
-            let in_order = holes.last().is_none_or(|(before, _): &(u32, Hole)| *before <= at);
+            let in_order = holes
+                .last()
+                .is_none_or(|(before, _): &(u32, Hole)| *before <= at);
             if at as usize > text.len() || !in_order {
                 return None;
             }
             holes.push((at, Hole::from_number(bytes.u8()?)?));
         }
-        Some(Self { text: text.into(), holes: holes.into() })
+        Some(Self {
+            text: text.into(),
+            holes: holes.into(),
+        })
     }
 }
 

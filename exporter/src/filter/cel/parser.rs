@@ -62,12 +62,31 @@ pub(super) struct Macro {
 }
 
 const RESERVED: [&str; 16] = [
-    "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package", "namespace", "return", "var", "void",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
 ];
 const KEYWORDS: [&str; 4] = ["in", "null", "true", "false"];
 
 /// Operators from the loosest to the tightest, all of them left-associative.
-const BINARY: [&[&str]; 3] = [&["==", "!=", "<", "<=", ">", ">=", "in"], &["+", "-"], &["*", "/", "%"]];
+const BINARY: [&[&str]; 3] = [
+    &["==", "!=", "<", "<=", ">", ">=", "in"],
+    &["+", "-"],
+    &["*", "/", "%"],
+];
 
 struct Parser<'t> {
     text: &'t str,
@@ -81,9 +100,18 @@ type Parsed = Result<Expression, CelError>;
 /// Parses a whole expression.
 pub(super) fn parse(text: &str) -> Parsed {
     if text.chars().count() > MAX_LENGTH {
-        return Err(CelError::at(text, 0, &format!("longer than {MAX_LENGTH} characters")));
+        return Err(CelError::at(
+            text,
+            0,
+            &format!("longer than {MAX_LENGTH} characters"),
+        ));
     }
-    let mut parser = Parser { text, tokens: tokens(text)?, next: 0, depth: 0 };
+    let mut parser = Parser {
+        text,
+        tokens: tokens(text)?,
+        next: 0,
+        depth: 0,
+    };
     let expression = parser.expression()?;
     match parser.peek() {
         Token::End => Ok(expression),
@@ -93,11 +121,15 @@ pub(super) fn parse(text: &str) -> Parsed {
 
 impl Parser<'_> {
     fn peek(&self) -> &Token {
-        self.tokens.get(self.next).map_or(&Token::End, |(token, _)| token)
+        self.tokens
+            .get(self.next)
+            .map_or(&Token::End, |(token, _)| token)
     }
 
     fn at(&self) -> usize {
-        self.tokens.get(self.next).map_or(self.text.len(), |(_, at)| *at)
+        self.tokens
+            .get(self.next)
+            .map_or(self.text.len(), |(_, at)| *at)
     }
 
     fn take(&mut self) -> Token {
@@ -117,7 +149,11 @@ impl Parser<'_> {
     }
 
     fn need(&mut self, symbol: &str) -> Result<(), CelError> {
-        if self.eat(symbol) { Ok(()) } else { Err(self.error(&format!("expected `{symbol}`"))) }
+        if self.eat(symbol) {
+            Ok(())
+        } else {
+            Err(self.error(&format!("expected `{symbol}`")))
+        }
     }
 
     fn error(&self, why: &str) -> CelError {
@@ -127,14 +163,22 @@ impl Parser<'_> {
     fn new(&self, at: usize, kind: Kind, inner: usize) -> Parsed {
         let depth = inner + 1;
         if depth > MAX_DEPTH {
-            return Err(CelError::at(self.text, at, &format!("nests deeper than {MAX_DEPTH}")));
+            return Err(CelError::at(
+                self.text,
+                at,
+                &format!("nests deeper than {MAX_DEPTH}"),
+            ));
         }
         Ok(Expression { at, kind, depth })
     }
 
     fn call(&self, at: usize, function: &str, member: bool, arguments: Vec<Expression>) -> Parsed {
         let inner = deepest(&arguments);
-        self.new(at, Kind::Call(function.to_owned(), member, arguments), inner)
+        self.new(
+            at,
+            Kind::Call(function.to_owned(), member, arguments),
+            inner,
+        )
     }
 
     fn expression(&mut self) -> Parsed {
@@ -161,7 +205,11 @@ impl Parser<'_> {
         let at = self.at();
         let mut terms = Vec::new();
         loop {
-            terms.push(if operator == "||" { self.chain("&&")? } else { self.binary(0)? });
+            terms.push(if operator == "||" {
+                self.chain("&&")?
+            } else {
+                self.binary(0)?
+            });
             if !self.eat(operator) {
                 break;
             }
@@ -172,11 +220,21 @@ impl Parser<'_> {
             return Ok(only);
         }
         let inner = deepest(&terms);
-        self.new(at, if operator == "||" { Kind::Or(terms) } else { Kind::And(terms) }, inner)
+        self.new(
+            at,
+            if operator == "||" {
+                Kind::Or(terms)
+            } else {
+                Kind::And(terms)
+            },
+            inner,
+        )
     }
 
     fn binary(&mut self, level: usize) -> Parsed {
-        let Some(operators) = BINARY.get(level) else { return self.unary() };
+        let Some(operators) = BINARY.get(level) else {
+            return self.unary();
+        };
         let mut left = self.binary(level + 1)?;
         loop {
             let at = self.at();
@@ -202,14 +260,21 @@ impl Parser<'_> {
             }
             if count > 0 {
                 let operand = self.member()?;
-                return if count % 2 == 0 { Ok(operand) } else { self.call(at, function, false, vec![operand]) };
+                return if count % 2 == 0 {
+                    Ok(operand)
+                } else {
+                    self.call(at, function, false, vec![operand])
+                };
             }
         }
         self.member()
     }
 
     fn number_follows(&self) -> bool {
-        matches!(self.tokens.get(self.next + 1), Some((Token::Int(_) | Token::Double(_), _)))
+        matches!(
+            self.tokens.get(self.next + 1),
+            Some((Token::Int(_) | Token::Double(_), _))
+        )
     }
 
     fn member(&mut self) -> Parsed {
@@ -228,13 +293,21 @@ impl Parser<'_> {
                             let arguments = self.list(")")?;
                             self.receiver_call(at, operand, &name, arguments)?
                         } else if self.is("{") {
-                            let Some(prefix) = qualified(&operand) else { return Err(self.error("a message is built as `Name{…}`")) };
+                            let Some(prefix) = qualified(&operand) else {
+                                return Err(self.error("a message is built as `Name{…}`"));
+                            };
                             self.message(at, format!("{prefix}.{name}"))?
                         } else {
                             self.select(at, operand, name)?
                         }
                     }
-                    _ => return Err(CelError::at(self.text, at, "expected a field or function name behind `.`")),
+                    _ => {
+                        return Err(CelError::at(
+                            self.text,
+                            at,
+                            "expected a field or function name behind `.`",
+                        ));
+                    }
                 };
             } else {
                 return Ok(operand);
@@ -251,12 +324,18 @@ impl Parser<'_> {
         let at = self.at();
         let leading_dot = self.eat(".");
         match self.take() {
-            Token::Name(name) if leading_dot || !KEYWORDS.contains(&name.as_str()) => self.named(at, leading_dot, name),
+            Token::Name(name) if leading_dot || !KEYWORDS.contains(&name.as_str()) => {
+                self.named(at, leading_dot, name)
+            }
             _ if leading_dot => Err(CelError::at(self.text, at, "expected a name behind `.`")),
             Token::Name(name) => match name.as_str() {
                 "true" | "false" => self.new(at, Kind::Bool(name == "true"), 0),
                 "null" => self.new(at, Kind::Null, 0),
-                _ => Err(CelError::at(self.text, at, &format!("`{name}` needs an operand before it"))),
+                _ => Err(CelError::at(
+                    self.text,
+                    at,
+                    &format!("`{name}` needs an operand before it"),
+                )),
             },
             Token::Symbol("(") => {
                 let inside = self.expression()?;
@@ -270,14 +349,22 @@ impl Parser<'_> {
             }
             Token::Symbol("{") => {
                 let entries = self.entries()?;
-                let inner = entries.iter().map(|(key, value)| key.depth.max(value.depth)).max().unwrap_or(0);
+                let inner = entries
+                    .iter()
+                    .map(|(key, value)| key.depth.max(value.depth))
+                    .max()
+                    .unwrap_or(0);
                 self.new(at, Kind::Map(entries), inner)
             }
             Token::Symbol("-") => {
                 let number = self.take();
                 self.literal(at, number, "-")
             }
-            Token::End => Err(CelError::at(self.text, at, "expected an expression, found the end")),
+            Token::End => Err(CelError::at(
+                self.text,
+                at,
+                "expected an expression, found the end",
+            )),
             other => self.literal(at, other, ""),
         }
     }
@@ -305,7 +392,9 @@ impl Parser<'_> {
             },
             Token::Text(text) => Kind::Text(text),
             Token::Bytes(bytes) => Kind::Bytes(bytes),
-            Token::Symbol(symbol) => return Err(fail(&format!("found `{symbol}`, expected an expression"))),
+            Token::Symbol(symbol) => {
+                return Err(fail(&format!("found `{symbol}`, expected an expression")));
+            }
             _ => return Err(fail("expected an expression")),
         };
         self.new(at, kind, 0)
@@ -317,22 +406,41 @@ impl Parser<'_> {
             return self.message(at, full);
         }
         if RESERVED.contains(&name.as_str()) {
-            return Err(CelError::at(self.text, at, &format!("`{name}` is a reserved word")));
+            return Err(CelError::at(
+                self.text,
+                at,
+                &format!("`{name}` is a reserved word"),
+            ));
         }
         if !self.eat("(") {
             return self.new(at, Kind::Name(full), 0);
         }
         let mut arguments = self.list(")")?;
         if name == "has" && !leading_dot && arguments.len() == 1 {
-            return match arguments.pop().map(|argument| (argument.depth, argument.kind)) {
-                Some((depth, Kind::Select(operand, field))) => self.new(at, Kind::Has(operand, field), depth),
-                _ => Err(CelError::at(self.text, at, "has() takes a field: has(_flow.source.labels)")),
+            return match arguments
+                .pop()
+                .map(|argument| (argument.depth, argument.kind))
+            {
+                Some((depth, Kind::Select(operand, field))) => {
+                    self.new(at, Kind::Has(operand, field), depth)
+                }
+                _ => Err(CelError::at(
+                    self.text,
+                    at,
+                    "has() takes a field: has(_flow.source.labels)",
+                )),
             };
         }
         self.call(at, &full, false, arguments)
     }
 
-    fn receiver_call(&self, at: usize, receiver: Expression, name: &str, arguments: Vec<Expression>) -> Parsed {
+    fn receiver_call(
+        &self,
+        at: usize,
+        receiver: Expression,
+        name: &str,
+        arguments: Vec<Expression>,
+    ) -> Parsed {
         let kind = match (name, arguments.len()) {
             ("all", 2) => MacroKind::All,
             ("exists", 2) => MacroKind::Exists,
@@ -348,17 +456,40 @@ impl Parser<'_> {
         let inner = deepest(&arguments).max(receiver.depth);
         let mut arguments = arguments.into_iter();
         let variable = match arguments.next() {
-            Some(Expression { kind: Kind::Name(variable), .. }) if !variable.starts_with('.') => variable,
-            other => return Err(CelError::at(self.text, other.map_or(at, |e| e.at), "the first argument must be a plain name")),
+            Some(Expression {
+                kind: Kind::Name(variable),
+                ..
+            }) if !variable.starts_with('.') => variable,
+            other => {
+                return Err(CelError::at(
+                    self.text,
+                    other.map_or(at, |e| e.at),
+                    "the first argument must be a plain name",
+                ));
+            }
         };
         if variable == "__result__" {
-            return Err(CelError::at(self.text, at, "`__result__` can't be a variable"));
+            return Err(CelError::at(
+                self.text,
+                at,
+                "`__result__` can't be a variable",
+            ));
         }
         let (condition, result) = match (kind, arguments.next(), arguments.next()) {
             (MacroKind::Map, result, None) => (None, result),
             (_, condition, result) => (condition, result),
         };
-        self.new(at, Kind::Macro(Box::new(Macro { kind, range: receiver, variable, condition, result })), inner)
+        self.new(
+            at,
+            Kind::Macro(Box::new(Macro {
+                kind,
+                range: receiver,
+                variable,
+                condition,
+                result,
+            })),
+            inner,
+        )
     }
 
     /// Expressions with commas between them, up to `end`; one comma more is allowed in a list.
@@ -407,7 +538,11 @@ impl Parser<'_> {
                 break;
             }
         }
-        let inner = fields.iter().map(|(_, value)| value.depth).max().unwrap_or(0);
+        let inner = fields
+            .iter()
+            .map(|(_, value)| value.depth)
+            .max()
+            .unwrap_or(0);
         self.new(at, Kind::Message(name, fields), inner)
     }
 }
@@ -420,7 +555,9 @@ fn deepest(expressions: &[Expression]) -> usize {
 pub(super) fn qualified(expression: &Expression) -> Option<String> {
     match &expression.kind {
         Kind::Name(name) => Some(name.clone()),
-        Kind::Select(operand, field) => qualified(operand).map(|prefix| format!("{prefix}.{field}")),
+        Kind::Select(operand, field) => {
+            qualified(operand).map(|prefix| format!("{prefix}.{field}"))
+        }
         _ => None,
     }
 }

@@ -7,15 +7,26 @@ use crate::flow::{self, Flow};
 fn example() -> Flow<'static> {
     Flow {
         verdict: flow::Verdict::DROPPED,
-        time: Some(flow::Timestamp { seconds: 1_704_070_923, nanos: 500_000_000 }),
+        time: Some(flow::Timestamp {
+            seconds: 1_704_070_923,
+            nanos: 500_000_000,
+        }),
         source: Some(flow::Endpoint {
             namespace: "x".into(),
             labels: ["a", "b"].iter().collect(),
-            workloads: flow::Few::One(flow::Workload { name: "w".into(), kind: "K".into(), ..Default::default() }),
+            workloads: flow::Few::One(flow::Workload {
+                name: "w".into(),
+                kind: "K".into(),
+                ..Default::default()
+            }),
             ..Default::default()
         }),
         l4: Some(flow::Layer4 {
-            protocol: Some(flow::Protocol::Tcp(flow::Tcp { destination_port: 80, flags: Some(flow::Flags::SYN.into()), ..Default::default() })),
+            protocol: Some(flow::Protocol::Tcp(flow::Tcp {
+                destination_port: 80,
+                flags: Some(flow::Flags::SYN.into()),
+                ..Default::default()
+            })),
             ..Default::default()
         }),
         is_reply: Some(true),
@@ -23,7 +34,11 @@ fn example() -> Flow<'static> {
         l7: Some(flow::Layer7 {
             record: Some(flow::Record::Http(flow::Http {
                 code: 200,
-                headers: vec![flow::HttpHeader { key: "k".into(), value: "v".into(), ..Default::default() }],
+                headers: vec![flow::HttpHeader {
+                    key: "k".into(),
+                    value: "v".into(),
+                    ..Default::default()
+                }],
                 ..Default::default()
             })),
             ..Default::default()
@@ -36,13 +51,25 @@ fn example() -> Flow<'static> {
 fn expressions_give_what_cel_go_gives() {
     let flows = [Some(example()), Some(Flow::default()), None];
     let mut wrong = Vec::new();
-    let cases: Vec<_> = include_str!("cases.txt").lines().filter(|line| !line.contains("extensions")).collect();
+    let cases: Vec<_> = include_str!("cases.txt")
+        .lines()
+        .filter(|line| !line.contains("extensions"))
+        .collect();
     assert!(cases.len() > 300, "the cases are there");
     for case in cases {
         let (expected, expression) = case.split_once('\t').unwrap();
         let found = match Program::compile(expression) {
             Err(_) => "invalid".to_owned(),
-            Ok(program) => flows.iter().map(|flow| if program.evaluate(flow.as_ref()) == Ok(true) { 'T' } else { '.' }).collect(),
+            Ok(program) => flows
+                .iter()
+                .map(|flow| {
+                    if program.evaluate(flow.as_ref()) == Ok(true) {
+                        'T'
+                    } else {
+                        '.'
+                    }
+                })
+                .collect(),
         };
         if found != expected {
             wrong.push(format!("{expression}: {found}, upstream {expected}"));
@@ -54,32 +81,76 @@ fn expressions_give_what_cel_go_gives() {
 #[test]
 fn a_mistake_names_its_place_and_the_cure() {
     for (expression, expected) in [
-        ("_flow.verdict", "line 1, column 1: has to be a bool, and this is a int"),
-        ("_flow.is_reply", "line 1, column 1: has to be a bool, and this may be null: compare it, as in `_flow.is_reply == true`"),
-        ("true &&\n nope", "line 2, column 2: `nope` is not known; the flow is `_flow`"),
-        ("_flow.l4.TCP.destination_port == 80", "line 1, column 31: `==` does not go between uint and int; write unsigned numbers as `80u`, or `uint(…)`"),
-        ("_flow.pod == ''", "line 1, column 6: flow.Flow has no field `pod`"),
-        ("_flow.verdict = 2", "line 1, column 15: `=`: write `==` to compare"),
-        ("", "line 1, column 1: expected an expression, found the end"),
+        (
+            "_flow.verdict",
+            "line 1, column 1: has to be a bool, and this is a int",
+        ),
+        (
+            "_flow.is_reply",
+            "line 1, column 1: has to be a bool, and this may be null: compare it, as in `_flow.is_reply == true`",
+        ),
+        (
+            "true &&\n nope",
+            "line 2, column 2: `nope` is not known; the flow is `_flow`",
+        ),
+        (
+            "_flow.l4.TCP.destination_port == 80",
+            "line 1, column 31: `==` does not go between uint and int; write unsigned numbers as `80u`, or `uint(…)`",
+        ),
+        (
+            "_flow.pod == ''",
+            "line 1, column 6: flow.Flow has no field `pod`",
+        ),
+        (
+            "_flow.verdict = 2",
+            "line 1, column 15: `=`: write `==` to compare",
+        ),
+        (
+            "",
+            "line 1, column 1: expected an expression, found the end",
+        ),
     ] {
-        assert_eq!(Program::compile(expression).unwrap_err().to_string(), expected, "{expression}");
+        assert_eq!(
+            Program::compile(expression).unwrap_err().to_string(),
+            expected,
+            "{expression}"
+        );
     }
 }
 
 #[test]
 fn the_paths_an_expression_reads_are_known() {
     let program = Program::compile("_flow.source.namespace == 'a' && has(_flow.l4.TCP) && _flow.source.labels.exists(l, l == _flow.uuid)").unwrap();
-    assert_eq!(program.paths(), ["source.namespace", "l4.TCP", "source.labels", "uuid"]);
-    assert_eq!(Program::compile("_flow == flow.Flow{}").unwrap().paths(), [""]);
+    assert_eq!(
+        program.paths(),
+        ["source.namespace", "l4.TCP", "source.labels", "uuid"]
+    );
+    assert_eq!(
+        Program::compile("_flow == flow.Flow{}").unwrap().paths(),
+        [""]
+    );
 }
 
 #[test]
 fn evaluation_is_bounded_in_steps_and_size() {
-    let long = "['aaaaaaaaaaaaaaaa'].map(x, x + x)".to_owned() + &".map(x, x + x)".repeat(60) + ".size() == 1";
+    let long = "['aaaaaaaaaaaaaaaa'].map(x, x + x)".to_owned()
+        + &".map(x, x + x)".repeat(60)
+        + ".size() == 1";
     let program = Program::compile(&long).unwrap();
-    assert!(program.evaluate(None).unwrap_err().contains("steps"), "a text that doubles sixty times");
-    let nested = (0..8).fold("true".to_owned(), |inner, n| format!("[1,2,3,4,5,6,7,8,9].all(x{n}, {inner})"));
-    assert!(Program::compile(&nested).unwrap().evaluate(None).unwrap_err().contains("steps"));
+    assert!(
+        program.evaluate(None).unwrap_err().contains("steps"),
+        "a text that doubles sixty times"
+    );
+    let nested = (0..8).fold("true".to_owned(), |inner, n| {
+        format!("[1,2,3,4,5,6,7,8,9].all(x{n}, {inner})")
+    });
+    assert!(
+        Program::compile(&nested)
+            .unwrap()
+            .evaluate(None)
+            .unwrap_err()
+            .contains("steps")
+    );
 }
 
 #[test]
@@ -96,9 +167,22 @@ fn depth_and_length_are_bounded() {
     ] {
         assert!(Program::compile(&deep).is_err());
     }
-    assert!(Program::compile(&("true".to_owned() + &" && true".repeat(5000))).is_ok(), "a chain is no depth");
-    assert_eq!(Program::compile(&("!".repeat(401) + "true")).unwrap().evaluate(None), Ok(false));
-    assert_eq!(Program::compile(&("(".repeat(200) + "true" + &")".repeat(200))).unwrap().evaluate(None), Ok(true));
+    assert!(
+        Program::compile(&("true".to_owned() + &" && true".repeat(5000))).is_ok(),
+        "a chain is no depth"
+    );
+    assert_eq!(
+        Program::compile(&("!".repeat(401) + "true"))
+            .unwrap()
+            .evaluate(None),
+        Ok(false)
+    );
+    assert_eq!(
+        Program::compile(&("(".repeat(200) + "true" + &")".repeat(200)))
+            .unwrap()
+            .evaluate(None),
+        Ok(true)
+    );
 }
 
 proptest::proptest! {

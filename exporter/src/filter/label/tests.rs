@@ -3,7 +3,9 @@
 use super::*;
 
 fn selects(selector: &str, labels: &[&str]) -> Option<bool> {
-    Selector::parse(selector).ok().map(|s| s.matches(labels.iter().map(|l| Cow::Borrowed(*l))))
+    Selector::parse(selector)
+        .ok()
+        .map(|s| s.matches(labels.iter().map(|l| Cow::Borrowed(*l))))
 }
 
 #[test]
@@ -38,16 +40,34 @@ fn every_operator_does_what_kubernetes_says() {
 
 #[test]
 fn empty_values_mean_present_and_empty() {
-    for selector in ["app=", "app in ()", "app in (,)", "app in (x,)", "app in (,x)", "app in (x,,y)"] {
+    for selector in [
+        "app=",
+        "app in ()",
+        "app in (,)",
+        "app in (x,)",
+        "app in (,x)",
+        "app in (x,,y)",
+    ] {
         assert_eq!(selects(selector, &["k8s:app"]), Some(true), "{selector}");
-        assert_eq!(selects(selector, &["k8s:app=web"]), Some(false), "{selector}");
+        assert_eq!(
+            selects(selector, &["k8s:app=web"]),
+            Some(false),
+            "{selector}"
+        );
         assert_eq!(selects(selector, &[]), Some(false), "{selector}");
     }
 }
 
 #[test]
 fn sources_select_and_any_selects_all() {
-    let labels = ["k8s:app=web", "container:tier=front", "plain=1", ":bare=2", "$host", "reserved:=world"];
+    let labels = [
+        "k8s:app=web",
+        "container:tier=front",
+        "plain=1",
+        ":bare=2",
+        "$host",
+        "reserved:=world",
+    ];
     let table = [
         ("k8s:app=web", true),
         ("container:app=web", false),
@@ -64,15 +84,25 @@ fn sources_select_and_any_selects_all() {
     for (selector, expected) in table {
         assert_eq!(selects(selector, &labels), Some(expected), "{selector}");
     }
-    assert_eq!(selects("k8s:plain", &labels), Some(false), "a label without a source has none that could be named");
+    assert_eq!(
+        selects("k8s:plain", &labels),
+        Some(false),
+        "a label without a source has none that could be named"
+    );
 }
 
 #[test]
 fn the_first_label_with_the_key_decides() {
     let one = ["k8s:app=api", "container:app=web"];
     let other = ["container:app=web", "k8s:app=api"];
-    assert_eq!((selects("app=web", &one), selects("app!=web", &one)), (Some(false), Some(true)));
-    assert_eq!((selects("app=web", &other), selects("app!=web", &other)), (Some(true), Some(false)));
+    assert_eq!(
+        (selects("app=web", &one), selects("app!=web", &one)),
+        (Some(false), Some(true))
+    );
+    assert_eq!(
+        (selects("app=web", &other), selects("app!=web", &other)),
+        (Some(true), Some(false))
+    );
     assert_eq!(selects("container:app=web", &one), Some(true));
 }
 
@@ -99,10 +129,46 @@ fn a_wider_network_selects_a_narrower_label() {
 fn what_kubernetes_refuses_is_refused() {
     let long = |n: usize| "a".repeat(n);
     for selector in [
-        "app in", "app in (", "app in (a", "app in a", "app in (a b)", "app in (in x)", "app=web=x", "=web", "!", "!!app", "a b", "app=we b", "app,", ",app", "app,,b", " ", "app = ", "k8s:app:x=web",
-        ":app=web", "$host", "app>x", "app>-3", "app>+3", "app>1.5", "app>", "app=-x", "app=x-", "app=a/b", "k8s:UPPER.x/y", "K8s:a/b", "a/b/c", "app>=5", "app\u{b}=x", "é",
+        "app in",
+        "app in (",
+        "app in (a",
+        "app in a",
+        "app in (a b)",
+        "app in (in x)",
+        "app=web=x",
+        "=web",
+        "!",
+        "!!app",
+        "a b",
+        "app=we b",
+        "app,",
+        ",app",
+        "app,,b",
+        " ",
+        "app = ",
+        "k8s:app:x=web",
+        ":app=web",
+        "$host",
+        "app>x",
+        "app>-3",
+        "app>+3",
+        "app>1.5",
+        "app>",
+        "app=-x",
+        "app=x-",
+        "app=a/b",
+        "k8s:UPPER.x/y",
+        "K8s:a/b",
+        "a/b/c",
+        "app>=5",
+        "app\u{b}=x",
+        "é",
     ] {
-        let expected = if selector == "app = " { Some(true) } else { None };
+        let expected = if selector == "app = " {
+            Some(true)
+        } else {
+            None
+        };
         assert_eq!(selects(selector, &["k8s:app"]), expected, "{selector:?}");
     }
     assert!(Selector::parse(&long(59)).is_ok());
@@ -116,7 +182,15 @@ fn what_kubernetes_refuses_is_refused() {
 
 #[test]
 fn odd_keys_are_keys() {
-    for selector in ["in", "notin", "in in (in)", "notin notin (notin)", "-app", "app.kubernetes.io/name=x", "io.kubernetes.pod.namespace=prod"] {
+    for selector in [
+        "in",
+        "notin",
+        "in in (in)",
+        "notin notin (notin)",
+        "-app",
+        "app.kubernetes.io/name=x",
+        "io.kubernetes.pod.namespace=prod",
+    ] {
         assert!(Selector::parse(selector).is_ok(), "{selector}");
     }
 }

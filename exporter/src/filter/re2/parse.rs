@@ -26,7 +26,12 @@ struct Item {
 
 impl Item {
     fn leaf(hir: Hir) -> Self {
-        Self { hir, repeats: 1, height: 1, depth: 1 }
+        Self {
+            hir,
+            repeats: 1,
+            height: 1,
+            depth: 1,
+        }
     }
 }
 
@@ -48,7 +53,12 @@ struct Group {
 
 impl Group {
     fn new(flags_outside: Flags, capture: bool) -> Self {
-        Self { alternatives: Vec::new(), sequence: Vec::new(), flags_outside, capture }
+        Self {
+            alternatives: Vec::new(),
+            sequence: Vec::new(),
+            flags_outside,
+            capture,
+        }
     }
 }
 
@@ -60,7 +70,11 @@ struct Parser {
 
 /// Parses `pattern`, or says in Go's words what is wrong with it.
 pub(super) fn parse(pattern: &str) -> Result<Hir, String> {
-    let mut parser = Parser { stack: vec![Group::new(Flags::default(), false)], flags: Flags::default(), ranges: 0 };
+    let mut parser = Parser {
+        stack: vec![Group::new(Flags::default(), false)],
+        flags: Flags::default(),
+        ranges: 0,
+    };
     let mut rest = Rest(pattern);
     let mut behind_repetition = false;
     while let Some(c) = rest.peek() {
@@ -99,7 +113,9 @@ pub(super) fn parse(pattern: &str) -> Result<Hir, String> {
         }
         behind_repetition = repetition;
     }
-    let Some(whole) = parser.stack.pop() else { return Err("missing closing )".to_owned()) };
+    let Some(whole) = parser.stack.pop() else {
+        return Err("missing closing )".to_owned());
+    };
     if !parser.stack.is_empty() {
         return Err("missing closing ): write `\\(` for the character".to_owned());
     }
@@ -120,7 +136,9 @@ impl Parser {
     fn class(&mut self, class: ClassUnicode) -> Result<(), String> {
         self.ranges += class.ranges().len();
         if self.ranges > MAX_CLASS_RANGES {
-            return Err(format!("expression too large: its classes expand to more than {MAX_CLASS_RANGES} ranges"));
+            return Err(format!(
+                "expression too large: its classes expand to more than {MAX_CLASS_RANGES} ranges"
+            ));
         }
         self.push(Item::leaf(Hir::class(Class::Unicode(class))));
         Ok(())
@@ -146,10 +164,22 @@ impl Parser {
         }
         rest.next();
         match c {
-            '^' => self.look(if self.flags.multi_line { Look::StartLF } else { Look::Start }),
-            '$' => self.look(if self.flags.multi_line { Look::EndLF } else { Look::End }),
+            '^' => self.look(if self.flags.multi_line {
+                Look::StartLF
+            } else {
+                Look::Start
+            }),
+            '$' => self.look(if self.flags.multi_line {
+                Look::EndLF
+            } else {
+                Look::End
+            }),
             '.' => {
-                let dot = if self.flags.dot_all { Dot::AnyChar } else { Dot::AnyCharExceptLF };
+                let dot = if self.flags.dot_all {
+                    Dot::AnyChar
+                } else {
+                    Dot::AnyCharExceptLF
+                };
                 self.push(Item::leaf(Hir::dot(dot)));
             }
             '[' => {
@@ -192,8 +222,14 @@ impl Parser {
         let capture = if !rest.0.starts_with("(?") {
             rest.next();
             true
-        } else if let Some(named) = rest.0.strip_prefix("(?P<").or_else(|| rest.0.strip_prefix("(?<")) {
-            let (name, behind) = named.split_once('>').ok_or("invalid named capture: no `>`")?;
+        } else if let Some(named) = rest
+            .0
+            .strip_prefix("(?P<")
+            .or_else(|| rest.0.strip_prefix("(?<"))
+        {
+            let (name, behind) = named
+                .split_once('>')
+                .ok_or("invalid named capture: no `>`")?;
             if name.is_empty() || !name.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric()) {
                 return Err(format!("invalid named capture: `{name}`"));
             }
@@ -247,7 +283,9 @@ impl Parser {
         if self.stack.len() < 2 {
             return Err(unexpected.to_owned());
         }
-        let Some(group) = self.stack.pop() else { return Err(unexpected.to_owned()) };
+        let Some(group) = self.stack.pop() else {
+            return Err(unexpected.to_owned());
+        };
         self.flags = group.flags_outside;
         let capture = group.capture;
         let mut item = alternation(group)?;
@@ -269,30 +307,62 @@ impl Parser {
         Ok(())
     }
 
-    fn repeat(&mut self, rest: &mut Rest<'_>, min: u32, max: Option<u32>, counted: bool, behind_repetition: bool) -> Result<(), String> {
+    fn repeat(
+        &mut self,
+        rest: &mut Rest<'_>,
+        min: u32,
+        max: Option<u32>,
+        counted: bool,
+        behind_repetition: bool,
+    ) -> Result<(), String> {
         let lazy = rest.eat("?");
         if behind_repetition {
-            return Err("invalid nested repetition operator: write `(?:…)*` round the inner one".to_owned());
+            return Err(
+                "invalid nested repetition operator: write `(?:…)*` round the inner one".to_owned(),
+            );
         }
-        let missing = || "missing argument to repetition operator: write `\\*`, `\\+` or `\\?` for the character".to_owned();
-        let inner = self.stack.last_mut().and_then(|group| group.sequence.pop()).ok_or_else(missing)?;
+        let missing = || {
+            "missing argument to repetition operator: write `\\*`, `\\+` or `\\?` for the character"
+                .to_owned()
+        };
+        let inner = self
+            .stack
+            .last_mut()
+            .and_then(|group| group.sequence.pop())
+            .ok_or_else(missing)?;
         let repeats = match (counted, max) {
             (false, _) => inner.repeats,
             (true, Some(0)) => 1,
             (true, max) => max.unwrap_or(min).max(1).saturating_mul(inner.repeats),
         };
         if counted && (min >= 2 || max.is_some_and(|max| max >= 2)) && repeats > MAX_REPEAT {
-            return Err(format!("invalid repeat count: nested counts multiply to {repeats}, the limit is {MAX_REPEAT}"));
+            return Err(format!(
+                "invalid repeat count: nested counts multiply to {repeats}, the limit is {MAX_REPEAT}"
+            ));
         }
-        let hir = Hir::repetition(Repetition { min, max, greedy: !lazy, sub: Box::new(inner.hir) });
-        let item = bounded(Item { hir, repeats, height: inner.height + 1, depth: inner.depth + 1 })?;
+        let hir = Hir::repetition(Repetition {
+            min,
+            max,
+            greedy: !lazy,
+            sub: Box::new(inner.hir),
+        });
+        let item = bounded(Item {
+            hir,
+            repeats,
+            height: inner.height + 1,
+            depth: inner.depth + 1,
+        })?;
         self.push(item);
         Ok(())
     }
 }
 
 fn bounded(item: Item) -> Result<Item, String> {
-    if item.depth > MAX_DEPTH || item.height > MAX_HEIGHT { Err("expression nests too deeply".to_owned()) } else { Ok(item) }
+    if item.depth > MAX_DEPTH || item.height > MAX_HEIGHT {
+        Err("expression nests too deeply".to_owned())
+    } else {
+        Ok(item)
+    }
 }
 
 fn concatenation(items: Vec<Item>) -> Result<Item, String> {
@@ -314,14 +384,23 @@ fn combined(mut items: Vec<Item>, how: fn(Vec<Hir>) -> Hir) -> Result<Item, Stri
     let max = |of: fn(&Item) -> usize| items.iter().map(of).max().unwrap_or(0) + 1;
     let (height, depth) = (max(|i| i.height), max(|i| i.depth));
     let repeats = items.iter().map(|i| i.repeats).max().unwrap_or(1);
-    bounded(Item { hir: how(items.into_iter().map(|i| i.hir).collect()), repeats, height, depth })
+    bounded(Item {
+        hir: how(items.into_iter().map(|i| i.hir).collect()),
+        repeats,
+        height,
+        depth,
+    })
 }
 
 /// `{n}`, `{n,}` or `{n,m}` at the start of `rest`, which then is moved behind it; `None` when the brace is a literal one.
 fn count(rest: &mut Rest<'_>) -> Result<Option<(u32, Option<u32>)>, String> {
-    let Some((inside, behind)) = rest.0.strip_prefix('{').and_then(|s| s.split_once('}')) else { return Ok(None) };
+    let Some((inside, behind)) = rest.0.strip_prefix('{').and_then(|s| s.split_once('}')) else {
+        return Ok(None);
+    };
     let number = |text: &str| {
-        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
+        let digits = !text.is_empty()
+            && text.bytes().all(|b| b.is_ascii_digit())
+            && (text.len() == 1 || !text.starts_with('0'));
         // A number that fits no u32 is too large by any count.
         digits.then(|| text.parse::<u32>().unwrap_or(u32::MAX))
     };
@@ -330,9 +409,13 @@ fn count(rest: &mut Rest<'_>) -> Result<Option<(u32, Option<u32>)>, String> {
         Some((min, "")) => (number(min), Some(None)),
         Some((min, max)) => (number(min), number(max).map(Some)),
     };
-    let (Some(min), Some(max)) = (min, max) else { return Ok(None) };
+    let (Some(min), Some(max)) = (min, max) else {
+        return Ok(None);
+    };
     if min > MAX_REPEAT || max.is_some_and(|max| max > MAX_REPEAT || max < min) {
-        return Err(format!("invalid repeat count: `{{{inside}}}`; counts run from 0 to {MAX_REPEAT}"));
+        return Err(format!(
+            "invalid repeat count: `{{{inside}}}`; counts run from 0 to {MAX_REPEAT}"
+        ));
     }
     rest.0 = behind;
     Ok(Some((min, max)))
