@@ -44,14 +44,6 @@ pub struct Count {
     pub bytes: u64,
 }
 
-impl Count {
-    /// Adds another count to this one.
-    pub fn add(&mut self, other: Count) {
-        self.packets = self.packets.wrapping_add(other.packets);
-        self.bytes = self.bytes.wrapping_add(other.bytes);
-    }
-}
-
 /// What one side of a flow saw of TCP in a delta. Zeros for other protocols.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tcp {
@@ -274,6 +266,14 @@ pub enum MalformedWhy {
     Size(u16),
     /// A field holds a value outside its enumeration.
     Field(&'static str),
+}
+
+impl Count {
+    /// Adds another count to this one.
+    pub fn add(&mut self, other: Count) {
+        self.packets = self.packets.wrapping_add(other.packets);
+        self.bytes = self.bytes.wrapping_add(other.bytes);
+    }
 }
 
 impl fmt::Display for Malformed {

@@ -24,24 +24,6 @@ const LINK_DETACH: u32 = 34;
 /// `BPF_F_BEFORE` without a relative program: the head of the chain.
 const FLAG_BEFORE: u32 = 1 << 3;
 
-/// Where a tcx link attaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hook {
-    Ingress,
-    Egress,
-}
-
-impl Hook {
-    pub(crate) const BOTH: [Self; 2] = [Self::Ingress, Self::Egress];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Ingress => "ingress",
-            Self::Egress => "egress",
-        }
-    }
-}
-
 /// What a map is made of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MapShape {
@@ -130,6 +112,24 @@ struct TestRun {
     context_size_out: u32,
     context_in: u64,
     context_out: u64,
+}
+
+/// Where a tcx link attaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hook {
+    Ingress,
+    Egress,
+}
+
+impl Hook {
+    pub(crate) const BOTH: [Self; 2] = [Self::Ingress, Self::Egress];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Egress => "egress",
+        }
+    }
 }
 
 fn bpf<T>(command: u32, attributes: &mut T) -> io::Result<i64> {
