@@ -154,6 +154,11 @@ impl KernelEvents {
         let at = self.row_of(&report.key, None, cx);
         let row = self.flows.row(at);
         let (first, last) = (unix(report.first_ns, cx), unix(report.last_ns, cx));
+        // The kernel says so of an ICMP message that a raw socket has received, as ping's do: nothing was lost.
+        if row.here && matches!(report.key.protocol, 1 | 58) && cx.around.drop_reason(report.reason).0 == "NO_SOCKET" {
+            row.gone |= report.last && row.entered_ifindex == 0 && row.left_ifindex == 0;
+            return;
+        }
         // What came in through `lo` had left through it and was counted there.
         let after = report.after || (report.entered && row.entered_ifindex == LOOPBACK);
         if after {
