@@ -121,7 +121,8 @@ impl KernelEvents {
         let open = row.fate.packets();
         row.fate.left(report.left_after_entering.packets);
         row.fate.entered(entered, cx.arrival);
-        cx.totals.explained += open + entered.packets - row.fate.packets();
+        let explained = open + entered.packets - row.fate.packets();
+        cx.totals.explained += explained;
         cx.totals.entered.add(entered);
         cx.totals.left.add(left);
         cx.totals.other.add(report.other);
@@ -140,7 +141,7 @@ impl KernelEvents {
             };
             let begun = std::mem::replace(&mut row.begun, true);
             let interfaces = [row.entered_ifindex, row.left_ifindex];
-            let through = (report.left_after_entering.packets > 0).then_some(entered);
+            let through = (explained != report.left_after_entering.packets).then(|| share(entered, explained));
             let more = More { seen: Waiting { first, last, tcp: report.left_tcp }, other: report.other.packets, begun, interfaces, through };
             self.count(at, sighting, left, &more, cx);
         }
@@ -221,6 +222,10 @@ impl KernelEvents {
     fn settled(&mut self, at: u32, settled: Settled, cx: &mut Context<'_>) {
         let row = self.flows.row(at);
         let seen = std::mem::take(&mut row.waiting);
+        if row.fate.waits() {
+            // What is not decided yet came later.
+            row.waiting = Waiting { first: seen.last, last: seen.last, ..Waiting::default() };
+        }
         let begun = std::mem::replace(&mut row.begun, true);
         let ifindex = row.entered_ifindex;
         let (sighting, count) = match settled {
@@ -385,6 +390,12 @@ fn unattributed(report: &UnattributedReport, cx: &mut Context<'_>) {
         group.sums.counted.add(count);
         group.sums.cover(first, last);
     }
+}
+
+/// The bytes of some of the packets of a count, by their mean.
+fn share(of: Count, packets: u64) -> Count {
+    let bytes = u128::from(of.bytes) * u128::from(packets) / u128::from(of.packets.max(1));
+    Count { packets, bytes: u64::try_from(bytes).unwrap_or(u64::MAX) }
 }
 
 fn sum(a: Count, b: Count) -> Count {
