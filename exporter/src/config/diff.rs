@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_retention_is_not_shortened_unasked() {
-        let text = |retention: &str| format!("flowLogs: [{{name: a, sinks: [s]}}]\nsinks: {{s: {{type: s3, url: 's3://b'{retention}}}}}");
+        let text = |retention: &str| format!("flowLogs: [{{name: a, sinks: [s]}}]\nsinks: {{s: {{type: s3, url: 's3://bucket'{retention}}}}}");
         let year = ", retention: {mode: COMPLIANCE, days: 365}";
         for (before, after, refused) in [
             (year, year, false),

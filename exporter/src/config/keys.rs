@@ -126,8 +126,8 @@ pub const SINK: &[Key] = &[
 
 /// Keys of `batch`; those of network sinks alone.
 pub const BATCH: &[Key] = &[
-    ours("maxBytes", "size", "s3 64MiB (compressed), loki 4MiB, kafka 1MiB", "Bytes at which a batch is closed."),
-    ours("maxRecords", "number", "s3 no limit, loki 100000, kafka 10000", "Records at which a batch is closed."),
+    ours("maxBytes", "size", "s3 64MiB (compressed), loki 4MiB, kafka 4MiB", "Bytes at which a batch is closed."),
+    ours("maxRecords", "number", "s3 no limit, loki 100000, kafka 20000", "Records at which a batch is closed."),
     ours("maxAge", "duration", "s3 10m, loki 1s, kafka 100ms", "Age of its oldest record at which a batch is closed."),
 ];
 

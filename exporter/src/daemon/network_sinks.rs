@@ -85,7 +85,7 @@ pub fn s3(s3: &config::S3, batch: &Batch, tls: &config::Tls) -> s3::Options {
     s3::Options {
         endpoint: s3.endpoint.clone(),
         region: s3.region.clone(),
-        path_style: Some(s3.path_style),
+        path_style: s3.path_style,
         level: i32::from(s3.zstd_level),
         credentials_file: s3.credentials_file.as_ref().map(PathBuf::from),
         retention: s3.retention.as_ref().map(|retention| s3::retention::Retention {
