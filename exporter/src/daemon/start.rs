@@ -116,7 +116,10 @@ pub fn pins(chosen: Option<&Path>, state_dir: &Path) -> PathBuf {
 }
 
 fn start_kernel(settings: &Settings) -> Result<Started, StartError> {
-    Kernel::start(&kernel_options(settings)).map_err(|source| StartError::Kernel { advice: advice(), source })
+    // The daemon's log has a thread of its own and starts when privileges are gone; what the kernel side has to say before that goes straight to stderr.
+    let early = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).with_ansi(false).finish();
+    tracing::subscriber::with_default(early, || Kernel::start(&kernel_options(settings)))
+        .map_err(|source| StartError::Kernel { advice: advice(), source })
 }
 
 /// Names the capability that is missing, if one is.
