@@ -36,11 +36,13 @@ impl<'a> Any<'a> {
         &[
             FieldInfo {
                 name: "type_url",
+                key: "\"type_url\":",
                 number: 1,
                 below: Below::Nothing,
             },
             FieldInfo {
                 name: "value",
+                key: "\"value\":",
                 number: 2,
                 below: Below::Nothing,
             },

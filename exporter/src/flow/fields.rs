@@ -7,6 +7,8 @@
 pub struct FieldInfo {
     /// The proto name, which is also the JSON name that is written.
     pub name: &'static str,
+    /// The name as a key of a line: in quotes, with a colon.
+    pub key: &'static str,
     /// The proto number.
     pub number: u32,
     /// What a mask may name below it.
@@ -30,7 +32,7 @@ pub struct Fields {
     /// The full proto name.
     pub message: &'static str,
     list: &'static [FieldInfo],
-    names: Names<128, 64>,
+    names: Names<128>,
 }
 
 impl Fields {
@@ -39,7 +41,7 @@ impl Fields {
         let mut names = Names::new();
         let mut at = 0;
         while at < list.len() {
-            names.insert(list[at].name, at as u8);
+            names.insert(list[at].name, list[at].number as i32, at as u8);
             at += 1;
         }
         Self {
@@ -63,24 +65,44 @@ impl Fields {
     }
 
     /// Position of a proto name.
-    #[inline]
     pub fn position(&self, name: &[u8]) -> Option<u8> {
-        self.names.find(name)
+        self.name(name).map(|name| name.position)
     }
 
-    /// Position of a JSON key: a proto name or its lowerCamelCase form.
     #[inline]
-    pub fn position_of_key(&self, key: &[u8]) -> Option<u8> {
-        self.position(key)
-            .or_else(|| self.position_of_camel_case(key))
+    fn name(&self, name: &[u8]) -> Option<Name> {
+        self.names.find(name, |position| {
+            self.list
+                .get(usize::from(position))
+                .map_or("", |field| field.name)
+        })
+    }
+
+    /// Number and position of a JSON key: a proto name or its lowerCamelCase form.
+    #[inline]
+    pub fn key(&self, key: &[u8]) -> Option<(u32, u8)> {
+        match self.name(key) {
+            Some(name) => Some((name.number as u32, name.position)),
+            None => self.camel_case(key),
+        }
+    }
+
+    /// Length of the key at the start of `text` and its number, when it is the one of the field at a position, written
+    /// the usual way.
+    #[inline]
+    pub fn expected(&self, position: u8, text: &[u8]) -> Option<(usize, u32)> {
+        let field = self.list.get(usize::from(position))?;
+        let key = field.key.as_bytes();
+        same(text.get(..key.len())?, key).then_some((key.len(), field.number))
     }
 
     #[cold]
-    fn position_of_camel_case(&self, key: &[u8]) -> Option<u8> {
-        self.list
+    fn camel_case(&self, key: &[u8]) -> Option<(u32, u8)> {
+        let position = self
+            .list
             .iter()
-            .position(|field| is_camel_case_of(key, field.name))
-            .map(|position| position as u8)
+            .position(|field| is_camel_case_of(key, field.name))?;
+        Some((self.number(position as u32), position as u8))
     }
 }
 
@@ -106,57 +128,84 @@ fn is_camel_case_of(key: &[u8], name: &str) -> bool {
     rest.next().is_none()
 }
 
-/// An open-addressed table from names to their positions.
+/// Whether two texts of one length are the same; up to sixteen bytes without a call.
+#[inline]
+fn same(one: &[u8], other: &[u8]) -> bool {
+    let words = |bytes: &[u8]| {
+        let (head, tail) = (bytes.first_chunk::<8>()?, bytes.last_chunk::<8>()?);
+        Some((u64::from_le_bytes(*head), u64::from_le_bytes(*tail)))
+    };
+    match (words(one), words(other)) {
+        (Some(one_words), Some(other_words)) => {
+            one_words == other_words && (one.len() <= 16 || one == other)
+        }
+        _ => one == other,
+    }
+}
+
+/// An open-addressed table from names to what they stand for. A lookup touches one entry.
 #[derive(Debug)]
-pub struct Names<const SLOTS: usize, const NAMES: usize> {
-    /// Position plus one; 0 is free.
-    slots: [u8; SLOTS],
-    names: [Name; NAMES],
+pub struct Names<const SLOTS: usize> {
+    entries: [Name; SLOTS],
 }
 
 /// A name, with up to sixteen bytes of it in two words, so that most comparisons need no more.
 #[derive(Clone, Copy, Debug)]
-struct Name {
+pub struct Name {
     head: u64,
     tail: u64,
-    text: &'static str,
+    /// What it stands for.
+    pub number: i32,
+    /// Its place among the names.
+    pub position: u8,
+    /// 0 is a free entry.
+    length: u8,
 }
 
-impl<const SLOTS: usize, const NAMES: usize> Names<SLOTS, NAMES> {
-    /// A table of at most `NAMES` names; `SLOTS` is a power of two, well above that.
+impl<const SLOTS: usize> Names<SLOTS> {
+    /// An empty table. `SLOTS` is a power of two, well above the number of names.
     pub const fn new() -> Self {
         Self {
-            slots: [0; SLOTS],
-            names: [Name {
+            entries: [Name {
                 head: 0,
                 tail: 0,
-                text: "",
-            }; NAMES],
+                number: 0,
+                position: 0,
+                length: 0,
+            }; SLOTS],
         }
     }
 
     /// Adds a name, at compile time.
-    pub const fn insert(&mut self, text: &'static str, position: u8) {
+    pub const fn insert(&mut self, text: &'static str, number: i32, position: u8) {
         let (head, tail) = words(text.as_bytes());
         let mut slot = slot(head, tail, text.len()) & (SLOTS - 1);
-        while self.slots[slot] != 0 {
+        while self.entries[slot].length != 0 {
             slot = (slot + 1) & (SLOTS - 1);
         }
-        self.slots[slot] = position + 1;
-        self.names[position as usize] = Name { head, tail, text };
+        self.entries[slot] = Name {
+            head,
+            tail,
+            number,
+            position,
+            length: text.len() as u8,
+        };
     }
 
-    /// The position of a name.
+    /// Finds a name. `text_at` tells the name at a position; only those of more than sixteen bytes are asked for.
     #[inline]
-    pub fn find(&self, name: &[u8]) -> Option<u8> {
+    pub fn find(&self, name: &[u8], text_at: impl Fn(u8) -> &'static str) -> Option<Name> {
         let (head, tail) = words(name);
         let mut slot = slot(head, tail, name.len()) & (SLOTS - 1);
         loop {
-            let position = self.slots[slot].checked_sub(1)?;
-            let known = self.names.get(usize::from(position))?;
-            let same = known.head == head && known.tail == tail && known.text.len() == name.len();
-            if same && (name.len() <= 16 || known.text.as_bytes() == name) {
-                return Some(position);
+            let known = self.entries[slot];
+            if known.length == 0 {
+                return None;
+            }
+            let same =
+                known.head == head && known.tail == tail && usize::from(known.length) == name.len();
+            if same && (name.len() <= 16 || text_at(known.position).as_bytes() == name) {
+                return Some(known);
             }
             slot = (slot + 1) & (SLOTS - 1);
         }

@@ -4,9 +4,10 @@ use super::Unknown;
 use super::fields::{Below, FieldInfo, Fields};
 use super::value::IntoStatic;
 
-const fn flag(name: &'static str, number: u32) -> FieldInfo {
+const fn flag(name: &'static str, key: &'static str, number: u32) -> FieldInfo {
     FieldInfo {
         name,
+        key,
         number,
         below: Below::Nothing,
     }
@@ -40,15 +41,15 @@ impl Flags {
     pub(crate) const FIELDS: Fields = Fields::new(
         "flow.TCPFlags",
         &[
-            flag("FIN", 1),
-            flag("SYN", 2),
-            flag("RST", 3),
-            flag("PSH", 4),
-            flag("ACK", 5),
-            flag("URG", 6),
-            flag("ECE", 7),
-            flag("CWR", 8),
-            flag("NS", 9),
+            flag("FIN", "\"FIN\":", 1),
+            flag("SYN", "\"SYN\":", 2),
+            flag("RST", "\"RST\":", 3),
+            flag("PSH", "\"PSH\":", 4),
+            flag("ACK", "\"ACK\":", 5),
+            flag("URG", "\"URG\":", 6),
+            flag("ECE", "\"ECE\":", 7),
+            flag("CWR", "\"CWR\":", 8),
+            flag("NS", "\"NS\":", 9),
         ],
     );
 

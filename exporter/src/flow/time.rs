@@ -26,11 +26,13 @@ impl Timestamp {
         &[
             FieldInfo {
                 name: "seconds",
+                key: "\"seconds\":",
                 number: 1,
                 below: Below::Nothing,
             },
             FieldInfo {
                 name: "nanos",
+                key: "\"nanos\":",
                 number: 2,
                 below: Below::Nothing,
             },

@@ -12,12 +12,13 @@ pub(crate) mod scan;
 mod slow;
 pub(super) mod text;
 pub(crate) mod time;
+mod token;
 mod write;
 
 pub(crate) use error::Result;
 pub use error::{Error, Problem};
 pub(crate) use read::ReadJson;
-pub(crate) use reader::Reader;
+pub(crate) use reader::{Reader, Seen};
 pub(crate) use slow::MAX_DEPTH;
 pub(crate) use write::{Out, WriteJson};
 

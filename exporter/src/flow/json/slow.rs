@@ -2,8 +2,9 @@
 
 use super::error::{Problem, Result};
 use super::number;
-use super::reader::{Reader, continues_a_word};
+use super::reader::Reader;
 use super::scan;
+use super::token::continues_a_word;
 
 /// How deep a kept value may nest.
 pub const MAX_DEPTH: usize = 128;

@@ -148,6 +148,7 @@ const WRAPPER: Fields = Fields::new(
     "google.protobuf.Value",
     &[FieldInfo {
         name: "value",
+        key: "\"value\":",
         number: 1,
         below: Below::Nothing,
     }],

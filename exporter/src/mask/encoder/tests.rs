@@ -103,7 +103,7 @@ fn captures() -> Option<String> {
 }
 
 #[test]
-fn real_captures_survive_reading_and_writing_byte_for_byte() {
+fn real_captures_survive_json_and_protobuf_byte_for_byte() {
     let Some(captures) = captures() else {
         println!("SKIPPED: the captures are not on this machine");
         return;
@@ -112,6 +112,17 @@ fn real_captures_survive_reading_and_writing_byte_for_byte() {
     let mut reordered = 0;
     for line in captures.lines() {
         let written = encode(&encoder, line, |_| {});
+        let mut wire = Vec::new();
+        crate::flow::wire::encode(
+            &decode(line.as_bytes(), Options::default()).unwrap(),
+            &mut wire,
+        );
+        let mut through_wire = Vec::new();
+        encoder.encode(
+            &crate::flow::wire::decode(&wire).unwrap(),
+            &mut through_wire,
+        );
+        assert_eq!(String::from_utf8(through_wire).unwrap(), written);
         if written != line {
             let (mut ours, mut theirs): (Value, Value) = (
                 serde_json::from_str(&written).unwrap(),
