@@ -181,3 +181,35 @@ fn the_image_holds_the_static_binary_alone_and_compose_mounts_what_exists() {
     std::fs::copy(configs().join("alerts.yaml"), folder.path().join("alerts.yaml")).expect("a copy");
     run(Command::new("promtool").args(["check", "config"]).arg(folder.path().join("prometheus.yaml")));
 }
+
+/// All of the daemon's source, one text.
+fn sources(folder: &Path, into: &mut String) {
+    for entry in std::fs::read_dir(folder).expect("a folder of sources") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, into);
+        } else {
+            into.push_str(&std::fs::read_to_string(&path).unwrap_or_default());
+        }
+    }
+}
+
+#[test]
+fn rules_and_dashboard_ask_only_for_series_that_the_daemon_has() {
+    let text = read("alerts.yaml") + &read("grafana/flowlog.json");
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let names: std::collections::BTreeSet<&str> = text.split(|c| !word(c)).filter(|name| name.starts_with("hubble_") || name.starts_with("flowlog_")).collect();
+    assert!(names.len() > 25, "{names:?}");
+    let mut code = String::new();
+    sources(&configs().join("../exporter/src"), &mut code);
+    let missing: Vec<&&str> = names
+        .iter()
+        .filter(|name| {
+            let name = name.strip_suffix("_bucket").unwrap_or(name);
+            // Hubble's families are written with or without their namespace.
+            let bare = name.strip_prefix("hubble_").unwrap_or(name);
+            !code.contains(&format!("\"{name}\"")) && !code.contains(&format!("\"{bare}\""))
+        })
+        .collect();
+    assert!(missing.is_empty(), "nothing renders {missing:?}");
+}

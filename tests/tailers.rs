@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flowlog_tests::service::Service;
+use jiff::{Timestamp, ToSpan};
+use flowlog_tests::flows::line;
 use flowlog_tests::{loki, skip};
 
 fn configuration(name: &str) -> String {
@@ -16,28 +18,6 @@ fn configuration(name: &str) -> String {
         .join("../configs/tailers")
         .join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// A line as flowlog writes it; `n` makes it unique and gives its time.
-fn line(n: usize, verdict: &str, namespace: &str) -> String {
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .expect("a time after 1970")
-        .as_secs();
-    let time = utc(now - 600 + n as u64 / 1000);
-    let time = format!("{time}.{:03}000001Z", n % 1000);
-    format!(
-        r#"{{"flow":{{"time":"{time}","verdict":"{verdict}","IP":{{"source":"10.0.0.1","destination":"10.0.0.2","ipVersion":"IPv4"}},"l4":{{"TCP":{{"source_port":{n},"destination_port":80}}}},"source":{{"namespace":"{namespace}"}},"destination":{{"namespace":"db"}},"node_name":"node-1"}},"node_name":"node-1","time":"{time}"}}"#
-    )
-}
-
-/// Seconds since 1970 as `YYYY-MM-DDTHH:MM:SS`.
-fn utc(seconds: u64) -> String {
-    let output = std::process::Command::new("date")
-        .args(["-u", "-d", &format!("@{seconds}"), "+%Y-%m-%dT%H:%M:%S"])
-        .output()
-        .expect("date");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 #[test]
@@ -51,12 +31,13 @@ fn promtail_delivers_every_line_over_rotations_with_labels_from_inside_the_flow(
     // It looks for files some seconds after its start; what it never saw under the live name is not its to deliver.
     promtail.wait_for_log("tail routine: started");
 
+    let start = Timestamp::now() - 10.minutes();
     let mut lines = Vec::new();
-    for rotation in 0..3 {
+    for rotation in 0..3_u16 {
         for n in 0..400 {
             let n = rotation * 400 + n;
             let verdict = if n % 10 == 0 { "DROPPED" } else { "FORWARDED" };
-            let text = line(n, verdict, if n % 2 == 0 { "shop" } else { "web" });
+            let text = line(start, n, verdict, if n % 2 == 0 { "shop" } else { "web" });
             writeln!(file, "{text}").expect("a line");
             lines.push((verdict, text));
         }

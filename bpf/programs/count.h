@@ -5,7 +5,7 @@
 
 /* What of a packet is counted, and where. */
 struct sighting {
-    u64 now;
+    u64 now; /* coarse clock */
     u64 bytes;
     u32 packets;
     u32 ifindex;
@@ -34,15 +34,17 @@ INLINE void take_tcp(struct tcp_counts *to, struct tcp_counts *from)
 }
 
 /* Moves everything a row holds into a reserved record; true if there was anything. */
-INLINE bool take(struct flow_report *report, const struct flow_key *key, struct row *row, u8 why, u64 now)
+INLINE bool take(struct flow_report *report, const struct flow_key *key, struct row *row, u8 why, u64 now,
+                 u64 boot)
 {
     u64 any = 0;
+    u64 last = latest(row->times);
     u16 size = row->bits & BIT_TUNNEL ? sizeof(struct tunnel_report) : sizeof(struct flow_report);
-    fill_header(&report->header, KIND_FLOW, size, why, row->bits & ~BIT_CLOSED, now);
+    fill_header(&report->header, KIND_FLOW, size, why, row->bits & ~BIT_CLOSED, boot);
     report->header.vlan = row->vlan;
     report->key = *key;
-    report->last_ns = latest(row->times);
-    report->first_ns = row->first_ns ? row->first_ns : report->last_ns;
+    report->last_ns = to_boot(boot, now, last);
+    report->first_ns = to_boot(boot, now, row->first_ns ? row->first_ns : last);
     row->first_ns = 0;
     row->reported_ns = now;
     for (int i = 0; i < SIDES; i++) {
@@ -61,17 +63,19 @@ INLINE bool take(struct flow_report *report, const struct flow_key *key, struct 
 }
 
 /* Reports a row's counts; false if the ring is full and they stayed. */
-NOINLINE bool report(struct row *row, const struct flow_key *key, u8 why, u64 now)
+ALONE int report(struct row *row, const struct flow_key *key, u8 why, u64 now)
 {
     struct flow_report *record;
     bool any;
+    if (!row || !key)
+        return false;
     if (row->bits & BIT_TUNNEL) {
         struct tunnel_report *outer = RESERVE(sizeof(*outer));
         if (!outer)
             goto full;
         outer->tunnel = row->tunnel;
         record = &outer->flow;
-        any = take(record, key, row, why, now);
+        any = take(record, key, row, why, now, boot_time_ns());
         if (any)
             ring_submit(outer, 0);
         else
@@ -80,7 +84,7 @@ NOINLINE bool report(struct row *row, const struct flow_key *key, u8 why, u64 no
         record = RESERVE(sizeof(*record));
         if (!record)
             goto full;
-        any = take(record, key, row, why, now);
+        any = take(record, key, row, why, now, boot_time_ns());
         if (any)
             ring_submit(record, 0);
         else
@@ -108,8 +112,10 @@ INLINE void count_tcp(struct tcp_counts *to, u16 flags)
 }
 
 /* The other direction of a connection that was reset will not end by itself. */
-NOINLINE void close_reverse(const struct flow_key *key)
+ALONE int close_reverse(const struct flow_key *key)
 {
+    if (!key)
+        return 0;
     struct flow_key reverse = *key;
     __builtin_memcpy(reverse.source, key->destination, 16);
     __builtin_memcpy(reverse.destination, key->source, 16);
@@ -119,10 +125,11 @@ NOINLINE void close_reverse(const struct flow_key *key)
     struct row *row = rows ? map_lookup(rows, &reverse) : 0;
     if (row)
         atomic_or(&row->bits, BIT_CLOSED);
+    return 0;
 }
 
 /* How a packet was counted. */
-enum counted { COUNTED_IN_ROW, COUNTED_AS_OTHER, NOT_COUNTED, NO_ROOM };
+enum counted { COUNTED_IN_ROW, COUNTED_AS_OTHER, MADE_ROW, NOT_COUNTED, NO_ROOM };
 
 /* Makes the row with its first packet in it. NOT_COUNTED: another CPU was faster, look it up again. */
 NOINLINE enum counted make_row(void *rows, const struct packet *packet, const struct sighting *seen)
@@ -160,10 +167,7 @@ NOINLINE enum counted make_row(void *rows, const struct packet *packet, const st
     if (error)
         return NO_ROOM;
     COUNT(rows_made, 1);
-    struct row *made = map_lookup(rows, &packet->key);
-    if (made)
-        report(made, &packet->key, WHY_FIRST, seen->now);
-    return COUNTED_IN_ROW;
+    return MADE_ROW;
 }
 
 /* Which word of the row this interface adds to. `why` becomes WHY_FIRST when the side begins here. */

@@ -4,18 +4,18 @@
 
 #include "kernel.h"
 
-struct frame {
-    const u8 *network; /* where the IP header starts */
+typedef struct {
+    u64 network; /* address of the IP header */
     u32 readable;
     u32 length;
-};
+} frame;
 
-INLINE bool load(const struct frame *frame, u32 offset, void *to, const u32 size)
+INLINE bool load(frame *in, u32 offset, void *to, const u32 size)
 {
-    return offset + size <= frame->readable && read_kernel(to, size, frame->network + offset) == 0;
+    return offset + size <= in->readable && read_kernel(to, size, (const void *)(in->network + offset)) == 0;
 }
 
-INLINE u32 frame_length(const struct frame *frame)
+INLINE u32 frame_length(frame *in)
 {
-    return frame->length;
+    return in->length;
 }

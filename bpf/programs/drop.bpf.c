@@ -147,13 +147,13 @@ SECTION("tp_btf/kfree_skb") int flowlog_drop(u64 *arguments)
     u32 headroom = skb->data - skb->head;
     u32 network = skb->network_header;
     u32 link = skb->mac_header;
-    struct frame frame = {.network = skb->head + network};
-    frame.length = headroom + skb->len - network;
-    frame.readable = frame.length - skb->data_len;
+    frame dead = {.network = (u64)(skb->head + network)};
+    dead.length = headroom + skb->len - network;
+    dead.readable = dead.length - skb->data_len;
     struct packet packet = {};
     struct cursor at = {.type = big16(skb->protocol)};
-    bool sane = network != 0xffff && headroom + skb->len > network && frame.length >= skb->data_len;
-    if (!sane || parse_from_ip(&frame, &at, &packet) != PARSED) {
+    bool sane = network != 0xffff && headroom + skb->len > network && dead.length >= skb->data_len;
+    if (!sane || parse_from_ip(&dead, &at, &packet) != PARSED) {
         COUNT_ATOMIC(drops_unparsed, 1);
         return 0;
     }

@@ -27,7 +27,6 @@ INLINE void measure(struct __sk_buff *skb, u32 headers, struct sighting *seen)
 /* Reads the whole frame into `packet`, which comes zeroed. */
 INLINE enum unparsed parse(struct __sk_buff *skb, bool l3, struct packet *packet)
 {
-    struct frame frame = {.skb = skb};
     struct cursor at = {.type = big16(skb->protocol)};
     if (skb->vlan_present) {
         packet->bits |= BIT_VLAN;
@@ -36,11 +35,11 @@ INLINE enum unparsed parse(struct __sk_buff *skb, bool l3, struct packet *packet
     if (l3) {
         packet->bits |= BIT_L3_DEVICE;
     } else {
-        enum unparsed why = parse_ethernet(&frame, &at, packet);
+        enum unparsed why = parse_ethernet(skb, &at, packet);
         if (why != PARSED)
             return why;
     }
-    return parse_from_ip(&frame, &at, packet);
+    return parse_from_ip(skb, &at, packet);
 }
 
 INLINE enum counted count_in_row(const struct packet *packet, const struct sighting *seen)
@@ -51,9 +50,14 @@ INLINE enum counted count_in_row(const struct packet *packet, const struct sight
     struct row *row = map_lookup(rows, &packet->key);
     if (!row) {
         enum counted how = make_row(rows, packet, seen);
-        if (how != NOT_COUNTED)
-            return how;
+        if (how == NO_ROOM)
+            return NO_ROOM;
         row = map_lookup(rows, &packet->key);
+        if (how == MADE_ROW) {
+            if (row)
+                report(row, &packet->key, WHY_FIRST, seen->now);
+            return COUNTED_IN_ROW;
+        }
         if (!row)
             return NO_ROOM;
     }
@@ -71,7 +75,7 @@ INLINE int watch(struct __sk_buff *skb, bool egress)
     struct side_counters *counters = &interface->sides[egress];
     struct packet packet = {};
     enum unparsed why = parse(skb, interface->l3, &packet);
-    struct sighting seen = {.now = boot_time_ns(), .ifindex = ifindex};
+    struct sighting seen = {.now = coarse_time_ns(), .ifindex = ifindex};
     seen.side = !egress ? ENTERED : skb->ingress_ifindex ? LEFT_AFTER_ENTERING : LEFT_FROM_HERE;
     measure(skb, packet.headers, &seen);
     count(&counters->seen, seen.packets, seen.bytes);
@@ -108,7 +112,7 @@ SECTION("classifier") int flowlog_egress(struct __sk_buff *skb)
 /* cb[0] mode, cb[1] slice, cb[2] ifindex; back: cb[0] rows, cb[1] reported, cb[2] refused, cb[3] freed. */
 SECTION("classifier") int flowlog_sweep(struct __sk_buff *skb)
 {
-    struct sweep sweep = {.now = boot_time_ns(), .mode = skb->cb[0], .ifindex = skb->cb[2]};
+    struct sweep sweep = {.now = coarse_time_ns(), .boot = boot_time_ns(), .mode = skb->cb[0], .ifindex = skb->cb[2]};
     u32 slice = skb->cb[1];
     void *rows = map_lookup(&slices, &slice);
     if (rows)

@@ -65,8 +65,10 @@ INLINE struct fold_row *fold_row_of(const struct flow_key *key)
 }
 
 /* Sums a packet without its ephemeral port; false if there is no room for that either. */
-NOINLINE bool fold(const struct packet *packet, const struct sighting *seen)
+ALONE int fold(const struct packet *packet, const struct sighting *seen)
 {
+    if (!packet || !seen)
+        return false;
     struct flow_key key = packet->key;
     remove_ephemeral_port(&key);
     struct fold_row *row = fold_row_of(&key);

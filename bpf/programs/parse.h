@@ -1,5 +1,5 @@
-/* From a frame to its 5-tuple, for both objects: whoever includes this has a `struct frame` with load(frame, offset,
- * to, size) and frame_length(frame) (skb_frame.h, dead_frame.h).
+/* From a frame to its 5-tuple, for both objects: whoever includes this has a type `frame` with load(frame, offset, to,
+ * size) and frame_length(frame) (skb_frame.h, dead_frame.h).
  *
  * Knows Ethernet with an accelerated and one inline VLAN tag, IPv4 with options, IPv6 with extension headers, TCP,
  * UDP, SCTP, ICMP, ICMPv6, fragments, and what VXLAN and Geneve carry. Never reads behind the IP packet's own length
@@ -95,10 +95,10 @@ INLINE bool is_vlan(u16 type)
 }
 
 /* Ethernet header and at most one inline tag. */
-INLINE enum unparsed parse_ethernet(const struct frame *frame, struct cursor *at, struct packet *packet)
+INLINE enum unparsed parse_ethernet(frame *in, struct cursor *at, struct packet *packet)
 {
     struct ethernet ethernet;
-    if (!load(frame, at->offset, &ethernet, sizeof(ethernet)))
+    if (!load(in, at->offset, &ethernet, sizeof(ethernet)))
         return TRUNCATED;
     __builtin_memcpy(packet->macs, ethernet.macs, sizeof(packet->macs));
     at->type = big16(ethernet.type);
@@ -106,7 +106,7 @@ INLINE enum unparsed parse_ethernet(const struct frame *frame, struct cursor *at
     if (!is_vlan(at->type))
         return PARSED;
     struct vlan_tag tag;
-    if (!load(frame, at->offset, &tag, sizeof(tag)))
+    if (!load(in, at->offset, &tag, sizeof(tag)))
         return TRUNCATED;
     if (!(packet->bits & BIT_VLAN)) {
         packet->bits |= BIT_VLAN;
@@ -129,22 +129,22 @@ INLINE void map_ipv4(u8 *to, u32 address)
     words[3] = address;
 }
 
-INLINE u32 end_of_packet(const struct frame *frame, u32 start, u32 length)
+INLINE u32 end_of_packet(frame *in, u32 start, u32 length)
 {
     /* A length of 0 stands for a super-packet that the field can't express. */
-    return length && start + length < frame_length(frame) ? start + length : frame_length(frame);
+    return length && start + length < frame_length(in) ? start + length : frame_length(in);
 }
 
-INLINE enum unparsed parse_ipv4(const struct frame *frame, struct cursor *at, struct packet *packet)
+INLINE enum unparsed parse_ipv4(frame *in, struct cursor *at, struct packet *packet)
 {
     struct ipv4 ip;
-    if (!load(frame, at->offset, &ip, sizeof(ip)))
+    if (!load(in, at->offset, &ip, sizeof(ip)))
         return TRUNCATED;
     u32 length = (ip.version_and_length & 15) * 4;
     u32 total = big16(ip.total_length);
     if (ip.version_and_length >> 4 != 4 || length < sizeof(ip) || (total && total < length))
         return BAD_HEADER;
-    at->end = end_of_packet(frame, at->offset, total);
+    at->end = end_of_packet(in, at->offset, total);
     at->offset += length;
     if (at->offset > at->end)
         return TRUNCATED;
@@ -160,10 +160,10 @@ INLINE enum unparsed parse_ipv4(const struct frame *frame, struct cursor *at, st
 }
 
 /* Steps over one extension header; PARSED when `at` is none. */
-INLINE enum unparsed step_extension(const struct frame *frame, struct cursor *at, struct packet *packet)
+INLINE enum unparsed step_extension(frame *in, struct cursor *at, struct packet *packet)
 {
     u8 header[4];
-    if (!load(frame, at->offset, header, sizeof(header)))
+    if (!load(in, at->offset, header, sizeof(header)))
         return TRUNCATED;
     u32 length = (header[1] + 1) * 8;
     if (at->type == PROTOCOL_AUTHENTICATION) {
@@ -187,32 +187,39 @@ INLINE bool is_extension(u16 type)
            type == PROTOCOL_HOST_IDENTITY || type == PROTOCOL_SHIM6;
 }
 
-INLINE enum unparsed parse_ipv6(const struct frame *frame, struct cursor *at, struct packet *packet)
+ALONE int skip_extensions(frame *in, struct cursor *at, struct packet *packet)
 {
-    struct ipv6 ip;
-    if (!load(frame, at->offset, &ip, sizeof(ip)))
+    if (!at || !packet)
         return TRUNCATED;
-    if (*(u8 *)&ip >> 4 != 6)
-        return BAD_HEADER;
-    u32 length = big16(ip.payload_length);
-    at->end = end_of_packet(frame, at->offset, length ? sizeof(ip) + length : 0);
-    at->offset += sizeof(ip);
-    at->type = ip.next_header;
-    __builtin_memcpy(packet->key.source, ip.source, 16);
-    __builtin_memcpy(packet->key.destination, ip.destination, 16);
-    packet->key.family = 6;
     for (int i = 0; i < MAX_EXTENSION_HEADERS; i++) {
         if (at->later_fragment || !is_extension(at->type))
             return PARSED;
-        enum unparsed why = step_extension(frame, at, packet);
+        enum unparsed why = step_extension(in, at, packet);
         if (why != PARSED)
             return why;
     }
     return at->later_fragment || !is_extension(at->type) ? PARSED : EXTENSION_HEADERS;
 }
 
+INLINE enum unparsed parse_ipv6(frame *in, struct cursor *at, struct packet *packet)
+{
+    struct ipv6 ip;
+    if (!load(in, at->offset, &ip, sizeof(ip)))
+        return TRUNCATED;
+    if (*(u8 *)&ip >> 4 != 6)
+        return BAD_HEADER;
+    u32 length = big16(ip.payload_length);
+    at->end = end_of_packet(in, at->offset, length ? sizeof(ip) + length : 0);
+    at->offset += sizeof(ip);
+    at->type = ip.next_header;
+    __builtin_memcpy(packet->key.source, ip.source, 16);
+    __builtin_memcpy(packet->key.destination, ip.destination, 16);
+    packet->key.family = 6;
+    return is_extension(at->type) ? skip_extensions(in, at, packet) : PARSED;
+}
+
 /* Ports, ICMP type and code, TCP flags; `at` moves behind the transport header. */
-INLINE enum unparsed parse_transport(const struct frame *frame, struct cursor *at, struct packet *packet)
+INLINE enum unparsed parse_transport(frame *in, struct cursor *at, struct packet *packet)
 {
     packet->key.protocol = at->type;
     u32 size = at->type == PROTOCOL_TCP    ? 20
@@ -223,7 +230,7 @@ INLINE enum unparsed parse_transport(const struct frame *frame, struct cursor *a
     if (at->offset + size > at->end)
         return packet->bits & BIT_FRAGMENT ? PARSED : TRUNCATED;
     u16 words[4]; /* as much of a header as all of them have */
-    if (!load(frame, at->offset, words, sizeof(words)))
+    if (!load(in, at->offset, words, sizeof(words)))
         return TRUNCATED;
     if (at->type == PROTOCOL_ICMP || at->type == PROTOCOL_ICMPV6) {
         packet->key.source_port = ((u8 *)words)[0];
@@ -234,7 +241,7 @@ INLINE enum unparsed parse_transport(const struct frame *frame, struct cursor *a
     }
     if (at->type == PROTOCOL_TCP) {
         u8 offset_and_flags[2];
-        if (!load(frame, at->offset + 12, offset_and_flags, sizeof(offset_and_flags)))
+        if (!load(in, at->offset + 12, offset_and_flags, sizeof(offset_and_flags)))
             return TRUNCATED;
         size = (offset_and_flags[0] >> 4) * 4;
         if (size < 20)
@@ -245,15 +252,17 @@ INLINE enum unparsed parse_transport(const struct frame *frame, struct cursor *a
     return PARSED;
 }
 
-NOINLINE enum unparsed parse_ip(const struct frame *frame, struct cursor *at, struct packet *packet)
+ALONE int parse_ip(frame *in, struct cursor *at, struct packet *packet)
 {
     enum unparsed why = NOT_IP;
+    if (!at || !packet)
+        return TRUNCATED;
     at->later_fragment = false;
     if (at->type == ETHERTYPE_IPV4)
-        why = parse_ipv4(frame, at, packet);
+        why = parse_ipv4(in, at, packet);
     else if (at->type == ETHERTYPE_IPV6)
-        why = parse_ipv6(frame, at, packet);
-    return why == PARSED ? parse_transport(frame, at, packet) : why;
+        why = parse_ipv6(in, at, packet);
+    return why == PARSED ? parse_transport(in, at, packet) : why;
 }
 
 INLINE bool one_of(u32 ports, u16 port)
@@ -262,12 +271,10 @@ INLINE bool one_of(u32 ports, u16 port)
 }
 
 /* If a VXLAN or Geneve header starts at `at`, steps over it and says which. */
-INLINE enum tunnel_kind parse_encapsulation(const struct frame *frame, struct cursor *at, u16 port, u32 *vni)
+INLINE enum tunnel_kind parse_encapsulation(frame *in, struct cursor *at, u16 port, u32 *vni)
 {
     u8 header[8];
-    if (!one_of(vxlan_ports, port) && !one_of(geneve_ports, port))
-        return TUNNEL_NONE;
-    if (!load(frame, at->offset, header, sizeof(header)))
+    if (!load(in, at->offset, header, sizeof(header)))
         return TUNNEL_NONE;
     *vni = header[4] << 16 | header[5] << 8 | header[6];
     at->offset += sizeof(header);
@@ -281,18 +288,20 @@ INLINE enum tunnel_kind parse_encapsulation(const struct frame *frame, struct cu
 }
 
 /* The flow inside, if there is a readable one; else the packet stays what it is. */
-NOINLINE void parse_inner(const struct frame *frame, struct cursor *at, struct packet *packet)
+ALONE int parse_inner(frame *in, struct cursor *at, struct packet *packet)
 {
     u32 vni = 0;
-    enum tunnel_kind kind = parse_encapsulation(frame, at, packet->key.destination_port, &vni);
+    if (!at || !packet)
+        return TUNNEL_NONE;
+    enum tunnel_kind kind = parse_encapsulation(in, at, packet->key.destination_port, &vni);
     if (kind == TUNNEL_NONE)
-        return;
+        return TUNNEL_NONE;
     struct packet inner = {.vlan = packet->vlan, .bits = packet->bits & ~BIT_FRAGMENT};
     __builtin_memcpy(inner.macs, packet->macs, sizeof(inner.macs));
-    if (at->type == ETHERTYPE_BRIDGED && parse_ethernet(frame, at, &inner) != PARSED)
-        return;
-    if (parse_ip(frame, at, &inner) != PARSED)
-        return;
+    if (at->type == ETHERTYPE_BRIDGED && parse_ethernet(in, at, &inner) != PARSED)
+        return TUNNEL_NONE;
+    if (parse_ip(in, at, &inner) != PARSED)
+        return TUNNEL_NONE;
     __builtin_memcpy(inner.tunnel.source, packet->key.source, 32);
     inner.tunnel.source_port = packet->key.source_port;
     inner.tunnel.destination_port = packet->key.destination_port;
@@ -300,14 +309,21 @@ NOINLINE void parse_inner(const struct frame *frame, struct cursor *at, struct p
     inner.bits |= BIT_TUNNEL;
     inner.headers = at->offset;
     *packet = inner;
+    return kind;
+}
+
+INLINE bool is_tunnel_port(u16 port)
+{
+    return one_of(vxlan_ports, port) || one_of(geneve_ports, port);
 }
 
 /* Reads from the IP header on, what is inside a tunnel included. `at` is where it starts and its ethertype. */
-INLINE enum unparsed parse_from_ip(const struct frame *frame, struct cursor *at, struct packet *packet)
+INLINE enum unparsed parse_from_ip(frame *in, struct cursor *at, struct packet *packet)
 {
-    enum unparsed why = parse_ip(frame, at, packet);
+    enum unparsed why = parse_ip(in, at, packet);
     packet->headers = at->offset;
-    if (why == PARSED && packet->key.protocol == PROTOCOL_UDP && !(packet->bits & BIT_FRAGMENT))
-        parse_inner(frame, at, packet);
+    if (why == PARSED && packet->key.protocol == PROTOCOL_UDP && !(packet->bits & BIT_FRAGMENT) &&
+        is_tunnel_port(packet->key.destination_port))
+        parse_inner(in, at, packet);
     return why;
 }

@@ -29,7 +29,7 @@ INLINE void *ring_of_this_cpu(void)
         ring ? ring_reserve(ring, size, 0) : (void *)0;                                                                \
     })
 
-INLINE void fill_header(struct header *header, u8 kind, u16 size, u8 why, u8 bits, u64 now)
+INLINE void fill_header(struct header *header, u8 kind, u16 size, u8 why, u8 bits, u64 boot)
 {
     header->version = LAYOUT_VERSION;
     header->kind = kind;
@@ -37,5 +37,11 @@ INLINE void fill_header(struct header *header, u8 kind, u16 size, u8 why, u8 bit
     header->why = why;
     header->bits = bits;
     header->vlan = 0;
-    header->boot_ns = now;
+    header->boot_ns = boot;
+}
+
+/* A moment of the coarse clock as boot time, given both clocks' now. */
+INLINE u64 to_boot(u64 boot, u64 now, u64 then)
+{
+    return then && then < now ? boot - (now - then) : boot;
 }

@@ -16,7 +16,7 @@
 
 struct row {
     u64 words[SIDES];
-    u64 times[3]; /* last packet: at the owner of ingress, of egress, at any other interface */
+    u64 times[3]; /* coarse clock; last packet: at the owner of ingress, of egress, at any other interface */
     u64 first_ns; /* of what is not reported yet; 0: nothing */
     u64 reported_ns;
     u32 owners[2];

@@ -17,7 +17,8 @@ enum sweep_mode {
 };
 
 struct sweep {
-    u64 now;
+    u64 now; /* coarse clock */
+    u64 boot;
     u32 mode;
     u32 ifindex;
     u32 rows;
@@ -53,7 +54,7 @@ INLINE u8 why_now(const struct sweep *sweep, const struct row *row, u8 protocol,
 INLINE bool take_and_free(void *rows, const struct flow_key *key, struct row *row, struct flow_report *record, u8 why,
                           struct sweep *sweep)
 {
-    bool any = take(record, key, row, why, sweep->now);
+    bool any = take(record, key, row, why, sweep->now, sweep->boot);
     if (why == WHY_INTERVAL)
         return any;
     if (!words_kill(row->words, SIDES))
@@ -113,12 +114,13 @@ INLINE bool fold_has_counts(const struct fold_row *row)
     return row->packets[0] | row->packets[1] | row->packets[2] | row->packets[3];
 }
 
-INLINE void take_fold(struct fold_report *record, const struct flow_key *key, struct fold_row *row, u8 why, u64 now)
+INLINE void take_fold(struct fold_report *record, const struct flow_key *key, struct fold_row *row, u8 why,
+                      const struct sweep *sweep)
 {
-    fill_header(&record->header, KIND_FOLD, sizeof(*record), why, 0, now);
+    fill_header(&record->header, KIND_FOLD, sizeof(*record), why, 0, sweep->boot);
     record->key = *key;
-    record->last_ns = row->last_ns;
-    record->first_ns = row->first_ns ? row->first_ns : row->last_ns;
+    record->last_ns = to_boot(sweep->boot, sweep->now, row->last_ns);
+    record->first_ns = to_boot(sweep->boot, sweep->now, row->first_ns ? row->first_ns : row->last_ns);
     row->first_ns = 0;
     for (int i = 0; i < SIDES; i++) {
         record->packets[i] = atomic_take(&row->packets[i]) & ~WORD_DEAD;
@@ -143,7 +145,7 @@ static long sweep_fold(void *map, const struct flow_key *at, struct fold_row *ro
         sweep->refused += any;
         return 0;
     }
-    take_fold(record, &key, row, sweep->mode == SWEEP_DETACH ? WHY_DETACH : idle ? WHY_IDLE : WHY_INTERVAL, sweep->now);
+    take_fold(record, &key, row, sweep->mode == SWEEP_DETACH ? WHY_DETACH : idle ? WHY_IDLE : WHY_INTERVAL, sweep);
     if (idle && words_kill(row->packets, SIDES)) {
         map_delete(map, &key);
         COUNT(fold_rows_freed, 1);
@@ -165,9 +167,9 @@ INLINE void sweep_unattributed(struct sweep *sweep)
         sweep->refused++;
         return;
     }
-    fill_header(&record->header, KIND_UNATTRIBUTED, sizeof(*record), WHY_INTERVAL, 0, sweep->now);
-    record->last_ns = sums->last_ns;
-    record->first_ns = sums->first_ns ? sums->first_ns : sums->last_ns;
+    fill_header(&record->header, KIND_UNATTRIBUTED, sizeof(*record), WHY_INTERVAL, 0, sweep->boot);
+    record->last_ns = to_boot(sweep->boot, sweep->now, sums->last_ns);
+    record->first_ns = to_boot(sweep->boot, sweep->now, sums->first_ns ? sums->first_ns : sums->last_ns);
     sums->first_ns = 0;
     for (int i = 0; i < 2; i++) {
         record->packets[i] = atomic_take(&sums->packets[i]);

@@ -64,10 +64,11 @@ pub enum InterfaceChange {
     Vanished {
         /// What it was.
         interface: Interface,
-        /// Its own last counters, where the kernel still told them.
+        /// Its own last counters, where the kernel still told them: never less than `before` and what was counted. A
+        /// veth that came and went unseen tells only what it transmitted.
         last: Option<LinkCounters>,
         /// What the programs counted on it.
-        counted: crate::InterfaceCounters,
+        counted: Box<crate::InterfaceCounters>,
         /// When, in nanoseconds of the boot clock.
         boot_ns: u64,
     },

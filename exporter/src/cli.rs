@@ -284,12 +284,7 @@ pub enum SpoolCommand {
 #[derive(Args, Debug, Default)]
 pub struct SpoolArgs {
     /// The state folder.
-    #[arg(
-        long,
-        value_name = "FOLDER",
-        env = "FLOWLOG_STATE_DIR",
-        default_value = "/var/lib/flowlog"
-    )]
+    #[arg(long, value_name = "FOLDER", env = "FLOWLOG_STATE_DIR", default_value = "/var/lib/flowlog")]
     pub state_dir: PathBuf,
     /// Only these flow logs; all by default.
     #[arg(value_name = "FLOW LOG")]
@@ -356,8 +351,7 @@ mod tests {
             "flowlog spool cat all --from 3 --limit 2",
             "flowlog spool verify",
         ] {
-            Cli::try_parse_from(line.split_whitespace())
-                .unwrap_or_else(|error| panic!("{line}: {error}"));
+            Cli::try_parse_from(line.split_whitespace()).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
     }
 }

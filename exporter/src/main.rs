@@ -12,14 +12,12 @@ fn main() -> ExitCode {
         Command::Completions(arguments) => commands::completions::run(&arguments),
         Command::Man(arguments) => commands::man::run(&arguments),
         Command::Reference => commands::reference::run(),
-        Command::Run(_)
-        | Command::Replay(_)
-        | Command::Observe(_)
-        | Command::Status(_)
-        | Command::Detach(_)
-        | Command::Spool(_) => Err(Failure::Runtime(
-            "this command is not part of this build".into(),
-        )),
+        Command::Run(arguments) => commands::run::run(&arguments),
+        Command::Replay(arguments) => commands::replay::run(&arguments),
+        Command::Status(arguments) => commands::status::run(&arguments),
+        Command::Detach(arguments) => commands::detach::run(&arguments),
+        Command::Spool(command) => commands::spool::run(&command),
+        Command::Observe(_) => Err(Failure::Runtime("this command is not part of this build".into())),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,18 +4,24 @@ use std::process::Command;
 
 /// GETs `path` (query included, already encoded) from a server on 127.0.0.1 and returns the body; fails on any status but 2xx.
 pub fn get(port: u16, path: &str) -> String {
+    get_with(port, path, &[])
+}
+
+/// The same with header lines.
+pub fn get_with(port: u16, path: &str, headers: &[String]) -> String {
     let url = format!("http://127.0.0.1:{port}{path}");
-    let output = Command::new("curl")
-        .args([
-            "--silent",
-            "--show-error",
-            "--fail-with-body",
-            "--max-time",
-            "30",
-            &url,
-        ])
-        .output()
-        .expect("curl");
+    let mut command = Command::new("curl");
+    command.args([
+        "--silent",
+        "--show-error",
+        "--fail-with-body",
+        "--max-time",
+        "30",
+    ]);
+    for header in headers {
+        command.args(["--header", header]);
+    }
+    let output = command.arg(&url).output().expect("curl");
     let body = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
         output.status.success(),

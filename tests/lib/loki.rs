@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::http::{encode, get};
+use crate::http::{encode, get, get_with};
 
 /// Whatever of the last week matches `query`, as (labels, unix ns, line), oldest first.
 pub fn query(port: u16, query: &str) -> Vec<(Value, u64, String)> {
@@ -51,5 +51,57 @@ pub fn query_until(
             return entries;
         }
         std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// An entry with its labels and its structured metadata apart.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub labels: Value,
+    pub metadata: Value,
+    pub time: i64,
+    pub line: String,
+}
+
+/// Everything that matches `query` from `start` (unix ns) on, oldest first, read in pages that end between two timestamps.
+pub fn entries(port: u16, tenant: Option<&str>, query: &str, start: i64) -> Vec<Entry> {
+    const PAGE: usize = 50_000;
+    let mut found: Vec<Entry> = Vec::new();
+    let mut from = start;
+    loop {
+        let path = format!(
+            "/loki/api/v1/query_range?direction=forward&limit={PAGE}&start={from}&end={}&query={}",
+            start + 86_400_000_000_000,
+            encode(query)
+        );
+        let mut headers = vec!["X-Loki-Response-Encoding-Flags: categorize-labels".to_owned()];
+        headers.extend(tenant.map(|tenant| format!("X-Scope-OrgID: {tenant}")));
+        let reply: Value = serde_json::from_str(&get_with(port, &path, &headers)).expect("JSON");
+        let mut page = Vec::new();
+        for stream in reply["data"]["result"].as_array().expect("streams") {
+            for value in stream["values"].as_array().expect("values") {
+                page.push(Entry {
+                    labels: stream["stream"].clone(),
+                    metadata: value[2]["structuredMetadata"].clone(),
+                    time: value[0]
+                        .as_str()
+                        .and_then(|text| text.parse().ok())
+                        .expect("a time"),
+                    line: value[1].as_str().expect("a line").to_owned(),
+                });
+            }
+        }
+        page.sort_by_key(|entry| entry.time);
+        let full = page.len() >= PAGE;
+        if full {
+            // Whatever shares the last timestamp may be cut off here and comes whole with the next page.
+            let last = page.last().map_or(from, |entry| entry.time);
+            page.retain(|entry| entry.time < last);
+            from = last;
+        }
+        found.extend(page);
+        if !full {
+            return found;
+        }
     }
 }

@@ -272,22 +272,13 @@ mod tests {
     #[test]
     fn the_position_of_each_not_is_known() {
         let words = "flowlog observe --not --verdict DROPPED --from-pod a/ --not --to-port 53 -4";
-        let matches = Cli::command()
-            .try_get_matches_from(words.split_whitespace())
-            .unwrap();
+        let matches = Cli::command().try_get_matches_from(words.split_whitespace()).unwrap();
         let observe = matches.subcommand_matches("observe").unwrap();
-        let positions = |name: &str| {
-            observe
-                .indices_of(name)
-                .map(Iterator::collect::<Vec<_>>)
-                .unwrap_or_default()
-        };
+        let positions = |name: &str| observe.indices_of(name).map(Iterator::collect::<Vec<_>>).unwrap_or_default();
         let (not, verdict, port) = (positions("not"), positions("verdict"), positions("to_port"));
         assert_eq!((not.len(), verdict.len(), port.len()), (2, 1, 1));
         assert!(not[0] < verdict[0] && verdict[0] < not[1] && not[1] < port[0]);
-        let Command::Observe(arguments) = Cli::from_arg_matches(&matches).unwrap().command else {
-            panic!("not observe")
-        };
+        let Command::Observe(arguments) = Cli::from_arg_matches(&matches).unwrap().command else { panic!("not observe") };
         assert_eq!(arguments.filters.from_pod, ["a/"]);
         assert_eq!(arguments.filters.ipv4, [true]);
     }

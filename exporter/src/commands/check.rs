@@ -27,18 +27,11 @@ pub fn run(arguments: &CheckArgs) -> Result<(), Failure> {
         Ok(checked) => checked,
         Err(problems) => {
             report(&arguments.file, &problems, arguments.strict);
-            return Err(Failure::Usage(format!(
-                "{} is refused: {}",
-                arguments.file.display(),
-                count(&problems, arguments.strict)
-            )));
+            return Err(Failure::Usage(format!("{} is refused: {}", arguments.file.display(), count(&problems, arguments.strict))));
         }
     };
     let mut problems = warnings;
-    let supply = Supply {
-        sources: &sources,
-        identities: arguments.identities.is_some(),
-    };
+    let supply = Supply { sources: &sources, identities: arguments.identities.is_some() };
     for entry in &file.flow_logs {
         problems.append(build::check(entry));
         problems.append(supply.warnings(entry));
@@ -51,11 +44,7 @@ pub fn run(arguments: &CheckArgs) -> Result<(), Failure> {
         OutputFormat::Text => print(&prose::describe(&arguments.file, &file, arguments.rate))?,
     }
     if failed {
-        return Err(Failure::Usage(format!(
-            "{} is not usable as it is: {}",
-            arguments.file.display(),
-            count(&problems, false)
-        )));
+        return Err(Failure::Usage(format!("{} is not usable as it is: {}", arguments.file.display(), count(&problems, false))));
     }
     Ok(())
 }
@@ -63,18 +52,10 @@ pub fn run(arguments: &CheckArgs) -> Result<(), Failure> {
 fn sources(given: &[String]) -> Result<Vec<SourceSpec>, Failure> {
     let parse = |text: &String| match text.as_str() {
         "jsonl" | "hubble" => Ok(SourceSpec::StandardInput),
-        text => SourceSpec::parse(text).ok_or_else(|| {
-            Failure::Usage(format!(
-                "--source: `{text}` is no source; write kernel, jsonl or hubble"
-            ))
-        }),
+        text => SourceSpec::parse(text).ok_or_else(|| Failure::Usage(format!("--source: `{text}` is no source; write kernel, jsonl or hubble"))),
     };
     let sources: Vec<SourceSpec> = given.iter().map(parse).collect::<Result<_, _>>()?;
-    Ok(if sources.is_empty() {
-        vec![SourceSpec::Kernel]
-    } else {
-        sources
-    })
+    Ok(if sources.is_empty() { vec![SourceSpec::Kernel] } else { sources })
 }
 
 /// True if the file of identities is wrong, which has then been said.
@@ -97,11 +78,7 @@ fn report(path: &Path, problems: &Problems, strict: bool) {
 }
 
 fn count(problems: &Problems, strict: bool) -> String {
-    let harmful = problems
-        .0
-        .iter()
-        .filter(|problem| !problem.is_harmless(strict))
-        .count();
+    let harmful = problems.0.iter().filter(|problem| !problem.is_harmless(strict)).count();
     match harmful {
         1 => "1 problem".to_owned(),
         harmful => format!("{harmful} problems"),
@@ -111,11 +88,7 @@ fn count(problems: &Problems, strict: bool) -> String {
 /// The file in its own keys, every default filled in.
 fn as_json(file: &File) -> Value {
     let entries: Vec<Value> = file.flow_logs.iter().map(canonical::flow_log).collect();
-    let sinks: Map<String, Value> = file
-        .sinks
-        .iter()
-        .map(|(name, sink)| (name.clone(), canonical::sink(sink)))
-        .collect();
+    let sinks: Map<String, Value> = file.sinks.iter().map(|(name, sink)| (name.clone(), canonical::sink(sink))).collect();
     match sinks.is_empty() {
         true => json!({"flowLogs": entries}),
         false => json!({"flowLogs": entries, "sinks": sinks}),

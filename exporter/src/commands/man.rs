@@ -18,11 +18,8 @@ pub fn run(arguments: &ManArgs) -> Result<(), Failure> {
             print(&String::from_utf8_lossy(&page))
         }
         Some(folder) => {
-            let written = std::fs::create_dir_all(folder)
-                .and_then(|()| clap_mangen::generate_to(Cli::command(), folder));
-            written.map_err(|error| {
-                Failure::Runtime(format!("cannot write into {}: {error}", folder.display()))
-            })
+            let written = std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(Cli::command(), folder));
+            written.map_err(|error| Failure::Runtime(format!("cannot write into {}: {error}", folder.display())))
         }
     }
 }

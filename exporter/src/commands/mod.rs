@@ -2,8 +2,13 @@
 
 pub mod check;
 pub mod completions;
+pub mod detach;
 pub mod man;
 pub mod reference;
+pub mod replay;
+pub mod run;
+pub mod spool;
+pub mod status;
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -36,9 +41,7 @@ impl Failure {
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Runtime(format!(
-            "cannot write to standard output: {error}"
-        ))),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Runtime(format!("cannot write to standard output: {error}"))),
         _ => Ok(()),
     }
 }
@@ -57,9 +60,6 @@ pub fn read_input(path: &Path) -> Result<Vec<u8>, Failure> {
     };
     match read {
         Ok(_) => Ok(text),
-        Err(error) => Err(Failure::Usage(format!(
-            "cannot read {}: {error}",
-            path.display()
-        ))),
+        Err(error) => Err(Failure::Usage(format!("cannot read {}: {error}", path.display()))),
     }
 }

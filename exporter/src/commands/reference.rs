@@ -26,14 +26,8 @@ pub fn text() -> String {
     );
     for (heading, tables) in TABLES {
         // Writing to a String cannot fail.
-        let _ = write!(
-            text,
-            "\n### {heading}\n\n| key | value | default | meaning |\n|---|---|---|---|\n"
-        );
-        tables
-            .iter()
-            .flat_map(|table| table.iter())
-            .for_each(|key| text.push_str(&row(key)));
+        let _ = write!(text, "\n### {heading}\n\n| key | value | default | meaning |\n|---|---|---|---|\n");
+        tables.iter().flat_map(|table| table.iter()).for_each(|key| text.push_str(&row(key)));
     }
     text.push_str("\n## Command line\n\nExit codes: 0 good, 1 failure while running, 2 wrong usage or configuration.\n");
     let mut command = Cli::command();
@@ -44,45 +38,21 @@ pub fn text() -> String {
 
 fn row(key: &Key) -> String {
     let mark = if key.ours { " \u{2020}" } else { "" };
-    let default = if key.default == "-" {
-        "required"
-    } else {
-        key.default
-    };
-    format!(
-        "| `{}`{mark} | {} | {} | {} |\n",
-        key.name,
-        cell(key.kind),
-        cell(default),
-        cell(key.doc)
-    )
+    let default = if key.default == "-" { "required" } else { key.default };
+    format!("| `{}`{mark} | {} | {} | {} |\n", key.name, cell(key.kind), cell(default), cell(key.doc))
 }
 
 fn commands(command: &Command, name: &str, text: &mut String) {
-    for command in command
-        .get_subcommands()
-        .filter(|command| !command.is_hide_set() && command.get_name() != "help")
-    {
+    for command in command.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help") {
         let name = format!("{name} {}", command.get_name());
-        let about = command
-            .get_about()
-            .map(ToString::to_string)
-            .unwrap_or_default();
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
         let _ = write!(text, "\n### `{name}`\n\n{about}\n");
-        let arguments: Vec<&Arg> = command
-            .get_arguments()
-            .filter(|argument| !matches!(argument.get_id().as_str(), "help" | "version"))
-            .collect();
+        let arguments: Vec<&Arg> = command.get_arguments().filter(|argument| !matches!(argument.get_id().as_str(), "help" | "version")).collect();
         if !arguments.is_empty() {
             text.push_str("\n| flag | meaning |\n|---|---|\n");
         }
         for argument in arguments {
-            let _ = writeln!(
-                text,
-                "| `{}` | {} |",
-                spelling(argument),
-                cell(&meaning(argument))
-            );
+            let _ = writeln!(text, "| `{}` | {} |", spelling(argument), cell(&meaning(argument)));
         }
         commands(command, &name, text);
     }
@@ -90,16 +60,8 @@ fn commands(command: &Command, name: &str, text: &mut String) {
 
 /// `-c, --config <FILE>`, or the value's name for a positional one.
 fn spelling(argument: &Arg) -> String {
-    let values: Vec<String> = argument
-        .get_value_names()
-        .into_iter()
-        .flatten()
-        .map(|name| format!("<{name}>"))
-        .collect();
-    let takes = argument.get_action().takes_values()
-        && argument
-            .get_num_args()
-            .is_none_or(|range| range.max_values() > 0);
+    let values: Vec<String> = argument.get_value_names().into_iter().flatten().map(|name| format!("<{name}>")).collect();
+    let takes = argument.get_action().takes_values() && argument.get_num_args().is_none_or(|range| range.max_values() > 0);
     let mut parts: Vec<String> = Vec::new();
     parts.extend(argument.get_short().map(|short| format!("-{short}")));
     parts.extend(argument.get_long().map(|long| format!("--{long}")));
@@ -111,27 +73,13 @@ fn spelling(argument: &Arg) -> String {
 }
 
 fn meaning(argument: &Arg) -> String {
-    let mut text = argument
-        .get_help()
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    let takes = argument.get_action().takes_values()
-        && argument
-            .get_num_args()
-            .is_none_or(|range| range.max_values() > 0);
-    let choices: Vec<String> = argument
-        .get_possible_values()
-        .iter()
-        .map(|choice| choice.get_name().to_owned())
-        .collect();
+    let mut text = argument.get_help().map(ToString::to_string).unwrap_or_default();
+    let takes = argument.get_action().takes_values() && argument.get_num_args().is_none_or(|range| range.max_values() > 0);
+    let choices: Vec<String> = argument.get_possible_values().iter().map(|choice| choice.get_name().to_owned()).collect();
     if takes && !choices.is_empty() {
         let _ = write!(text, " (one of {})", choices.join(", "));
     }
-    let defaults: Vec<String> = argument
-        .get_default_values()
-        .iter()
-        .map(|value| value.to_string_lossy().into_owned())
-        .collect();
+    let defaults: Vec<String> = argument.get_default_values().iter().map(|value| value.to_string_lossy().into_owned()).collect();
     if takes && !defaults.is_empty() {
         let _ = write!(text, " [default: {}]", defaults.join(" "));
     }
@@ -152,36 +100,20 @@ mod tests {
     #[test]
     fn the_committed_reference_is_the_generated_one() {
         let committed = include_str!("../../../REFERENCE.md");
-        assert!(
-            committed == text(),
-            "the reference is out of date: run `cargo run -p flowlog -- reference > REFERENCE.md`"
-        );
+        assert!(committed == text(), "the reference is out of date: run `cargo run -p flowlog -- reference > REFERENCE.md`");
     }
 
     #[test]
     fn every_key_and_every_flag_says_what_it_does() {
-        for key in TABLES
-            .iter()
-            .flat_map(|(_, tables)| tables.iter())
-            .flat_map(|table| table.iter())
-        {
-            assert!(
-                !key.doc.is_empty() && !key.kind.is_empty() && !key.default.is_empty(),
-                "{}",
-                key.name
-            );
+        for key in TABLES.iter().flat_map(|(_, tables)| tables.iter()).flat_map(|table| table.iter()) {
+            assert!(!key.doc.is_empty() && !key.kind.is_empty() && !key.default.is_empty(), "{}", key.name);
         }
         let mut command = Cli::command();
         command.build();
         let mut stack = vec![&command];
         while let Some(command) = stack.pop() {
             for argument in command.get_arguments() {
-                assert!(
-                    argument.get_help().is_some(),
-                    "{} {}",
-                    command.get_name(),
-                    argument.get_id()
-                );
+                assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());
             }
             stack.extend(command.get_subcommands());
         }

@@ -12,11 +12,7 @@ use super::types::{Compress, FileOutput, FlowLog, Hash, Redact, RedactHeaders};
 
 /// A flow log as JSON.
 pub fn flow_log(entry: &FlowLog) -> Value {
-    let filters = |list: &[super::types::FilterText]| {
-        list.iter()
-            .map(|filter| filter.value.clone())
-            .collect::<Vec<_>>()
-    };
+    let filters = |list: &[super::types::FilterText]| list.iter().map(|filter| filter.value.clone()).collect::<Vec<_>>();
     let mut object = Map::new();
     object.insert("name".into(), json!(entry.name));
     if let Some(file) = &entry.file {
@@ -24,18 +20,9 @@ pub fn flow_log(entry: &FlowLog) -> Value {
     }
     object.insert("fieldMask".into(), json!(entry.field_mask));
     object.insert("fieldAggregate".into(), json!(entry.field_aggregate));
-    object.insert(
-        "aggregationInterval".into(),
-        json!(format_duration(entry.aggregation_interval_ns)),
-    );
-    object.insert(
-        "includeFilters".into(),
-        json!(filters(&entry.include_filters)),
-    );
-    object.insert(
-        "excludeFilters".into(),
-        json!(filters(&entry.exclude_filters)),
-    );
+    object.insert("aggregationInterval".into(), json!(format_duration(entry.aggregation_interval_ns)));
+    object.insert("includeFilters".into(), json!(filters(&entry.include_filters)));
+    object.insert("excludeFilters".into(), json!(filters(&entry.exclude_filters)));
     if let Some(end) = &entry.end {
         object.insert("end".into(), json!(end.text));
     }
@@ -48,28 +35,16 @@ pub fn flow_log(entry: &FlowLog) -> Value {
 }
 
 fn duration(duration: std::time::Duration) -> Value {
-    json!(format_duration(
-        i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
-    ))
+    json!(format_duration(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)))
 }
 
 fn insert_file(object: &mut Map<String, Value>, file: &FileOutput) {
     let or_default = |written: i64, default: u64| {
-        if written == 0 {
-            json!(default)
-        } else {
-            json!(written)
-        }
+        if written == 0 { json!(default) } else { json!(written) }
     };
     object.insert("filePath".into(), json!(file.path));
-    object.insert(
-        "fileMaxSizeMb".into(),
-        or_default(file.max_size_mb, super::types::DEFAULT_FILE_MAX_SIZE_MB),
-    );
-    object.insert(
-        "fileMaxBackups".into(),
-        or_default(file.max_backups, super::types::DEFAULT_FILE_MAX_BACKUPS),
-    );
+    object.insert("fileMaxSizeMb".into(), or_default(file.max_size_mb, super::types::DEFAULT_FILE_MAX_SIZE_MB));
+    object.insert("fileMaxBackups".into(), or_default(file.max_backups, super::types::DEFAULT_FILE_MAX_BACKUPS));
     let compress = match file.compress {
         Compress::No => json!(false),
         Compress::Gzip => json!(true),
@@ -82,10 +57,7 @@ fn insert_file(object: &mut Map<String, Value>, file: &FileOutput) {
     if let Some(total) = file.max_total_mb {
         object.insert("fileMaxTotalMb".into(), json!(total));
     }
-    object.insert(
-        "fileMinRotateInterval".into(),
-        duration(file.min_rotate_interval),
-    );
+    object.insert("fileMinRotateInterval".into(), duration(file.min_rotate_interval));
     object.insert("fileMode".into(), json!(format!("{:04o}", file.mode)));
     if let Some(group) = &file.group {
         object.insert("fileGroup".into(), json!(group));
@@ -133,10 +105,7 @@ pub fn sink(sink: &Sink) -> Value {
                 super::sink_types::LokiEncoding::Protobuf => "protobuf",
                 super::sink_types::LokiEncoding::Json => "json",
             };
-            let auth = loki
-                .basic_auth
-                .as_ref()
-                .map(|auth| json!({"username": auth.username, "passwordFile": auth.password_file}));
+            let auth = loki.basic_auth.as_ref().map(|auth| json!({"username": auth.username, "passwordFile": auth.password_file}));
             insert_all(
                 &mut object,
                 json!({
@@ -146,9 +115,10 @@ pub fn sink(sink: &Sink) -> Value {
             );
         }
         SinkKind::Kafka(kafka) => {
-            let sasl = kafka.sasl.as_ref().map(|sasl| {
-                json!({"mechanism": sasl.mechanism.as_str(), "username": sasl.username, "passwordFile": sasl.password_file})
-            });
+            let sasl = kafka
+                .sasl
+                .as_ref()
+                .map(|sasl| json!({"mechanism": sasl.mechanism.as_str(), "username": sasl.username, "passwordFile": sasl.password_file}));
             insert_all(
                 &mut object,
                 json!({
@@ -184,11 +154,7 @@ fn insert_all(object: &mut Map<String, Value>, more: Value) {
 
 fn without_nulls(value: Value) -> Value {
     match value {
-        Value::Object(entries) => entries
-            .into_iter()
-            .filter(|(_, value)| !value.is_null())
-            .map(|(key, value)| (key, without_nulls(value)))
-            .collect(),
+        Value::Object(entries) => entries.into_iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key, without_nulls(value))).collect(),
         other => other,
     }
 }
@@ -204,10 +170,7 @@ pub(super) fn hash_of_flow_log(entry: &FlowLog) -> Hash {
     }
     if let Value::Object(object) = &mut value {
         // Filters there are all the difference: a list that became a set of one is still a list of one.
-        object.insert(
-            "end".into(),
-            json!(entry.end.as_ref().map(|end| end.unix_ns)),
-        );
+        object.insert("end".into(), json!(entry.end.as_ref().map(|end| end.unix_ns)));
     }
     sha256(sorted(value).to_string().as_bytes())
 }
@@ -216,10 +179,7 @@ pub(super) fn hash_of_flow_log(entry: &FlowLog) -> Hash {
 pub(super) fn hash_of_sink(of: &Sink) -> Hash {
     let mut text = sorted(sink(of)).to_string();
     // A change of a password is a change of the sink.
-    if let SinkKind::Loki(super::sink_types::Loki {
-        basic_auth: Some(auth),
-        ..
-    }) = &of.kind
+    if let SinkKind::Loki(super::sink_types::Loki { basic_auth: Some(auth), .. }) = &of.kind
         && let Some(password) = &auth.password
     {
         text.push_str(password.reveal());
@@ -231,11 +191,7 @@ fn sort(value: &mut Value, key: &str, set: bool) {
     let Some(list) = value.get_mut(key).and_then(Value::as_array_mut) else {
         return;
     };
-    let mut texts: Vec<(String, Value)> = list
-        .drain(..)
-        .map(sorted)
-        .map(|item| (item.to_string(), item))
-        .collect();
+    let mut texts: Vec<(String, Value)> = list.drain(..).map(sorted).map(|item| (item.to_string(), item)).collect();
     texts.sort_by(|a, b| a.0.cmp(&b.0));
     if set {
         texts.dedup_by(|a, b| a.0 == b.0);
@@ -247,10 +203,7 @@ fn sort(value: &mut Value, key: &str, set: bool) {
 fn sorted(value: Value) -> Value {
     match value {
         Value::Object(entries) => {
-            let mut entries: Vec<_> = entries
-                .into_iter()
-                .map(|(key, value)| (key, sorted(value)))
-                .collect();
+            let mut entries: Vec<_> = entries.into_iter().map(|(key, value)| (key, sorted(value))).collect();
             entries.sort_by(|a, b| a.0.cmp(&b.0));
             entries.into_iter().collect()
         }

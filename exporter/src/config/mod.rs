@@ -6,6 +6,7 @@
 pub mod build;
 pub mod canonical;
 mod decode;
+pub mod diff;
 pub mod keys;
 mod place;
 pub mod settings;
@@ -13,6 +14,7 @@ mod sink_types;
 pub mod supply;
 mod types;
 mod validate;
+pub mod watch;
 mod yaml;
 
 pub use decode::filters_of_flag;
@@ -20,13 +22,10 @@ pub(crate) use decode::values::format_size;
 pub(crate) use decode::{At, Fields, Unknown};
 pub use place::{MOST_PROBLEMS, Place, Places, Problem, Problems, Severity};
 pub use sink_types::{
-    BasicAuth, Batch, Kafka, KafkaCompression, Loki, LokiEncoding, Retention, RetentionMode,
-    RetentionPeriod, S3, Sasl, SaslMechanism, Secret, Sink, SinkKind, Tls, WhenFull,
+    BasicAuth, Batch, Kafka, KafkaCompression, Loki, LokiEncoding, Retention, RetentionMode, RetentionPeriod, S3, Sasl, SaslMechanism, Secret, Sink,
+    SinkKind, Tls, WhenFull,
 };
-pub use types::{
-    CREDENTIAL_HEADERS, Compress, End, File, FileOutput, FilterText, FlowLog, FoldBy, Hash, Redact,
-    RedactHeaders,
-};
+pub use types::{CREDENTIAL_HEADERS, Compress, End, File, FileOutput, FilterText, FlowLog, FoldBy, Hash, Redact, RedactHeaders};
 pub use yaml::MAX_TEXT_BYTES;
 pub(crate) use yaml::parse as parse_yaml;
 
@@ -54,19 +53,9 @@ pub fn read(text: &[u8], strict: bool) -> Result<Checked, Problems> {
     let (warnings, harm) = problems.split(strict);
     match decoded {
         Some(mut decoded) if harm.is_empty() => {
-            decoded
-                .flow_logs
-                .iter_mut()
-                .for_each(|entry| entry.hash = canonical::hash_of_flow_log(entry));
-            decoded
-                .sinks
-                .values_mut()
-                .for_each(|sink| sink.hash = canonical::hash_of_sink(sink));
-            let file = File {
-                flow_logs: decoded.flow_logs,
-                sinks: decoded.sinks,
-                hash: canonical::sha256(text),
-            };
+            decoded.flow_logs.iter_mut().for_each(|entry| entry.hash = canonical::hash_of_flow_log(entry));
+            decoded.sinks.values_mut().for_each(|sink| sink.hash = canonical::hash_of_sink(sink));
+            let file = File { flow_logs: decoded.flow_logs, sinks: decoded.sinks, hash: canonical::sha256(text) };
             Ok(Checked { file, warnings })
         }
         _ => {

@@ -23,11 +23,7 @@ pub struct Place {
 impl Place {
     /// The place of a key below this one.
     pub fn key(&self, key: &str) -> String {
-        if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
-        }
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 }
 
@@ -86,21 +82,9 @@ impl Problem {
                 text.push_str(&format!(":{number}"));
             }
         }
-        let bad = if self.is_harmless(strict) {
-            "warning"
-        } else {
-            "error"
-        };
-        let path = if self.place.path.is_empty() {
-            String::new()
-        } else {
-            format!("{}: ", self.place.path)
-        };
-        let advice = self
-            .advice
-            .as_ref()
-            .map(|advice| format!("; {advice}"))
-            .unwrap_or_default();
+        let bad = if self.is_harmless(strict) { "warning" } else { "error" };
+        let path = if self.place.path.is_empty() { String::new() } else { format!("{}: ", self.place.path) };
+        let advice = self.advice.as_ref().map(|advice| format!("; {advice}")).unwrap_or_default();
         format!("{text}: {bad}: {path}{}{advice}", self.what)
     }
 }
@@ -145,12 +129,7 @@ impl Problems {
 
     fn push(&mut self, severity: Severity, place: &Place, what: String, advice: Option<String>) {
         if !self.is_full() || self.worst() < Some(severity) {
-            self.0.push(Problem {
-                severity,
-                place: place.clone(),
-                what,
-                advice,
-            });
+            self.0.push(Problem { severity, place: place.clone(), what, advice });
         }
     }
 
@@ -162,21 +141,13 @@ impl Problems {
     /// Takes over what another look at the same file found.
     pub fn append(&mut self, others: Problems) {
         for problem in others.0 {
-            self.push(
-                problem.severity,
-                &problem.place,
-                problem.what,
-                problem.advice,
-            );
+            self.push(problem.severity, &problem.place, problem.what, problem.advice);
         }
     }
 
     /// Splits warnings from what does harm; what has no effect does harm where `strict`.
     pub fn split(self, strict: bool) -> (Problems, Problems) {
-        let (warnings, harm) = self
-            .0
-            .into_iter()
-            .partition(|problem| problem.is_harmless(strict));
+        let (warnings, harm) = self.0.into_iter().partition(|problem| problem.is_harmless(strict));
         (Problems(warnings), Problems(harm))
     }
 
@@ -197,8 +168,7 @@ impl Problems {
 
     /// Sorts by line, keeping the order of discovery within one.
     pub fn sort(&mut self) {
-        self.0
-            .sort_by_key(|problem| (problem.place.line, problem.place.column));
+        self.0.sort_by_key(|problem| (problem.place.line, problem.place.column));
     }
 }
 
@@ -225,34 +195,20 @@ pub struct Places {
 
 impl Places {
     pub(super) fn new(entry: Place, node: &Node) -> Self {
-        Places {
-            entry,
-            node: Some(Arc::new(node.clone())),
-        }
+        Places { entry, node: Some(Arc::new(node.clone())) }
     }
 
     /// The place of a key path below the entry, as in `fieldMask[2]`, or of its nearest parent that stands in the file.
     pub fn below(&self, path: &str) -> Place {
-        let mut mark = Mark {
-            line: self.entry.line,
-            column: self.entry.column,
-        };
+        let mut mark = Mark { line: self.entry.line, column: self.entry.column };
         let mut rest = path;
         let mut node = self.node.as_deref();
         while let Some(found) = node.and_then(|node| step(node, rest)) {
             (mark, rest) = (found.0, found.2);
             node = Some(found.1);
         }
-        let path = if path.starts_with('[') {
-            format!("{}{path}", self.entry.path)
-        } else {
-            self.entry.key(path)
-        };
-        Place {
-            path,
-            line: mark.line,
-            column: mark.column,
-        }
+        let path = if path.starts_with('[') { format!("{}{path}", self.entry.path) } else { self.entry.key(path) };
+        Place { path, line: mark.line, column: mark.column }
     }
 }
 
@@ -275,13 +231,8 @@ fn step<'n, 'p>(node: &'n Node, path: &'p str) -> Option<(Mark, &'n Node, &'p st
         Kind::Map(entries) => {
             let path = path.strip_prefix('.').unwrap_or(path);
             // A key may hold dots itself; the longest that fits is meant.
-            let mut fitting: Vec<_> = entries
-                .iter()
-                .filter(|(key, _)| !key.is_empty() && path.starts_with(key.as_str()))
-                .collect();
-            fitting.retain(|(key, _)| {
-                matches!(path.as_bytes().get(key.len()), None | Some(b'.' | b'['))
-            });
+            let mut fitting: Vec<_> = entries.iter().filter(|(key, _)| !key.is_empty() && path.starts_with(key.as_str())).collect();
+            fitting.retain(|(key, _)| matches!(path.as_bytes().get(key.len()), None | Some(b'.' | b'[')));
             let (key, entry) = fitting.into_iter().max_by_key(|(key, _)| key.len())?;
             Some((entry.mark, &entry.value, &path[key.len()..]))
         }
@@ -294,17 +245,9 @@ mod tests {
 
     #[test]
     fn a_place_that_was_left_out_is_reported_at_its_nearest_parent() {
-        let text =
-            b"name: a\nincludeFilters:\n- {}\n- source_pod:\n  - a/\nproperties:\n  linger.ms: 5\n";
+        let text = b"name: a\nincludeFilters:\n- {}\n- source_pod:\n  - a/\nproperties:\n  linger.ms: 5\n";
         let node = crate::config::yaml::parse(text, &mut Problems::default()).unwrap();
-        let places = Places::new(
-            Place {
-                path: "flowLogs[0]".into(),
-                line: 1,
-                column: 1,
-            },
-            &node,
-        );
+        let places = Places::new(Place { path: "flowLogs[0]".into(), line: 1, column: 1 }, &node);
         for (path, line) in [
             ("includeFilters[1].source_pod[0]", 5),
             ("includeFilters[1].source_ip[2]", 4),
@@ -313,10 +256,7 @@ mod tests {
             ("fieldMask", 1),
         ] {
             let place = places.below(path);
-            assert_eq!(
-                (place.line, place.path),
-                (line, format!("flowLogs[0].{path}"))
-            );
+            assert_eq!((place.line, place.path), (line, format!("flowLogs[0].{path}")));
         }
         assert_eq!(Places::default().below("x").line, 0);
     }
@@ -332,26 +272,12 @@ mod tests {
 
     #[test]
     fn a_problem_names_line_and_key_and_says_what_to_write() {
-        let place = Place {
-            path: "flowLogs[0].fieldMask".into(),
-            line: 4,
-            column: 3,
-        };
+        let place = Place { path: "flowLogs[0].fieldMask".into(), line: 4, column: 3 };
         let mut problems = Problems::default();
-        problems.reject(
-            &place,
-            "is a text, not a list",
-            Some("write [source]".into()),
-        );
-        assert_eq!(
-            problems.to_string(),
-            "line 4: flowLogs[0].fieldMask: is a text, not a list; write [source]"
-        );
+        problems.reject(&place, "is a text, not a list", Some("write [source]".into()));
+        assert_eq!(problems.to_string(), "line 4: flowLogs[0].fieldMask: is a text, not a list; write [source]");
         assert!(problems.rejects_file());
         let line = problems.0[0].line(Path::new("f.yaml"), false);
-        assert_eq!(
-            line,
-            "f.yaml:4:3: error: flowLogs[0].fieldMask: is a text, not a list; write [source]"
-        );
+        assert_eq!(line, "f.yaml:4:3: error: flowLogs[0].fieldMask: is a text, not a list; write [source]");
     }
 }

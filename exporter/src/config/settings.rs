@@ -95,26 +95,13 @@ pub fn settings(flags: &DaemonArgs, file: Option<&[u8]>) -> Result<Settings, Pro
         Some(text) => super::yaml::parse(text, &mut problems),
         None => None,
     };
-    let at = root
-        .as_ref()
-        .filter(|root| !root.is_null())
-        .map(|root| At::new(root, String::new()));
-    let fields = at
-        .as_ref()
-        .and_then(|at| Fields::take(at, &[SETTINGS], Unknown::Reject, &mut problems));
-    let settings = Reader {
-        fields: fields.as_ref(),
-        problems: &mut problems,
-    }
-    .settings(flags);
+    let at = root.as_ref().filter(|root| !root.is_null()).map(|root| At::new(root, String::new()));
+    let fields = at.as_ref().and_then(|at| Fields::take(at, &[SETTINGS], Unknown::Reject, &mut problems));
+    let settings = Reader { fields: fields.as_ref(), problems: &mut problems }.settings(flags);
     #[cfg(test)]
     fields.iter().for_each(Fields::assert_all_asked);
     let (_, harm) = problems.split(true);
-    if harm.is_empty() {
-        Ok(settings)
-    } else {
-        Err(harm)
-    }
+    if harm.is_empty() { Ok(settings) } else { Err(harm) }
 }
 
 struct Reader<'r> {
@@ -127,213 +114,93 @@ impl Reader<'_> {
         let sources = self.list("--source", &flags.sources, "sources", source);
         let metrics = self.list("--metrics", &flags.metrics, "metrics", word);
         Settings {
-            sources: if sources.is_empty() {
-                vec![SourceSpec::Kernel]
-            } else {
-                sources
-            },
+            sources: if sources.is_empty() { vec![SourceSpec::Kernel] } else { sources },
             interfaces: self.list("--interface", &flags.interfaces, "interfaces", word),
-            attach: flags
-                .attach
-                .or_else(|| self.from_file("attach", attach))
-                .unwrap_or_default(),
+            attach: flags.attach.or_else(|| self.in_file("attach", attach)).unwrap_or_default(),
             identities: self.path(flags.identities.as_deref(), "identities"),
-            state_dir: self
-                .path(flags.state_dir.as_deref(), "stateDir")
-                .unwrap_or_else(|| DEFAULT_STATE_DIR.into()),
+            state_dir: self.path(flags.state_dir.as_deref(), "stateDir").unwrap_or_else(|| DEFAULT_STATE_DIR.into()),
             listen: match self.text("--listen", flags.listen.as_deref(), "listen", listen) {
                 Some(listen) => listen,
                 None => DEFAULT_LISTEN.parse().ok(),
             },
-            metrics: if metrics.is_empty() {
-                DEFAULT_METRICS.map(str::to_owned).into()
-            } else {
-                metrics
-            },
+            metrics: if metrics.is_empty() { DEFAULT_METRICS.map(str::to_owned).into() } else { metrics },
             node_name: self.text("--node-name", flags.node_name.as_deref(), "nodeName", name),
-            cluster_name: self
-                .text(
-                    "--cluster-name",
-                    flags.cluster_name.as_deref(),
-                    "clusterName",
-                    name,
-                )
-                .unwrap_or_else(|| "default".into()),
+            cluster_name: self.text("--cluster-name", flags.cluster_name.as_deref(), "clusterName", name).unwrap_or_else(|| "default".into()),
             intake_max_bytes: self
-                .text(
-                    "--intake-max-bytes",
-                    flags.intake_max_bytes.as_deref(),
-                    "intakeMaxBytes",
-                    |at, problems| at.size(problems, 1 << 20),
-                )
+                .text("--intake-max-bytes", flags.intake_max_bytes.as_deref(), "intakeMaxBytes", |at, problems| at.size(problems, 1 << 20))
                 .unwrap_or(256 << 20),
-            ring_bytes: self.text(
-                "--ring-bytes",
-                flags.ring_bytes.as_deref(),
-                "ringBytes",
-                ring_bytes,
-            ),
-            flow_rows: self
-                .number(
-                    "--flow-rows",
-                    flags.flow_rows.map(u64::from),
-                    "flowRows",
-                    64,
-                    4_194_304,
-                )
-                .unwrap_or(131_072),
+            ring_bytes: self.text("--ring-bytes", flags.ring_bytes.as_deref(), "ringBytes", ring_bytes),
+            flow_rows: self.number("--flow-rows", flags.flow_rows.map(u64::from), "flowRows", 64, 4_194_304).unwrap_or(131_072),
             report_interval: self
-                .text(
-                    "--report-interval",
-                    flags.report_interval.as_deref(),
-                    "reportInterval",
-                    |at, problems| {
-                        at.duration_within(
-                            problems,
-                            SHORTEST_REPORT_INTERVAL,
-                            LONGEST_REPORT_INTERVAL,
-                        )
-                    },
-                )
+                .text("--report-interval", flags.report_interval.as_deref(), "reportInterval", |at, problems| {
+                    at.duration_within(problems, SHORTEST_REPORT_INTERVAL, LONGEST_REPORT_INTERVAL)
+                })
                 .unwrap_or(Duration::from_secs(5)),
             disk_reserve_percent: self
-                .number(
-                    "--disk-reserve-percent",
-                    flags.disk_reserve_percent.map(u64::from),
-                    "diskReservePercent",
-                    0,
-                    90,
-                )
+                .number("--disk-reserve-percent", flags.disk_reserve_percent.map(u64::from), "diskReservePercent", 0, 90)
                 .and_then(|percent| u8::try_from(percent).ok())
                 .unwrap_or(10),
             pin_dir: self.path(flags.pin_dir.as_deref(), "pinDir"),
-            log_format: flags
-                .log_format
-                .or_else(|| self.from_file("logFormat", log_format))
-                .unwrap_or_default(),
-            log_level: self
-                .text("--log-level", flags.log_level.as_deref(), "logLevel", word)
-                .unwrap_or_else(|| "info".into()),
+            log_format: flags.log_format.or_else(|| self.in_file("logFormat", log_format)).unwrap_or_default(),
+            log_level: self.text("--log-level", flags.log_level.as_deref(), "logLevel", word).unwrap_or_else(|| "info".into()),
             log_dir: self.path(flags.log_dir.as_deref(), "logDir"),
         }
     }
 
-    fn from_file<T>(
-        &mut self,
-        key: &'static str,
-        decode: impl Fn(&At<'_>, &mut Problems) -> Option<T>,
-    ) -> Option<T> {
-        self.fields?
-            .value(key, self.problems, |at, problems| decode(at, problems))
+    fn in_file<T>(&mut self, key: &'static str, decode: impl Fn(&At<'_>, &mut Problems) -> Option<T>) -> Option<T> {
+        self.fields?.value(key, self.problems, |at, problems| decode(at, problems))
     }
 
     /// A value given as text by a flag, or by the file; both go through the same checks.
-    fn text<T>(
-        &mut self,
-        flag: &str,
-        given: Option<&str>,
-        key: &'static str,
-        decode: impl Fn(&At<'_>, &mut Problems) -> Option<T>,
-    ) -> Option<T> {
-        let of_file = self.from_file(key, &decode);
+    fn text<T>(&mut self, flag: &str, given: Option<&str>, key: &'static str, decode: impl Fn(&At<'_>, &mut Problems) -> Option<T>) -> Option<T> {
+        let of_file = self.in_file(key, &decode);
         match given {
-            Some(text) => decode(
-                &At {
-                    node: &node(text),
-                    place: flag_place(flag),
-                },
-                self.problems,
-            ),
+            Some(text) => decode(&At { node: &node(text), place: flag_place(flag) }, self.problems),
             None => of_file,
         }
     }
 
     fn path(&mut self, given: Option<&Path>, key: &'static str) -> Option<PathBuf> {
-        let of_file = self.from_file(key, word).map(PathBuf::from);
+        let of_file = self.in_file(key, word).map(PathBuf::from);
         given.map(Path::to_owned).or(of_file)
     }
 
-    fn number(
-        &mut self,
-        flag: &str,
-        given: Option<u64>,
-        key: &'static str,
-        least: u64,
-        most: u64,
-    ) -> Option<u32> {
-        let of_file = self.from_file(key, |at, problems| at.number(problems, least, most));
+    fn number(&mut self, flag: &str, given: Option<u64>, key: &'static str, least: u64, most: u64) -> Option<u32> {
+        let of_file = self.in_file(key, |at, problems| at.number(problems, least, most));
         if let Some(number) = given.filter(|number| !(least..=most).contains(number)) {
-            self.problems.reject(
-                &flag_place(flag),
-                format!("{number} is not between {least} and {most}"),
-                None,
-            );
+            self.problems.reject(&flag_place(flag), format!("{number} is not between {least} and {most}"), None);
         }
-        given
-            .or(of_file)
-            .and_then(|number| u32::try_from(number).ok())
+        given.or(of_file).and_then(|number| u32::try_from(number).ok())
     }
 
     /// A list; flags replace that of the file.
-    fn list<T>(
-        &mut self,
-        flag: &str,
-        given: &[String],
-        key: &'static str,
-        decode: impl Fn(&At<'_>, &mut Problems) -> Option<T>,
-    ) -> Vec<T> {
+    fn list<T>(&mut self, flag: &str, given: &[String], key: &'static str, decode: impl Fn(&At<'_>, &mut Problems) -> Option<T>) -> Vec<T> {
         let of_file = self.fields.and_then(|fields| {
             fields.whole(key, self.problems, |at, problems| {
                 let items = at.items(problems)?;
-                Some(
-                    items
-                        .iter()
-                        .filter_map(|item| decode(item, problems))
-                        .collect(),
-                )
+                Some(items.iter().filter_map(|item| decode(item, problems)).collect())
             })
         });
         if given.is_empty() {
             return of_file.unwrap_or_default();
         }
-        given
-            .iter()
-            .filter_map(|text| {
-                decode(
-                    &At {
-                        node: &node(text),
-                        place: flag_place(flag),
-                    },
-                    self.problems,
-                )
-            })
-            .collect()
+        given.iter().filter_map(|text| decode(&At { node: &node(text), place: flag_place(flag) }, self.problems)).collect()
     }
 }
 
 fn node(text: &str) -> Node {
-    Node {
-        mark: Mark::default(),
-        kind: Kind::Scalar(Scalar::Text, text.to_owned()),
-    }
+    Node { mark: Mark::default(), kind: Kind::Scalar(Scalar::Text, text.to_owned()) }
 }
 
 fn flag_place(flag: &str) -> Place {
-    Place {
-        path: flag.to_owned(),
-        ..Place::default()
-    }
+    Place { path: flag.to_owned(), ..Place::default() }
 }
 
 fn source(at: &At<'_>, problems: &mut Problems) -> Option<SourceSpec> {
     let text = at.word(problems)?;
     let source = SourceSpec::parse(&text);
     if source.is_none() {
-        problems.reject(
-            &at.place,
-            format!("`{text}` is no source"),
-            Some("write kernel, jsonl:PATH or -".into()),
-        );
+        problems.reject(&at.place, format!("`{text}` is no source"), Some("write kernel, jsonl:PATH or -".into()));
     }
     source
 }
@@ -343,21 +210,11 @@ fn word(at: &At<'_>, problems: &mut Problems) -> Option<String> {
 }
 
 fn attach(at: &At<'_>, problems: &mut Problems) -> Option<Attach> {
-    at.choice(
-        problems,
-        &[
-            ("auto", Attach::Auto),
-            ("tcx", Attach::Tcx),
-            ("clsact", Attach::Clsact),
-        ],
-    )
+    at.choice(problems, &[("auto", Attach::Auto), ("tcx", Attach::Tcx), ("clsact", Attach::Clsact)])
 }
 
 fn log_format(at: &At<'_>, problems: &mut Problems) -> Option<LogFormat> {
-    at.choice(
-        problems,
-        &[("text", LogFormat::Text), ("json", LogFormat::Json)],
-    )
+    at.choice(problems, &[("text", LogFormat::Text), ("json", LogFormat::Json)])
 }
 
 /// `off`, or an address with a port. YAML 1.1 takes a bare `off` for false.
@@ -374,9 +231,7 @@ fn listen(at: &At<'_>, problems: &mut Problems) -> Option<Option<SocketAddr>> {
         problems.reject(
             &at.place,
             format!("`{text}` is no address with a port"),
-            Some(format!(
-                "write it like {DEFAULT_LISTEN} or [::1]:9965, or off"
-            )),
+            Some(format!("write it like {DEFAULT_LISTEN} or [::1]:9965, or off")),
         );
     }
     address.map(Some)
@@ -386,11 +241,7 @@ fn listen(at: &At<'_>, problems: &mut Problems) -> Option<Option<SocketAddr>> {
 fn name(at: &At<'_>, problems: &mut Problems) -> Option<String> {
     let text = at.word(problems)?;
     if text.contains('/') || text.chars().any(char::is_control) {
-        problems.reject(
-            &at.place,
-            format!("`{}` cannot be a name", text.escape_debug()),
-            Some("leave out slashes and control characters".into()),
-        );
+        problems.reject(&at.place, format!("`{}` cannot be a name", text.escape_debug()), Some("leave out slashes and control characters".into()));
         return None;
     }
     Some(text)
@@ -416,23 +267,11 @@ mod tests {
         let plural = |flag: &str| match flag {
             "source" => "sources".to_owned(),
             "interface" => "interfaces".to_owned(),
-            flag => flag
-                .split('-')
-                .enumerate()
-                .map(|(n, part)| {
-                    if n == 0 {
-                        part.to_owned()
-                    } else {
-                        part[..1].to_uppercase() + &part[1..]
-                    }
-                })
-                .collect(),
+            flag => {
+                flag.split('-').enumerate().map(|(n, part)| if n == 0 { part.to_owned() } else { part[..1].to_uppercase() + &part[1..] }).collect()
+            }
         };
-        let mut flags: Vec<String> = command
-            .get_arguments()
-            .filter_map(|argument| argument.get_long())
-            .map(plural)
-            .collect();
+        let mut flags: Vec<String> = command.get_arguments().filter_map(|argument| argument.get_long()).map(plural).collect();
         let mut keys: Vec<String> = SETTINGS.iter().map(|key| key.name.to_owned()).collect();
         flags.sort();
         keys.sort();
@@ -441,61 +280,22 @@ mod tests {
 
     #[test]
     fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
-        let file = b"sources: [\"jsonl:/a\", \"-\"]\nlisten: off\nintakeMaxBytes: 64MiB\nnodeName: n1\nflowRows: 1024\nreportInterval: 1s\nattach: clsact\n";
-        let flags = DaemonArgs {
-            node_name: Some("n2".into()),
-            ring_bytes: Some("64KiB".into()),
-            ..DaemonArgs::default()
-        };
+        let file =
+            b"sources: [\"jsonl:/a\", \"-\"]\nlisten: off\nintakeMaxBytes: 64MiB\nnodeName: n1\nflowRows: 1024\nreportInterval: 1s\nattach: clsact\n";
+        let flags = DaemonArgs { node_name: Some("n2".into()), ring_bytes: Some("64KiB".into()), ..DaemonArgs::default() };
         let settings = settings(&flags, Some(file)).unwrap();
-        assert_eq!(
-            settings.sources,
-            [
-                SourceSpec::JsonLines("/a".into()),
-                SourceSpec::StandardInput
-            ]
-        );
-        assert_eq!(
-            (
-                settings.listen,
-                settings.intake_max_bytes,
-                settings.flow_rows
-            ),
-            (None, 64 << 20, 1024)
-        );
-        assert_eq!(
-            (
-                settings.node_name.as_deref(),
-                settings.ring_bytes,
-                settings.attach
-            ),
-            (Some("n2"), Some(65_536), Attach::Clsact)
-        );
-        assert_eq!(
-            (
-                settings.cluster_name.as_str(),
-                settings.disk_reserve_percent
-            ),
-            ("default", 10)
-        );
+        assert_eq!(settings.sources, [SourceSpec::JsonLines("/a".into()), SourceSpec::StandardInput]);
+        assert_eq!((settings.listen, settings.intake_max_bytes, settings.flow_rows), (None, 64 << 20, 1024));
+        assert_eq!((settings.node_name.as_deref(), settings.ring_bytes, settings.attach), (Some("n2"), Some(65_536), Attach::Clsact));
+        assert_eq!((settings.cluster_name.as_str(), settings.disk_reserve_percent), ("default", 10));
         let default = super::settings(&DaemonArgs::default(), None).unwrap();
-        assert_eq!(
-            (default.sources.as_slice(), default.listen),
-            ([SourceSpec::Kernel].as_slice(), DEFAULT_LISTEN.parse().ok())
-        );
+        assert_eq!((default.sources.as_slice(), default.listen), ([SourceSpec::Kernel].as_slice(), DEFAULT_LISTEN.parse().ok()));
     }
 
     #[test]
     fn what_is_wrong_names_the_flag_or_the_line() {
-        let flags = DaemonArgs {
-            sources: vec!["karnel".into()],
-            report_interval: Some("5".into()),
-            flow_rows: Some(1),
-            ..DaemonArgs::default()
-        };
-        let problems = settings(&flags, Some(b"stateDirr: /x\nlisten: somewhere\n"))
-            .unwrap_err()
-            .to_string();
+        let flags = DaemonArgs { sources: vec!["karnel".into()], report_interval: Some("5".into()), flow_rows: Some(1), ..DaemonArgs::default() };
+        let problems = settings(&flags, Some(b"stateDirr: /x\nlisten: somewhere\n")).unwrap_err().to_string();
         for part in [
             "--source: `karnel` is no source; write kernel",
             "--report-interval: `5` has no unit; write 5s",
@@ -505,5 +305,11 @@ mod tests {
         ] {
             assert!(problems.contains(part), "{part}\n{problems}");
         }
+    }
+
+    #[test]
+    fn the_example_is_valid() {
+        let settings = settings(&DaemonArgs::default(), Some(include_bytes!("../../../configs/settings.yaml"))).unwrap();
+        assert_eq!(settings.interfaces, ["eth0", "veth*", "lo"]);
     }
 }

@@ -294,11 +294,7 @@ mod tests {
 
     #[test]
     fn a_secret_does_not_print() {
-        let auth = BasicAuth {
-            username: "u".into(),
-            password_file: None,
-            password: Some(Secret::new("hunter2".into())),
-        };
+        let auth = BasicAuth { username: "u".into(), password_file: None, password: Some(Secret::new("hunter2".into())) };
         assert!(!format!("{auth:?}").contains("hunter2"));
     }
 }

@@ -72,9 +72,7 @@ pub struct FlowLog {
 impl FlowLog {
     /// The aggregation interval where both a field list and a positive interval are given; aggregation is off otherwise.
     pub fn aggregation(&self) -> Option<Duration> {
-        let nanoseconds = u64::try_from(self.aggregation_interval_ns)
-            .ok()
-            .filter(|ns| *ns > 0)?;
+        let nanoseconds = u64::try_from(self.aggregation_interval_ns).ok().filter(|ns| *ns > 0)?;
         (!self.field_aggregate.is_empty()).then(|| Duration::from_nanos(nanoseconds))
     }
 }
@@ -138,21 +136,12 @@ pub enum RedactHeaders {
 }
 
 /// Headers that carry credentials, hidden unless the file says otherwise.
-pub const CREDENTIAL_HEADERS: [&str; 4] = [
-    "Authorization",
-    "Proxy-Authorization",
-    "Cookie",
-    "Set-Cookie",
-];
+pub const CREDENTIAL_HEADERS: [&str; 4] = ["Authorization", "Proxy-Authorization", "Cookie", "Set-Cookie"];
 
 impl Redact {
     /// Hubble's raw line: nothing is hidden.
     pub fn nothing() -> Self {
-        Redact {
-            url_userinfo: false,
-            url_query: false,
-            headers: RedactHeaders::Named(Vec::new()),
-        }
+        Redact { url_userinfo: false, url_query: false, headers: RedactHeaders::Named(Vec::new()) }
     }
 
     /// True if no part of a flow is hidden.
@@ -163,15 +152,8 @@ impl Redact {
 
 impl Default for Redact {
     fn default() -> Self {
-        let named = CREDENTIAL_HEADERS
-            .iter()
-            .map(|name| (*name).to_owned())
-            .collect();
-        Redact {
-            url_userinfo: true,
-            url_query: false,
-            headers: RedactHeaders::Named(named),
-        }
+        let named = CREDENTIAL_HEADERS.iter().map(|name| (*name).to_owned()).collect();
+        Redact { url_userinfo: true, url_query: false, headers: RedactHeaders::Named(named) }
     }
 }
 
@@ -207,12 +189,7 @@ impl FileOutput {
     /// Bytes at which the file is rotated.
     pub fn max_bytes(&self) -> u64 {
         let megabytes = u64::try_from(self.max_size_mb).unwrap_or(0);
-        (if megabytes == 0 {
-            DEFAULT_FILE_MAX_SIZE_MB
-        } else {
-            megabytes
-        })
-        .saturating_mul(1 << 20)
+        (if megabytes == 0 { DEFAULT_FILE_MAX_SIZE_MB } else { megabytes }).saturating_mul(1 << 20)
     }
 
     /// How many rotated files are kept; `None` keeps all.
@@ -258,17 +235,8 @@ mod tests {
             mode: 0o640,
             group: None,
         };
-        assert_eq!(
-            (file(0, 0).max_bytes(), file(0, 0).kept_backups()),
-            (10 << 20, Some(5))
-        );
-        assert_eq!(
-            (file(3, 2).max_bytes(), file(3, 2).kept_backups()),
-            (3 << 20, Some(2))
-        );
-        assert_eq!(
-            (file(-1, -1).max_bytes(), file(-1, -1).kept_backups()),
-            (10 << 20, None)
-        );
+        assert_eq!((file(0, 0).max_bytes(), file(0, 0).kept_backups()), (10 << 20, Some(5)));
+        assert_eq!((file(3, 2).max_bytes(), file(3, 2).kept_backups()), (3 << 20, Some(2)));
+        assert_eq!((file(-1, -1).max_bytes(), file(-1, -1).kept_backups()), (10 << 20, None));
     }
 }

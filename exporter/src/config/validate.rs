@@ -7,6 +7,9 @@ use super::decode::suggest::nearest;
 use super::place::{Place, Problems};
 use super::sink_types::{Sink, SinkKind};
 use super::types::FlowLog;
+use crate::flow::Flow;
+use crate::flow::fields::Below;
+use crate::mask::Mask;
 
 /// Checks a decoded file.
 pub(super) fn validate(decoded: &Decoded, problems: &mut Problems) {
@@ -17,17 +20,9 @@ pub(super) fn validate(decoded: &Decoded, problems: &mut Problems) {
         lines(entry, problems);
     }
     for sink in decoded.sinks.values() {
-        if !decoded
-            .flow_logs
-            .iter()
-            .any(|entry| entry.sinks.contains(&sink.name))
-        {
+        if !decoded.flow_logs.iter().any(|entry| entry.sinks.contains(&sink.name)) {
             let advice = "add its name to the sinks of a flow log";
-            problems.warn(
-                &sink.place,
-                format!("no flow log delivers to {}", sink.name),
-                Some(advice.into()),
-            );
+            problems.warn(&sink.place, format!("no flow log delivers to {}", sink.name), Some(advice.into()));
         }
     }
 }
@@ -36,25 +31,15 @@ fn names(entries: &[FlowLog], problems: &mut Problems) {
     let mut first: HashMap<&str, &Place> = HashMap::new();
     for entry in entries.iter().filter(|entry| !entry.name.is_empty()) {
         if let Some(before) = first.insert(&entry.name, &entry.place) {
-            let what = format!(
-                "the name {} is taken by the flow log in line {}",
-                entry.name, before.line
-            );
-            problems.reject(
-                &entry.places.below("name"),
-                what,
-                Some("give each flow log its own name".into()),
-            );
+            let what = format!("the name {} is taken by the flow log in line {}", entry.name, before.line);
+            problems.reject(&entry.places.below("name"), what, Some("give each flow log its own name".into()));
         }
     }
 }
 
 /// One file has one writer: no path may be given twice, and no file sink used twice.
 fn destinations(decoded: &Decoded, problems: &mut Problems) {
-    let files = decoded
-        .flow_logs
-        .iter()
-        .filter_map(|entry| Some((entry.file.as_ref()?, entry.places.below("filePath"))));
+    let files = decoded.flow_logs.iter().filter_map(|entry| Some((entry.file.as_ref()?, entry.places.below("filePath"))));
     let sinks = decoded.sinks.values().filter_map(|sink| match &sink.kind {
         SinkKind::File(file) => Some((file, sink.places.below("filePath"))),
         _ => None,
@@ -68,25 +53,11 @@ fn destinations(decoded: &Decoded, problems: &mut Problems) {
             first.insert(&file.path, place);
         }
     }
-    for sink in decoded
-        .sinks
-        .values()
-        .filter(|sink| matches!(sink.kind, SinkKind::File(_)))
-    {
-        let users = decoded
-            .flow_logs
-            .iter()
-            .filter(|entry| entry.sinks.contains(&sink.name));
+    for sink in decoded.sinks.values().filter(|sink| matches!(sink.kind, SinkKind::File(_))) {
+        let users = decoded.flow_logs.iter().filter(|entry| entry.sinks.contains(&sink.name));
         for entry in users.skip(1) {
-            let what = format!(
-                "the file sink {} already belongs to another flow log",
-                sink.name
-            );
-            problems.reject(
-                &entry.places.below("sinks"),
-                what,
-                Some("give each flow log its own file".into()),
-            );
+            let what = format!("the file sink {} already belongs to another flow log", sink.name);
+            problems.reject(&entry.places.below("sinks"), what, Some("give each flow log its own file".into()));
         }
     }
 }
@@ -95,11 +66,7 @@ fn sinks(entry: &FlowLog, decoded: &Decoded, problems: &mut Problems) {
     for (n, name) in entry.sinks.iter().enumerate() {
         let place = entry.places.below(&format!("sinks[{n}]"));
         if entry.sinks[..n].contains(name) {
-            problems.reject(
-                &place,
-                format!("names {name} a second time"),
-                Some("remove it".into()),
-            );
+            problems.reject(&place, format!("names {name} a second time"), Some("remove it".into()));
         } else if let Some(sink) = decoded.sinks.get(name) {
             labels(entry, sink, problems);
         } else if !decoded.sink_names.contains(name) {
@@ -109,6 +76,31 @@ fn sinks(entry: &FlowLog, decoded: &Decoded, problems: &mut Problems) {
             };
             problems.reject(&place, format!("there is no sink {name}"), Some(advice));
         }
+    }
+}
+
+/// A label's value is one text, so its path has to lead to a single value: `None`, or what is wrong with it.
+fn not_a_value(path: &str) -> Option<String> {
+    if let Err(error) = Mask::parse(&[path]) {
+        return Some(error.why);
+    }
+    let mut fields = Some(&Flow::FIELDS);
+    let mut last = Below::Nothing;
+    for name in path.split('.') {
+        let found = fields.and_then(|fields| fields.list().iter().find(|field| field.name == name));
+        last = found.map_or(Below::Nothing, |field| field.below);
+        fields = match last {
+            Below::Message(below) => Some(below),
+            _ => None,
+        };
+    }
+    match last {
+        Below::List => Some("it is a list".to_owned()),
+        // Wrappers and timestamps are written as single values.
+        Below::Message(below) if !below.message.starts_with("google.protobuf.") => {
+            Some(format!("it is all of {}; name a field of it", below.message))
+        }
+        _ => None,
     }
 }
 
@@ -122,75 +114,46 @@ fn labels(entry: &FlowLog, sink: &Sink, problems: &mut Problems) {
         None => (&entry.field_mask, "fieldMask"),
     };
     for (label, path) in &loki.labels {
-        let removed = !paths.is_empty()
-            && !paths
-                .iter()
-                .any(|mask| covers(mask, path) || covers(path, mask));
+        if let Some(why) = not_a_value(path) {
+            problems.reject(&sink.places.below(&format!("labels.{label}")), format!("`{path}` cannot be a label: {why}"), None);
+            continue;
+        }
+        let removed = !paths.is_empty() && !paths.iter().any(|mask| covers(mask, path) || covers(path, mask));
         if removed {
             let place = sink.places.below(&format!("labels.{label}"));
-            let what = format!(
-                "{path} is removed by the {key} of the flow log {}",
-                entry.name
-            );
-            problems.reject(
-                &place,
-                what,
-                Some(format!("add {path} to it, or remove the label")),
-            );
+            let what = format!("{path} is removed by the {key} of the flow log {}", entry.name);
+            problems.reject(&place, what, Some(format!("add {path} to it, or remove the label")));
         }
     }
 }
 
 /// True if a mask path leaves all of another path.
 fn covers(mask: &str, path: &str) -> bool {
-    path.strip_prefix(mask)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    path.strip_prefix(mask).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// Settings that make lines less than their reader expects.
 fn lines(entry: &FlowLog, problems: &mut Problems) {
     let masked = !entry.field_mask.is_empty() && entry.aggregation().is_none();
-    let leaves = |path: &str| {
-        entry
-            .field_mask
-            .iter()
-            .any(|mask| covers(mask, path) || covers(path, mask))
-    };
+    let leaves = |path: &str| entry.field_mask.iter().any(|mask| covers(mask, path) || covers(path, mask));
     let mask = entry.places.below("fieldMask");
     if masked && !entry.window.is_zero() && !leaves("extensions") {
-        problems.warn(
-            &mask,
-            "folds lines, but leaves out their counts",
-            Some("add extensions, or set window: 0 for a line per event".into()),
-        );
+        problems.warn(&mask, "folds lines, but leaves out their counts", Some("add extensions, or set window: 0 for a line per event".into()));
     }
     if masked && !leaves("time") && !leaves("uuid") {
-        let advice =
-            "add time, so that tailers can tell the first line of a file from that of the next";
+        let advice = "add time, so that tailers can tell the first line of a file from that of the next";
         problems.warn(&mask, "has neither time nor uuid", Some(advice.into()));
     }
     if !entry.field_aggregate.is_empty() && entry.aggregation().is_none() {
         let place = entry.places.below("fieldAggregate");
-        problems.warn(
-            &place,
-            "has no effect without a positive aggregationInterval",
-            Some("write aggregationInterval: 30s".into()),
-        );
+        problems.warn(&place, "has no effect without a positive aggregationInterval", Some("write aggregationInterval: 30s".into()));
     }
     if entry.field_aggregate.is_empty() && entry.aggregation_interval_ns > 0 {
         let place = entry.places.below("aggregationInterval");
-        problems.warn(
-            &place,
-            "has no effect without fieldAggregate",
-            Some("list the fields to count by, or remove it".into()),
-        );
+        problems.warn(&place, "has no effect without fieldAggregate", Some("list the fields to count by, or remove it".into()));
     }
     if entry.file.as_ref().is_some_and(|file| file.max_size_mb < 0) {
         let what = "a negative size makes every write fail in Cilium; here it means 10";
-        problems.warn(
-            &entry.places.below("fileMaxSizeMb"),
-            what,
-            Some("write a positive number".into()),
-        );
+        problems.warn(&entry.places.below("fileMaxSizeMb"), what, Some("write a positive number".into()));
     }
 }

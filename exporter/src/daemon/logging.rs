@@ -62,35 +62,21 @@ pub fn held_back() -> u64 {
 #[must_use]
 pub fn start(options: &LogOptions) -> LogGuard {
     let (writer, worker) = match &options.folder {
-        Some(folder) => {
-            tracing_appender::non_blocking(tracing_appender::rolling::daily(folder, "flowlog.log"))
-        }
+        Some(folder) => tracing_appender::non_blocking(tracing_appender::rolling::daily(folder, "flowlog.log")),
         None => tracing_appender::non_blocking(std::io::stderr()),
     };
     let dropped = writer.error_counter();
     let level = options.level.as_deref().unwrap_or("info");
     let level = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let colour = options.folder.is_none()
-        && std::io::stderr().is_terminal()
-        && std::env::var_os("NO_COLOR").is_none();
-    let layer = tracing_subscriber::fmt::layer()
-        .with_writer(writer)
-        .with_ansi(colour)
-        .with_target(false);
+    let colour = options.folder.is_none() && std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colour).with_target(false);
     let limit = RateLimit::default();
     let registry = tracing_subscriber::registry().with(level);
-    let started = if options.json {
-        registry.with(layer.json().with_filter(limit)).try_init()
-    } else {
-        registry.with(layer.with_filter(limit)).try_init()
-    };
+    let started = if options.json { registry.with(layer.json().with_filter(limit)).try_init() } else { registry.with(layer.with_filter(limit)).try_init() };
     if let Err(error) = started {
         tracing::debug!(%error, "a log was already started in this process");
     }
-    LogGuard {
-        _worker: worker,
-        dropped,
-    }
+    LogGuard { _worker: worker, dropped }
 }
 
 /// Lets each place in the code log [`BURST`] times a [`PERIOD`].
@@ -101,9 +87,7 @@ struct RateLimit {
 
 impl RateLimit {
     fn passes(&self, place: Identifier, now: Instant) -> bool {
-        let Ok(mut places) = self.places.lock() else {
-            return true;
-        };
+        let Ok(mut places) = self.places.lock() else { return true };
         let (since, count) = places.entry(place).or_insert((now, 0));
         if now.duration_since(*since) >= PERIOD {
             (*since, *count) = (now, 0);
@@ -145,12 +129,7 @@ mod tests {
     fn a_place_that_logs_in_a_loop_is_held_back_until_the_period_is_over() {
         let limit = RateLimit::default();
         let start = Instant::now();
-        assert_eq!(
-            (0..100)
-                .filter(|_| limit.passes(Identifier(&PLACE), start))
-                .count(),
-            BURST as usize
-        );
+        assert_eq!((0..100).filter(|_| limit.passes(Identifier(&PLACE), start)).count(), BURST as usize);
         assert!(limit.passes(Identifier(&PLACE), start + PERIOD));
     }
 }

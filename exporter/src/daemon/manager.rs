@@ -104,9 +104,10 @@ impl Manager {
                     continue;
                 }
             };
+            let wanted = sinks::wanted(entry, file, &self.place.origin);
             match self.run(log, entry.spool_max_bytes, &mut operations).await {
                 Ok(running) => {
-                    for error in running.set_sinks(sinks::wanted(entry, file)).await {
+                    for error in running.set_sinks(wanted).await {
                         tracing::error!(%error, "the others go on");
                         problems.insert(format!("flow log {} sink {}", entry.name, error.name), error.to_string());
                     }

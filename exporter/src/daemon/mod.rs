@@ -1,6 +1,14 @@
-//! What makes a process a daemon: its log, its privileges, what it tells systemd, the lock on its state.
+//! What makes a process a daemon: its life from start to stop, its flow logs and sinks, its log, privileges and state folder.
 
+pub mod identities;
+pub mod life;
 pub mod logging;
+pub mod manager;
+pub mod network_sinks;
 pub mod notify_systemd;
+pub mod pages;
 pub mod privileges;
+pub mod running_log;
+pub mod sinks;
+pub mod start;
 pub mod state;

@@ -27,19 +27,14 @@ impl Systemd {
                 None
             }
         });
-        let watchdog = std::env::var("WATCHDOG_USEC")
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .map(Duration::from_micros);
+        let watchdog = std::env::var("WATCHDOG_USEC").ok().and_then(|text| text.parse().ok()).map(Duration::from_micros);
         Self { socket, watchdog }
     }
 
     /// How often the watchdog has to be fed: half of what the unit asks for, as sd_watchdog_enabled(3) advises.
     #[must_use]
     pub fn watchdog_interval(&self) -> Option<Duration> {
-        self.watchdog
-            .filter(|_| self.socket.is_some())
-            .map(|limit| limit / 2)
+        self.watchdog.filter(|_| self.socket.is_some()).map(|limit| limit / 2)
     }
 
     /// The daemon serves: start-up is complete.
@@ -84,10 +79,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();
-        let systemd = Systemd {
-            socket: Some(connect(&path.into_os_string()).unwrap()),
-            watchdog: Some(Duration::from_secs(4)),
-        };
+        let systemd = Systemd { socket: Some(connect(&path.into_os_string()).unwrap()), watchdog: Some(Duration::from_secs(4)) };
         systemd.ready("2 flow logs");
         let mut buffer = [0; 64];
         let length = manager.recv(&mut buffer).unwrap();

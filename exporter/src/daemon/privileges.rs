@@ -10,9 +10,7 @@ use caps::{CapSet, Capability, CapsHashSet};
 #[derive(Debug, thiserror::Error)]
 pub enum PrivilegeError {
     /// The kernel refused to change a set.
-    #[error(
-        "cannot reduce the {set} capability set: {why}; start flowlog with CAP_SETPCAP or as root"
-    )]
+    #[error("cannot reduce the {set} capability set: {why}; start flowlog with CAP_SETPCAP or as root")]
     Set {
         /// Which set.
         set: &'static str,
@@ -32,16 +30,14 @@ pub enum PrivilegeError {
 /// When the kernel refuses. Then the process keeps what it had.
 pub fn drop_all_but(keep: &[Capability]) -> Result<(), PrivilegeError> {
     let keep: CapsHashSet = keep.iter().copied().collect();
-    rustix::thread::set_no_new_privs(true)
-        .map_err(|error| PrivilegeError::NoNewPrivileges(error.into()))?;
+    rustix::thread::set_no_new_privs(true).map_err(|error| PrivilegeError::NoNewPrivileges(error.into()))?;
     let had = caps::read(None, CapSet::Permitted).map_err(|error| refused("permitted", &error))?;
     // The bounding set can only be changed with CAP_SETPCAP, so it comes first; without it there is nothing to shrink for this process's own use.
     if had.contains(&Capability::CAP_SETPCAP) {
         for capability in caps::all().difference(&keep) {
             // A capability that this kernel does not know is not in the set either.
             if caps::has_cap(None, CapSet::Bounding, *capability).unwrap_or(false) {
-                caps::drop(None, CapSet::Bounding, *capability)
-                    .map_err(|error| refused("bounding", &error))?;
+                caps::drop(None, CapSet::Bounding, *capability).map_err(|error| refused("bounding", &error))?;
             }
         }
     }
@@ -49,25 +45,17 @@ pub fn drop_all_but(keep: &[Capability]) -> Result<(), PrivilegeError> {
     caps::clear(None, CapSet::Ambient).map_err(|error| refused("ambient", &error))?;
     caps::set(None, CapSet::Effective, &kept).map_err(|error| refused("effective", &error))?;
     caps::set(None, CapSet::Permitted, &kept).map_err(|error| refused("permitted", &error))?;
-    caps::set(None, CapSet::Inheritable, &CapsHashSet::new())
-        .map_err(|error| refused("inheritable", &error))
+    caps::set(None, CapSet::Inheritable, &CapsHashSet::new()).map_err(|error| refused("inheritable", &error))
 }
 
 /// The names of the effective capabilities of the calling thread, sorted.
 #[must_use]
 pub fn effective() -> Vec<String> {
-    let mut names: Vec<String> = caps::read(None, CapSet::Effective)
-        .unwrap_or_default()
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let mut names: Vec<String> = caps::read(None, CapSet::Effective).unwrap_or_default().iter().map(ToString::to_string).collect();
     names.sort();
     names
 }
 
 fn refused(set: &'static str, error: &caps::errors::CapsError) -> PrivilegeError {
-    PrivilegeError::Set {
-        set,
-        why: error.to_string(),
-    }
+    PrivilegeError::Set { set, why: error.to_string() }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use flowlog_sinks::driver::{Running, SinkMetrics};
 use flowlog_sinks::spool::{IntakeReaders, OpenError, Options, ReadError, Spool, Writer};
 
+use super::network_sinks::Origin;
 use super::sinks::{self, SinkError, WantedSink};
 use crate::pipeline::engine::{Command, Commons, Engine, MOST_LINES};
 use crate::pipeline::fold::FoldTable;
@@ -63,6 +64,8 @@ pub struct Place {
     pub intake: IntakeReaders,
     /// What they share.
     pub commons: Commons,
+    /// Cluster and node, for sinks that name them.
+    pub origin: Origin,
 }
 
 impl RunningLog {

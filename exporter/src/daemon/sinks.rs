@@ -5,10 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flowlog_sinks::driver::{self, DriverOptions, Running};
-use flowlog_sinks::file::{Compression, FileOptions, FileSink, StdoutSink};
+use flowlog_sinks::file::{self, FileConfig, FileSink, StdoutSink};
+use flowlog_sinks::kafka::KafkaSink;
+use flowlog_sinks::loki::LokiSink;
+use flowlog_sinks::s3::S3Sink;
 use flowlog_sinks::spool::{Spool, Start, WhenFull};
 
-use crate::config::{self, Compress, File, FileOutput, FlowLog, SinkKind};
+use super::network_sinks::{self, Origin};
+use crate::config::{self, Batch, Compress, File, FileOutput, FlowLog, SinkKind, Tls};
 
 /// The name of the sink that a `filePath` stands for.
 pub const FILE: &str = "file";
@@ -23,6 +27,9 @@ pub struct WantedSink {
     /// How long it may take to deliver what is spooled when it is removed.
     pub drain_timeout: Duration,
     kind: SinkKind,
+    batch: Option<Batch>,
+    tls: Tls,
+    origin: Origin,
     /// Tells whether anything else about it has changed.
     hash: config::Hash,
 }
@@ -49,12 +56,16 @@ impl WantedSink {
 
 /// The sinks of a flow log.
 #[must_use]
-pub fn wanted(entry: &FlowLog, file: &File) -> Vec<WantedSink> {
+pub fn wanted(entry: &FlowLog, file: &File, origin: &Origin) -> Vec<WantedSink> {
+    let origin = Origin { log: entry.name.clone(), ..origin.clone() };
     let own = entry.file.iter().map(|output| WantedSink {
         name: FILE.to_owned(),
         when_full: WhenFull::DropOldest,
         drain_timeout: Duration::from_secs(30),
         kind: SinkKind::File(output.clone()),
+        batch: None,
+        tls: Tls::default(),
+        origin: origin.clone(),
         hash: config::Hash::default(),
     });
     let named = entry.sinks.iter().filter_map(|name| file.sinks.get(name)).map(|sink| WantedSink {
@@ -66,6 +77,9 @@ pub fn wanted(entry: &FlowLog, file: &File) -> Vec<WantedSink> {
         },
         drain_timeout: sink.drain_timeout,
         kind: sink.kind.clone(),
+        batch: Some(sink.batch),
+        tls: sink.tls.clone(),
+        origin: origin.clone(),
         hash: sink.hash,
     });
     own.chain(named).collect()
@@ -91,29 +105,49 @@ pub fn label_paths(entry: &FlowLog, file: &File) -> Vec<String> {
 /// When its settings can't be used or its cursor not be read.
 pub fn start(spool: &Spool, sink: &WantedSink) -> Result<Running, SinkError> {
     let failed = |why: String| SinkError { name: sink.name.clone(), why };
-    let options = DriverOptions { name: sink.name.clone(), when_full: sink.when_full, start: Start::Oldest };
+    let driver_options = DriverOptions { name: sink.name.clone(), when_full: sink.when_full, start: Start::Oldest };
     let running = match &sink.kind {
-        SinkKind::File(output) if output.is_stdout() => driver::start(spool, Arc::new(StdoutSink::new()), options),
-        SinkKind::File(output) => driver::start(spool, Arc::new(FileSink::new(file_options(output))), options),
-        SinkKind::S3(_) | SinkKind::Loki(_) | SinkKind::Kafka(_) => return Err(failed("this kind of sink is not in this build yet".to_owned())),
+        SinkKind::File(output) if output.is_stdout() => driver::start(spool, Arc::new(StdoutSink::default()), driver_options),
+        SinkKind::File(output) => {
+            let config = file_config(output).map_err(|error| failed(error.to_string()))?;
+            driver::start(spool, Arc::new(FileSink::new(config)), driver_options)
+        }
+        SinkKind::Loki(loki) => {
+            let options = network_sinks::loki(loki, &batch(sink), &sink.tls, &sink.origin);
+            let loki = LokiSink::new(options).map_err(|error| failed(error.to_string()))?;
+            driver::start(spool, Arc::new(loki), driver_options)
+        }
+        SinkKind::Kafka(kafka) => driver::start(spool, Arc::new(KafkaSink::new(network_sinks::kafka(kafka, &batch(sink), &sink.tls))), driver_options),
+        SinkKind::S3(s3) => {
+            let now = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
+            let staging = spool.folder().with_file_name(format!("staging-{}", sink.name));
+            let s3 = S3Sink::new(network_sinks::s3(s3, &batch(sink), &sink.tls), network_sinks::s3_origin(&sink.origin), staging, now)
+                .map_err(|error| failed(error.to_string()))?;
+            driver::start(spool, Arc::new(s3), driver_options)
+        }
     };
     running.map_err(|error| failed(error.to_string()))
 }
 
-fn file_options(output: &FileOutput) -> FileOptions {
-    FileOptions {
+/// Limits of a batch; a sink of `filePath` has none of its own.
+fn batch(sink: &WantedSink) -> Batch {
+    sink.batch.unwrap_or(Batch { max_bytes: 1 << 20, max_records: 100_000, max_age: Duration::from_secs(1) })
+}
+
+fn file_config(output: &FileOutput) -> Result<FileConfig, file::GroupError> {
+    Ok(FileConfig {
         path: PathBuf::from(&output.path),
         max_bytes: output.max_bytes(),
-        max_backups: output.kept_backups(),
-        compression: match output.compress {
-            Compress::No => Compression::None,
-            Compress::Gzip => Compression::Gzip,
-            Compress::Zstd => Compression::Zstd,
+        max_backups: output.kept_backups().map_or(0, |kept| usize::try_from(kept).unwrap_or(usize::MAX)),
+        compress: match output.compress {
+            Compress::No => file::Compress::No,
+            Compress::Gzip => file::Compress::Gzip,
+            Compress::Zstd => file::Compress::Zstd,
         },
         max_age: output.max_age,
         max_total_bytes: output.max_total_mb.map(|megabytes| megabytes.saturating_mul(1 << 20)),
         min_rotate_interval: output.min_rotate_interval,
         mode: output.mode,
-        group: output.group.clone(),
-    }
+        group: output.group.as_deref().map(file::group_id).transpose()?,
+    })
 }

@@ -20,17 +20,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// Another process holds it.
-    #[error(
-        "state folder {path} is in use by another flowlog; stop that one, or give this one a folder of its own with --state-dir"
-    )]
+    #[error("state folder {path} is in use by another flowlog; stop that one, or give this one a folder of its own with --state-dir")]
     InUse {
         /// The folder.
         path: PathBuf,
     },
     /// It can't be made, read or written.
-    #[error(
-        "state folder {path}: {source}; make it writable for this user, or choose another with --state-dir"
-    )]
+    #[error("state folder {path}: {source}; make it writable for this user, or choose another with --state-dir")]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -70,27 +66,12 @@ impl State {
             let path = path.to_owned();
             move |source| StateError::Io { path, source }
         };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(io(folder))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io(folder))?;
         let path = folder.join("lock");
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(io(&path))?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(io(&path))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self {
-                folder: folder.to_owned(),
-                _lock: lock,
-            }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(StateError::InUse {
-                path: folder.to_owned(),
-            }),
+            Ok(()) => Ok(Self { folder: folder.to_owned(), _lock: lock }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(StateError::InUse { path: folder.to_owned() }),
             Err(error) => Err(io(&path)(error.into())),
         }
     }
@@ -115,12 +96,7 @@ impl State {
         let mut text = serde_json::to_vec(running)?;
         text.push(b'\n');
         let temporary = self.folder.join("daemon.json.new");
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .mode(0o600)
-            .open(&temporary)?;
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
         file.write_all(&text)?;
         fs::rename(&temporary, self.folder.join("daemon.json"))
     }
@@ -212,10 +188,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let first = State::take(folder.path()).unwrap();
         let error = State::take(folder.path()).unwrap_err().to_string();
-        assert!(
-            error.contains("in use") && error.contains("--state-dir"),
-            "{error}"
-        );
+        assert!(error.contains("in use") && error.contains("--state-dir"), "{error}");
         drop(first);
         State::take(folder.path()).unwrap();
     }
@@ -226,11 +199,7 @@ mod tests {
         for name in ["all-l7", "a/b", "..", ".x", "ü", "a%2Fb"] {
             fs::create_dir_all(log_folder(folder.path(), name)).unwrap();
         }
-        let names: Vec<String> = logs(folder.path())
-            .unwrap()
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect();
+        let names: Vec<String> = logs(folder.path()).unwrap().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["..", ".x", "a%2Fb", "a/b", "all-l7", "ü"]);
     }
 
@@ -238,24 +207,10 @@ mod tests {
     fn the_note_of_a_daemon_that_is_gone_is_not_believed() {
         let folder = tempfile::tempdir().unwrap();
         let state = State::take(folder.path()).unwrap();
-        state
-            .announce(&Running {
-                pid: std::process::id(),
-                listen: Some("127.0.0.1:9".into()),
-                ..Running::default()
-            })
-            .unwrap();
-        assert_eq!(
-            running(folder.path()).unwrap().unwrap().pid,
-            std::process::id()
-        );
+        state.announce(&Running { pid: std::process::id(), listen: Some("127.0.0.1:9".into()), ..Running::default() }).unwrap();
+        assert_eq!(running(folder.path()).unwrap().unwrap().pid, std::process::id());
         // Linux's largest process number is 2^22.
-        state
-            .announce(&Running {
-                pid: 1 << 30,
-                ..Running::default()
-            })
-            .unwrap();
+        state.announce(&Running { pid: 1 << 30, ..Running::default() }).unwrap();
         assert_eq!(running(folder.path()).unwrap(), None);
     }
 }

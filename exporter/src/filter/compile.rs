@@ -335,7 +335,7 @@ impl Compiler<'_> {
             }
         }
         if !of.http_status_code.is_empty() {
-            let mut codes = StatusCodes::new();
+            let mut codes = StatusCodes::default();
             for (n, form) in of.http_status_code.iter().enumerate() {
                 if let Err(why) = codes.add(&form) {
                     self.error("http_status_code", Some(n), &form, why);

@@ -3,7 +3,7 @@
 use crate::flow::{Http, HttpHeader};
 
 /// Status codes by their first digits: `404`, `40+`, `5+`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct StatusCodes {
     full: Vec<String>,
     prefixes: Vec<String>,
@@ -28,14 +28,6 @@ impl StatusCodes {
         }
         list.push(digits.to_owned());
         Ok(())
-    }
-
-    /// No forms yet.
-    pub const fn new() -> Self {
-        Self {
-            full: Vec::new(),
-            prefixes: Vec::new(),
-        }
     }
 
     /// Whether a code, written with at least three digits, has one of the forms; 0 has none.
@@ -88,7 +80,7 @@ mod tests {
     #[test]
     fn status_forms_are_three_digits_or_a_prefix() {
         let matches = |form: &str, code: u32| {
-            let mut codes = StatusCodes::new();
+            let mut codes = StatusCodes::default();
             codes.add(form).ok().map(|()| codes.matches(code))
         };
         for (form, code, expected) in [

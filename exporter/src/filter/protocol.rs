@@ -22,7 +22,11 @@ impl Protocols {
     /// # Errors
     /// When there is none of that name.
     pub fn add(&mut self, name: &str) -> Result<(), String> {
-        self.0 |= match name.to_lowercase().as_str() {
+        let lowered: String = name
+            .chars()
+            .filter_map(|c| c.to_lowercase().next())
+            .collect();
+        self.0 |= match lowered.as_str() {
             "tcp" => TCP,
             "udp" => UDP,
             "icmp" => ICMPV4 | ICMPV6,

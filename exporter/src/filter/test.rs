@@ -246,6 +246,13 @@ impl Test {
                     .iter()
                     .any(|selector| selector.matches(labels.iter()))
             }
+            _ => self.holds_for_event(flow),
+        }
+    }
+
+    /// The tests on what may be another in every event of a flow, and CEL.
+    fn holds_for_event(&self, flow: &Flow<'_>) -> bool {
+        match self {
             Self::IpTraceId(ids) => {
                 ids.contains(&flow.ip_trace_id.as_ref().map_or(0, |id| id.trace_id))
             }
@@ -277,6 +284,8 @@ impl Test {
                 .and_then(|http| url::path(&http.url))
                 .is_some_and(|path| any_match(patterns, &path)),
             Self::Cel { programs, .. } => any_program(programs, Some(flow)),
+            // Every other test is one of `holds`.
+            _ => false,
         }
     }
 

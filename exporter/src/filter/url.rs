@@ -21,10 +21,13 @@ pub fn path(url: &str) -> Option<Cow<'_, str>> {
     if url.is_empty() || url.bytes().any(|b| b < b' ' || b == 0x7f) {
         return None;
     }
+    if url == "*" {
+        return Some(Cow::Borrowed("*"));
+    }
     let (scheme, rest) = scheme(url)?;
     let rest = rest.split('?').next().unwrap_or_default();
     if !rest.starts_with('/') {
-        // `mailto:x` is opaque and has the empty path; without a scheme it is a relative URL, or `*`.
+        // `mailto:x` is opaque and has the empty path; without a scheme it is a relative URL.
         return (!scheme.is_empty()).then_some(Cow::Borrowed(""));
     }
     let mut path = rest;
@@ -205,7 +208,8 @@ mod tests {
             ("/%E2%82", Some("/\u{fffd}\u{fffd}")),
             ("http://h:/p", Some("/p")),
             ("", None),
-            ("*", None),
+            ("*", Some("*")),
+            ("*a", None),
             ("api", None),
             ("?x", None),
             (":x", None),

@@ -59,50 +59,27 @@ pub fn read(text: &[u8]) -> Result<File, Problems> {
     let mut entries = BTreeMap::new();
     if let Some(root) = parse_yaml(text, &mut problems)
         && !root.is_null()
-        && let Some(fields) = Fields::take(
-            &At::new(&root, String::new()),
-            &[IDENTITIES],
-            Unknown::Reject,
-            &mut problems,
-        )
+        && let Some(fields) = Fields::take(&At::new(&root, String::new()), &[IDENTITIES], Unknown::Reject, &mut problems)
     {
-        entries = fields
-            .whole("identities", &mut problems, known_addresses)
-            .unwrap_or_default();
+        entries = fields.whole("identities", &mut problems, known_addresses).unwrap_or_default();
     }
     let (_, mut harm) = problems.split(true);
     harm.sort();
-    if harm.is_empty() {
-        Ok(File {
-            entries,
-            hash: canonical::sha256(text),
-        })
-    } else {
-        Err(harm)
-    }
+    if harm.is_empty() { Ok(File { entries, hash: canonical::sha256(text) }) } else { Err(harm) }
 }
 
 fn known_addresses(at: &At<'_>, problems: &mut Problems) -> Option<BTreeMap<Network, Known>> {
     let mut entries: BTreeMap<Network, Known> = BTreeMap::new();
     for (key, value) in at.entries(problems)? {
         let Some(network) = Network::parse(key) else {
-            problems.reject(
-                &value.place,
-                format!("`{key}` is no address or network"),
-                Some("write 10.0.1.7, 10.0.0.0/8 or fd00::/8".into()),
-            );
+            problems.reject(&value.place, format!("`{key}` is no address or network"), Some("write 10.0.1.7, 10.0.0.0/8 or fd00::/8".into()));
             continue;
         };
-        let Some(known) = known(&value, problems) else {
-            continue;
-        };
+        let Some(known) = known(&value, problems) else { continue };
         if entries.insert(network, known).is_some() {
             problems.reject(
                 &value.place,
-                format!(
-                    "{}/{} stands here in another spelling too",
-                    network.address, network.prefix
-                ),
+                format!("{}/{} stands here in another spelling too", network.address, network.prefix),
                 Some("keep one".into()),
             );
         }
@@ -113,32 +90,17 @@ fn known_addresses(at: &At<'_>, problems: &mut Problems) -> Option<BTreeMap<Netw
 fn known(at: &At<'_>, problems: &mut Problems) -> Option<Known> {
     let fields = Fields::take(at, &[IDENTITY], Unknown::Reject, problems)?;
     let known = Known {
-        reserved: fields.value("reserved", problems, |at, problems| {
-            at.choice(problems, &Reserved::ALL)
-        }),
+        reserved: fields.value("reserved", problems, |at, problems| at.choice(problems, &Reserved::ALL)),
         identity: fields
-            .value("identity", problems, |at, problems| {
-                at.number(problems, 0, u64::from(u32::MAX))
-            })
+            .value("identity", problems, |at, problems| at.number(problems, 0, u64::from(u32::MAX)))
             .and_then(|number| u32::try_from(number).ok()),
-        cluster: fields
-            .value("cluster", problems, At::word)
-            .unwrap_or_default(),
+        cluster: fields.value("cluster", problems, At::word).unwrap_or_default(),
         node: fields.value("node", problems, At::word).unwrap_or_default(),
-        namespace: fields
-            .value("namespace", problems, At::word)
-            .unwrap_or_default(),
+        namespace: fields.value("namespace", problems, At::word).unwrap_or_default(),
         pod: fields.value("pod", problems, At::word).unwrap_or_default(),
         labels: fields.whole("labels", problems, labels).unwrap_or_default(),
-        workloads: fields
-            .value("workload", problems, |at, problems| {
-                pair(at, problems, "Deployment/cart")
-            })
-            .into_iter()
-            .collect(),
-        service: fields.value("service", problems, |at, problems| {
-            pair(at, problems, "shop/cart")
-        }),
+        workloads: fields.value("workload", problems, |at, problems| pair(at, problems, "Deployment/cart")).into_iter().collect(),
+        service: fields.value("service", problems, |at, problems| pair(at, problems, "shop/cart")),
         names: fields.whole("names", problems, names).unwrap_or_default(),
     };
     #[cfg(test)]
@@ -150,18 +112,14 @@ fn known(at: &At<'_>, problems: &mut Problems) -> Option<Known> {
 fn labels(at: &At<'_>, problems: &mut Problems) -> Option<Vec<String>> {
     let texts = if at.is_map() {
         let entries = at.entries(problems)?;
-        entries
-            .into_iter()
-            .map(|(key, value)| format!("{key}={}", value.text(problems).unwrap_or_default()))
-            .collect()
+        entries.into_iter().map(|(key, value)| format!("{key}={}", value.text(problems).unwrap_or_default())).collect()
     } else {
         at.texts(problems)?
     };
-    let with_source =
-        |text: String| match text.split('=').next().is_some_and(|key| key.contains(':')) {
-            true => text,
-            false => format!("k8s:{text}"),
-        };
+    let with_source = |text: String| match text.split('=').next().is_some_and(|key| key.contains(':')) {
+        true => text,
+        false => format!("k8s:{text}"),
+    };
     Some(texts.into_iter().map(with_source).collect())
 }
 
@@ -169,17 +127,9 @@ fn labels(at: &At<'_>, problems: &mut Problems) -> Option<Vec<String>> {
 fn pair(at: &At<'_>, problems: &mut Problems, example: &str) -> Option<(String, String)> {
     let text = at.word(problems)?;
     match text.split_once('/') {
-        Some((first, second))
-            if !first.is_empty() && !second.is_empty() && !second.contains('/') =>
-        {
-            Some((first.to_owned(), second.to_owned()))
-        }
+        Some((first, second)) if !first.is_empty() && !second.is_empty() && !second.contains('/') => Some((first.to_owned(), second.to_owned())),
         _ => {
-            problems.reject(
-                &at.place,
-                format!("`{text}` is not two names with a slash between them"),
-                Some(format!("write it like {example}")),
-            );
+            problems.reject(&at.place, format!("`{text}` is not two names with a slash between them"), Some(format!("write it like {example}")));
             None
         }
     }
@@ -188,11 +138,5 @@ fn pair(at: &At<'_>, problems: &mut Problems, example: &str) -> Option<(String, 
 /// DNS names as Hubble writes them: without the dot at their end.
 fn names(at: &At<'_>, problems: &mut Problems) -> Option<Vec<String>> {
     let items = at.items(problems)?;
-    Some(
-        items
-            .iter()
-            .filter_map(|item| item.word(problems))
-            .map(|name| name.trim_end_matches('.').to_owned())
-            .collect(),
-    )
+    Some(items.iter().filter_map(|item| item.word(problems)).map(|name| name.trim_end_matches('.').to_owned()).collect())
 }

@@ -37,9 +37,7 @@ impl Network {
     pub fn parse(text: &str) -> Option<Self> {
         let (address, prefix) = match text.split_once('/') {
             None => (text, None),
-            Some((address, prefix))
-                if !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_digit()) =>
-            {
+            Some((address, prefix)) if !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_digit()) => {
                 (address, Some(prefix.parse::<u8>().ok()?))
             }
             Some(_) => return None,
@@ -57,14 +55,10 @@ impl Network {
     fn normal(self) -> Self {
         match (self.address.to_canonical(), self.address) {
             // ::ffff:10.0.0.0/104 is 10.0.0.0/8.
-            (IpAddr::V4(v4), IpAddr::V6(_)) if self.prefix >= 96 => Network {
-                address: masked(IpAddr::V4(v4), self.prefix - 96),
-                prefix: self.prefix - 96,
-            },
-            _ => Network {
-                address: masked(self.address, self.prefix),
-                prefix: self.prefix,
-            },
+            (IpAddr::V4(v4), IpAddr::V6(_)) if self.prefix >= 96 => {
+                Network { address: masked(IpAddr::V4(v4), self.prefix - 96), prefix: self.prefix - 96 }
+            }
+            _ => Network { address: masked(self.address, self.prefix), prefix: self.prefix },
         }
     }
 }
@@ -118,21 +112,13 @@ impl Identities {
         };
         for source in sources {
             match source {
-                Source::File(file) => file.entries.iter().for_each(|(network, known)| {
-                    identities.insert(*network, Who::of(known, *network, node))
-                }),
-                Source::Host(addresses) => addresses
-                    .iter()
-                    .for_each(|address| identities.insert_own(*address)),
+                Source::File(file) => file.entries.iter().for_each(|(network, known)| identities.insert(*network, Who::of(known, *network, node))),
+                Source::Host(addresses) => addresses.iter().for_each(|address| identities.insert_own(*address)),
             }
         }
         let lengths = |v4: bool| {
-            let mut lengths: Vec<u8> = identities
-                .networks
-                .keys()
-                .filter(|network| network.address.is_ipv4() == v4)
-                .map(|network| network.prefix)
-                .collect();
+            let mut lengths: Vec<u8> =
+                identities.networks.keys().filter(|network| network.address.is_ipv4() == v4).map(|network| network.prefix).collect();
             lengths.sort_unstable_by(|a, b| b.cmp(a));
             lengths.dedup();
             lengths
@@ -164,17 +150,8 @@ impl Identities {
         if let Some(who) = self.single.get(&address) {
             return who;
         }
-        let prefixes = if address.is_ipv4() {
-            &self.v4_prefixes
-        } else {
-            &self.v6_prefixes
-        };
-        let network = |prefix: &u8| {
-            self.networks.get(&Network {
-                address: masked(address, *prefix),
-                prefix: *prefix,
-            })
-        };
+        let prefixes = if address.is_ipv4() { &self.v4_prefixes } else { &self.v6_prefixes };
+        let network = |prefix: &u8| self.networks.get(&Network { address: masked(address, *prefix), prefix: *prefix });
         if let Some(who) = prefixes.iter().find_map(network) {
             return who;
         }

@@ -20,12 +20,8 @@ pub enum Reserved {
 
 impl Reserved {
     /// Every one, with the word in a file of identities.
-    pub const ALL: [(&'static str, Reserved); 4] = [
-        ("host", Reserved::Host),
-        ("remote-node", Reserved::RemoteNode),
-        ("world-ipv4", Reserved::WorldIpv4),
-        ("world-ipv6", Reserved::WorldIpv6),
-    ];
+    pub const ALL: [(&'static str, Reserved); 4] =
+        [("host", Reserved::Host), ("remote-node", Reserved::RemoteNode), ("world-ipv4", Reserved::WorldIpv4), ("world-ipv6", Reserved::WorldIpv6)];
 
     /// Cilium's number.
     pub fn number(self) -> u32 {
@@ -38,10 +34,7 @@ impl Reserved {
     }
 
     fn label(self) -> String {
-        let name = Self::ALL
-            .iter()
-            .find(|(_, reserved)| *reserved == self)
-            .map_or("", |(name, _)| name);
+        let name = Self::ALL.iter().find(|(_, reserved)| *reserved == self).map_or("", |(name, _)| name);
         format!("reserved:{name}")
     }
 }
@@ -64,48 +57,24 @@ pub struct Who {
 impl Who {
     /// A reserved identity and nothing else.
     pub(super) fn reserved(reserved: Reserved) -> Self {
-        Who {
-            identity: reserved.number(),
-            labels: [reserved.label()].iter().collect(),
-            ..Who::default()
-        }
+        Who { identity: reserved.number(), labels: [reserved.label()].iter().collect(), ..Who::default() }
     }
 
     /// This host.
     pub(super) fn host() -> Self {
-        Who {
-            local: true,
-            this_host: true,
-            ..Who::reserved(Reserved::Host)
-        }
+        Who { local: true, this_host: true, ..Who::reserved(Reserved::Host) }
     }
 
     /// What a file says of an address or network, seen from a node.
     pub(super) fn of(known: &Known, network: Network, node: &str) -> Self {
-        let is_workload =
-            !known.namespace.is_empty() || !known.pod.is_empty() || !known.workloads.is_empty();
-        let world = if network.address.is_ipv4() {
-            Reserved::WorldIpv4
-        } else {
-            Reserved::WorldIpv6
-        };
-        let reserved = known
-            .reserved
-            .or((!is_workload && known.labels.is_empty()).then_some(world));
+        let is_workload = !known.namespace.is_empty() || !known.pod.is_empty() || !known.workloads.is_empty();
+        let world = if network.address.is_ipv4() { Reserved::WorldIpv4 } else { Reserved::WorldIpv6 };
+        let reserved = known.reserved.or((!is_workload && known.labels.is_empty()).then_some(world));
         let base = reserved.map(Who::reserved).unwrap_or_default();
-        let mut labels: Vec<String> = base
-            .labels
-            .iter()
-            .map(|label| label.into_owned())
-            .chain(known.labels.iter().cloned())
-            .collect();
+        let mut labels: Vec<String> = base.labels.iter().map(|label| label.into_owned()).chain(known.labels.iter().cloned()).collect();
         labels.sort();
         labels.dedup();
-        let here = if known.node.is_empty() {
-            is_workload && network.is_single()
-        } else {
-            known.node == node
-        };
+        let here = if known.node.is_empty() { is_workload && network.is_single() } else { known.node == node };
         Who {
             identity: known.identity.unwrap_or(base.identity),
             cluster: known.cluster.clone(),
@@ -144,11 +113,7 @@ impl Who {
             workloads: self
                 .workloads
                 .iter()
-                .map(|(kind, name)| Workload {
-                    name: name.as_str().into(),
-                    kind: kind.as_str().into(),
-                    ..Workload::default()
-                })
+                .map(|(kind, name)| Workload { name: name.as_str().into(), kind: kind.as_str().into(), ..Workload::default() })
                 .collect::<Few<_>>(),
             ..Endpoint::default()
         }
@@ -162,11 +127,7 @@ impl Who {
     /// The service whose frontend it is.
     pub fn service(&self) -> Option<Service<'_>> {
         let (namespace, name) = self.service.as_ref()?;
-        Some(Service {
-            name: name.as_str().into(),
-            namespace: namespace.as_str().into(),
-            ..Service::default()
-        })
+        Some(Service { name: name.as_str().into(), namespace: namespace.as_str().into(), ..Service::default() })
     }
 
     /// Whether it is on this node: the host itself, or a pod here.

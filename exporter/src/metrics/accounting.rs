@@ -5,8 +5,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use flowlog_bpf::event::Count;
 use flowlog_bpf::{Counters, SideCounters, Unparsed};
+use flowlog_bpf::event::Count;
 use flowlog_sinks::driver::{Histogram, SinkMetrics};
 use flowlog_sinks::spool::SpoolMetrics;
 
@@ -28,13 +28,7 @@ pub struct LogView<'v> {
 }
 
 /// The kernel side.
-pub fn kernel(
-    page: &mut Page,
-    counters: &Counters,
-    names: &dyn Fn(u32) -> String,
-    ring_unread: u64,
-    ring_bytes: u64,
-) {
+pub fn kernel(page: &mut Page, counters: &Counters, names: &dyn Fn(u32) -> String, ring_unread: u64, ring_bytes: u64) {
     let mut terms: Vec<(String, &str, &str, Count)> = Vec::new();
     for interface in &counters.interfaces {
         let name = names(interface.ifindex);
@@ -47,32 +41,17 @@ pub fn kernel(
     let help = "Packets by interface, side and term: seen = unparsed + rows + other + folded + unattributed.";
     let mut family = page.family("flowlog_interface_packets_total", Kind::Counter, help);
     for (name, side, term, count) in &terms {
-        family.sample(
-            &[("interface", name), ("side", side), ("term", term)],
-            count.packets,
-        );
+        family.sample(&[("interface", name), ("side", side), ("term", term)], count.packets);
     }
-    let mut family = page.family(
-        "flowlog_interface_bytes_total",
-        Kind::Counter,
-        "Bytes on the wire, by the same terms.",
-    );
+    let mut family = page.family("flowlog_interface_bytes_total", Kind::Counter, "Bytes on the wire, by the same terms.");
     for (name, side, term, count) in &terms {
-        family.sample(
-            &[("interface", name), ("side", side), ("term", term)],
-            count.bytes,
-        );
+        family.sample(&[("interface", name), ("side", side), ("term", term)], count.bytes);
     }
-    let mut family = page.family(
-        "flowlog_unparsed_packets_total",
-        Kind::Counter,
-        "Packets without a flow, by interface and reason.",
-    );
+    let mut family = page.family("flowlog_unparsed_packets_total", Kind::Counter, "Packets without a flow, by interface and reason.");
     for interface in &counters.interfaces {
         let name = names(interface.ifindex);
         for reason in Unparsed::ALL {
-            let both = interface.entered.unparsed_by[reason as usize]
-                + interface.left.unparsed_by[reason as usize];
+            let both = interface.entered.unparsed_by[reason as usize] + interface.left.unparsed_by[reason as usize];
             family.sample(&[("interface", &name), ("reason", reason.name())], both);
         }
     }
@@ -92,80 +71,24 @@ fn side_terms(side: &SideCounters) -> [(&'static str, Count); 6] {
 
 fn rows_and_ring(page: &mut Page, counters: &Counters, ring_unread: u64, ring_bytes: u64) {
     for (name, help, value) in [
-        (
-            "flowlog_ring_records_total",
-            "Records the kernel wrote into its rings.",
-            counters.ring_records,
-        ),
-        (
-            "flowlog_ring_full_total",
-            "Reports that found the ring full; their counts stayed in the rows.",
-            counters.ring_full,
-        ),
-        (
-            "flowlog_rows_made_total",
-            "Flow rows made in the kernel.",
-            counters.rows_made,
-        ),
-        (
-            "flowlog_rows_freed_total",
-            "Flow rows freed in the kernel.",
-            counters.rows_freed,
-        ),
-        (
-            "flowlog_owners_moved_total",
-            "Times a side of a flow moved to another interface.",
-            counters.owners_moved,
-        ),
-        (
-            "flowlog_half_full_packets_total",
-            "Packets folded because their row's counter was half full and could not be reported.",
-            counters.half_full,
-        ),
-        (
-            "flowlog_met_dead_row_packets_total",
-            "Packets folded because they met a row being freed.",
-            counters.met_dead_row,
-        ),
-        (
-            "flowlog_unknown_interface_packets_total",
-            "Packets seen on an interface without counters.",
-            counters.unknown_interface,
-        ),
-        (
-            "flowlog_drops_counted_packets_total",
-            "Dropped packets counted in drop rows.",
-            counters.drops_counted.packets,
-        ),
-        (
-            "flowlog_drops_unattributed_packets_total",
-            "Dropped packets that found no drop row.",
-            counters.drops_unattributed.packets,
-        ),
-        (
-            "flowlog_drops_unparsed_packets_total",
-            "Dropped packets without a readable IP header.",
-            counters.drops_unparsed,
-        ),
+        ("flowlog_ring_records_total", "Records the kernel wrote into its rings.", counters.ring_records),
+        ("flowlog_ring_full_total", "Reports that found the ring full; their counts stayed in the rows.", counters.ring_full),
+        ("flowlog_rows_made_total", "Flow rows made in the kernel.", counters.rows_made),
+        ("flowlog_rows_freed_total", "Flow rows freed in the kernel.", counters.rows_freed),
+        ("flowlog_owners_moved_total", "Times a side of a flow moved to another interface.", counters.owners_moved),
+        ("flowlog_half_full_packets_total", "Packets folded because their row's counter was half full and could not be reported.", counters.half_full),
+        ("flowlog_met_dead_row_packets_total", "Packets folded because they met a row being freed.", counters.met_dead_row),
+        ("flowlog_unknown_interface_packets_total", "Packets seen on an interface without counters.", counters.unknown_interface),
+        ("flowlog_drops_counted_packets_total", "Dropped packets counted in drop rows.", counters.drops_counted.packets),
+        ("flowlog_drops_unattributed_packets_total", "Dropped packets that found no drop row.", counters.drops_unattributed.packets),
+        ("flowlog_drops_unparsed_packets_total", "Dropped packets without a readable IP header.", counters.drops_unparsed),
     ] {
         page.family(name, Kind::Counter, help).sample(&[], value);
     }
     for (name, help, value) in [
-        (
-            "flowlog_rows",
-            "Flow rows in use in the kernel.",
-            counters.rows_made.saturating_sub(counters.rows_freed),
-        ),
-        (
-            "flowlog_rows_capacity",
-            "Flow rows there is room for.",
-            counters.rows_capacity,
-        ),
-        (
-            "flowlog_ring_unread_bytes",
-            "Bytes in the rings that are not in the intake yet.",
-            ring_unread,
-        ),
+        ("flowlog_rows", "Flow rows in use in the kernel.", counters.rows_made.saturating_sub(counters.rows_freed)),
+        ("flowlog_rows_capacity", "Flow rows there is room for.", counters.rows_capacity),
+        ("flowlog_ring_unread_bytes", "Bytes in the rings that are not in the intake yet.", ring_unread),
         ("flowlog_ring_bytes", "Size of the rings.", ring_bytes),
     ] {
         page.family(name, Kind::Gauge, help).sample(&[], value);
@@ -183,51 +106,17 @@ pub fn flow_logs(page: &mut Page, logs: &[LogView<'_>], now: i64) {
 fn stages(page: &mut Page, logs: &[LogView<'_>]) {
     type Pick = fn(&crate::pipeline::totals::Totals) -> u64;
     let terms: [(&'static str, &str, Pick); 11] = [
-        (
-            "flowlog_events_total",
-            "Kernel events read, at the last commit.",
-            |t| t.events,
-        ),
-        (
-            "flowlog_malformed_events_total",
-            "Kernel events that could not be read.",
-            |t| t.malformed_events,
-        ),
-        ("flowlog_input_lines_total", "Input lines read.", |t| {
-            t.input_lines
-        }),
-        (
-            "flowlog_malformed_lines_total",
-            "Input lines that could not be read.",
-            |t| t.malformed_lines,
-        ),
-        (
-            "flowlog_inputs_total",
-            "Events and input lines put to the filters: seen by this flow log.",
-            |t| t.inputs,
-        ),
-        (
-            "flowlog_filtered_total",
-            "Of these, not wanted by the filters.",
-            |t| t.filtered,
-        ),
-        ("flowlog_passed_total", "Of these, in a line.", |t| {
-            t.lines_inputs
-        }),
-        (
-            "flowlog_folded_total",
-            "Inputs that share a line with an earlier one.",
-            |t| t.lines_inputs.saturating_sub(t.lines),
-        ),
+        ("flowlog_events_total", "Kernel events read, at the last commit.", |t| t.events),
+        ("flowlog_malformed_events_total", "Kernel events that could not be read.", |t| t.malformed_events),
+        ("flowlog_input_lines_total", "Input lines read.", |t| t.input_lines),
+        ("flowlog_malformed_lines_total", "Input lines that could not be read.", |t| t.malformed_lines),
+        ("flowlog_inputs_total", "Events and input lines put to the filters: seen by this flow log.", |t| t.inputs),
+        ("flowlog_filtered_total", "Of these, not wanted by the filters.", |t| t.filtered),
+        ("flowlog_passed_total", "Of these, in a line.", |t| t.lines_inputs),
+        ("flowlog_folded_total", "Inputs that share a line with an earlier one.", |t| t.lines_inputs.saturating_sub(t.lines)),
         ("flowlog_lines_total", "Lines made.", |t| t.lines),
-        ("flowlog_lines_bytes_total", "Bytes of these lines.", |t| {
-            t.lines_bytes
-        }),
-        (
-            "flowlog_early_cuts_total",
-            "Windows cut early because they had more lines than memory allows.",
-            |t| t.early_cuts,
-        ),
+        ("flowlog_lines_bytes_total", "Bytes of these lines.", |t| t.lines_bytes),
+        ("flowlog_early_cuts_total", "Windows cut early because they had more lines than memory allows.", |t| t.early_cuts),
     ];
     for (name, help, pick) in terms {
         let mut family = page.family(name, Kind::Counter, help);
@@ -235,34 +124,19 @@ fn stages(page: &mut Page, logs: &[LogView<'_>]) {
             family.sample(&[("flow_log", log.name)], pick(&log.snapshot.totals));
         }
     }
-    let mut family = page.family(
-        "flowlog_lost_total",
-        Kind::Counter,
-        "What flowlog itself lost, by cause; each is declared as a gap.",
-    );
+    let mut family = page.family("flowlog_lost_total", Kind::Counter, "What flowlog itself lost, by cause; each is declared as a gap.");
     for log in logs {
         for (cause, count) in &log.snapshot.totals.lost {
             family.sample(&[("flow_log", log.name), ("cause", cause)], count);
         }
     }
-    let mut family = page.family(
-        "flowlog_flow_cache_rows",
-        Kind::Gauge,
-        "Tuples in the flow cache.",
-    );
+    let mut family = page.family("flowlog_flow_cache_rows", Kind::Gauge, "Tuples in the flow cache.");
     for log in logs {
         family.sample(&[("flow_log", log.name)], log.snapshot.rows);
     }
-    let mut family = page.family(
-        "flowlog_accounting_violations",
-        Kind::Gauge,
-        "Equations of guarantee 1 that do not hold at the last commit; 0 when sound.",
-    );
+    let mut family = page.family("flowlog_accounting_violations", Kind::Gauge, "Equations of guarantee 1 that do not hold at the last commit; 0 when sound.");
     for log in logs {
-        family.sample(
-            &[("flow_log", log.name)],
-            log.snapshot.totals.violations().len(),
-        );
+        family.sample(&[("flow_log", log.name)], log.snapshot.totals.violations().len());
     }
 }
 
@@ -288,11 +162,7 @@ fn packets(page: &mut Page, logs: &[LogView<'_>]) {
             family.sample(&[("flow_log", log.name), ("term", term)], value);
         }
     }
-    let mut family = page.family(
-        "flowlog_held_packets",
-        Kind::Gauge,
-        "Packets whose fate was open at the last commit.",
-    );
+    let mut family = page.family("flowlog_held_packets", Kind::Gauge, "Packets whose fate was open at the last commit.");
     for log in logs {
         family.sample(&[("flow_log", log.name)], log.snapshot.totals.held);
     }
@@ -301,54 +171,14 @@ fn packets(page: &mut Page, logs: &[LogView<'_>]) {
 fn spools(page: &mut Page, logs: &[LogView<'_>]) {
     type Pick = fn(&SpoolMetrics) -> u64;
     let terms: [(&'static str, Kind, &str, Pick); 8] = [
-        (
-            "flowlog_spool_bytes",
-            Kind::Gauge,
-            "Bytes of the spool on disk.",
-            |s| s.bytes.load(Relaxed),
-        ),
-        (
-            "flowlog_spool_segments",
-            Kind::Gauge,
-            "Segments of the spool.",
-            |s| s.segments.load(Relaxed),
-        ),
-        (
-            "flowlog_spool_unsynced_bytes",
-            Kind::Gauge,
-            "Bytes not yet known to be on disk.",
-            |s| s.unsynced_bytes.load(Relaxed),
-        ),
-        (
-            "flowlog_spool_records_total",
-            Kind::Counter,
-            "Records appended since the start.",
-            |s| s.records.load(Relaxed),
-        ),
-        (
-            "flowlog_spool_commits_total",
-            Kind::Counter,
-            "Commits since the start.",
-            |s| s.commits.load(Relaxed),
-        ),
-        (
-            "flowlog_spool_write_errors_total",
-            Kind::Counter,
-            "Writes the disk refused; each is tried again.",
-            |s| s.write_errors.load(Relaxed),
-        ),
-        (
-            "flowlog_spool_sync_errors_total",
-            Kind::Counter,
-            "Failed syncs; what was not synced is written again.",
-            |s| s.sync_errors.load(Relaxed),
-        ),
-        (
-            "flowlog_spool_corrupt_frames_total",
-            Kind::Counter,
-            "Frames whose bytes changed on disk.",
-            |s| s.corrupt_frames.load(Relaxed),
-        ),
+        ("flowlog_spool_bytes", Kind::Gauge, "Bytes of the spool on disk.", |s| s.bytes.load(Relaxed)),
+        ("flowlog_spool_segments", Kind::Gauge, "Segments of the spool.", |s| s.segments.load(Relaxed)),
+        ("flowlog_spool_unsynced_bytes", Kind::Gauge, "Bytes not yet known to be on disk.", |s| s.unsynced_bytes.load(Relaxed)),
+        ("flowlog_spool_records_total", Kind::Counter, "Records appended since the start.", |s| s.records.load(Relaxed)),
+        ("flowlog_spool_commits_total", Kind::Counter, "Commits since the start.", |s| s.commits.load(Relaxed)),
+        ("flowlog_spool_write_errors_total", Kind::Counter, "Writes the disk refused; each is tried again.", |s| s.write_errors.load(Relaxed)),
+        ("flowlog_spool_sync_errors_total", Kind::Counter, "Failed syncs; what was not synced is written again.", |s| s.sync_errors.load(Relaxed)),
+        ("flowlog_spool_corrupt_frames_total", Kind::Counter, "Frames whose bytes changed on disk.", |s| s.corrupt_frames.load(Relaxed)),
     ];
     for (name, kind, help, pick) in terms {
         let mut family = page.family(name, kind, help);
@@ -356,11 +186,7 @@ fn spools(page: &mut Page, logs: &[LogView<'_>]) {
             family.sample(&[("flow_log", log.name)], pick(log.spool));
         }
     }
-    let mut family = page.family(
-        "flowlog_spool_bound_bytes",
-        Kind::Gauge,
-        "The spool's bound.",
-    );
+    let mut family = page.family("flowlog_spool_bound_bytes", Kind::Gauge, "The spool's bound.");
     for log in logs {
         family.sample(&[("flow_log", log.name)], log.spool_bound);
     }
@@ -369,96 +195,21 @@ fn spools(page: &mut Page, logs: &[LogView<'_>]) {
 fn sinks(page: &mut Page, logs: &[LogView<'_>], now: i64) {
     type Pick = fn(&SinkMetrics) -> u64;
     let terms: [(&'static str, Kind, &str, Pick); 15] = [
-        (
-            "flowlog_sink_records_sent_total",
-            Kind::Counter,
-            "Records the destination has.",
-            |s| s.records_sent.load(Relaxed),
-        ),
-        (
-            "flowlog_sink_bytes_sent_total",
-            Kind::Counter,
-            "Bytes the destination has, as they went out.",
-            |s| s.bytes_sent.load(Relaxed),
-        ),
-        (
-            "flowlog_sink_batches_sent_total",
-            Kind::Counter,
-            "Batches the destination has.",
-            |s| s.batches_sent.load(Relaxed),
-        ),
-        (
-            "flowlog_sink_attempts_total",
-            Kind::Counter,
-            "Attempts to send.",
-            |s| s.attempts.load(Relaxed),
-        ),
-        (
-            "flowlog_sink_retries_total",
-            Kind::Counter,
-            "Attempts that ended in a retry.",
-            |s| s.retries.load(Relaxed),
-        ),
-        (
-            "flowlog_sink_records_retried_total",
-            Kind::Counter,
-            "Records sent again.",
-            |s| s.records_retried.load(Relaxed),
-        ),
-        (
-            "flowlog_sink_rejected_total",
-            Kind::Counter,
-            "Records the destination refused for good; see the quarantine file.",
-            |s| s.records_rejected.load(Relaxed),
-        ),
-        (
-            "flowlog_sink_gaps_total",
-            Kind::Counter,
-            "Gaps the sink met in its spool.",
-            |s| s.gaps.load(Relaxed),
-        ),
-        (
-            "flowlog_sink_resets_total",
-            Kind::Counter,
-            "Times the sink's client was made anew.",
-            |s| s.resets.load(Relaxed),
-        ),
-        (
-            "flowlog_sink_state_errors_total",
-            Kind::Counter,
-            "Failures to store the cursor or the quarantine file.",
-            |s| s.state_errors.load(Relaxed),
-        ),
-        (
-            "flowlog_sink_lag_records",
-            Kind::Gauge,
-            "Records between the cursor and the newest visible record.",
-            |s| s.lag_records.load(Relaxed),
-        ),
-        (
-            "flowlog_sink_lag_bytes",
-            Kind::Gauge,
-            "Bytes of the spool between the cursor and its visible end.",
-            |s| s.lag_bytes.load(Relaxed),
-        ),
-        (
-            "flowlog_sink_in_flight",
-            Kind::Gauge,
-            "Batches on the way.",
-            |s| s.in_flight.load(Relaxed),
-        ),
-        (
-            "flowlog_sink_concurrency_limit",
-            Kind::Gauge,
-            "Batches that may be on the way at once.",
-            |s| s.concurrency_limit.load(Relaxed),
-        ),
-        (
-            "flowlog_sink_healthy",
-            Kind::Gauge,
-            "1 when the last attempt or check succeeded.",
-            |s| u64::from(s.healthy.load(Relaxed)),
-        ),
+        ("flowlog_sink_records_sent_total", Kind::Counter, "Records the destination has.", |s| s.records_sent.load(Relaxed)),
+        ("flowlog_sink_bytes_sent_total", Kind::Counter, "Bytes the destination has, as they went out.", |s| s.bytes_sent.load(Relaxed)),
+        ("flowlog_sink_batches_sent_total", Kind::Counter, "Batches the destination has.", |s| s.batches_sent.load(Relaxed)),
+        ("flowlog_sink_attempts_total", Kind::Counter, "Attempts to send.", |s| s.attempts.load(Relaxed)),
+        ("flowlog_sink_retries_total", Kind::Counter, "Attempts that ended in a retry.", |s| s.retries.load(Relaxed)),
+        ("flowlog_sink_records_retried_total", Kind::Counter, "Records sent again.", |s| s.records_retried.load(Relaxed)),
+        ("flowlog_sink_rejected_total", Kind::Counter, "Records the destination refused for good; see the quarantine file.", |s| s.records_rejected.load(Relaxed)),
+        ("flowlog_sink_gaps_total", Kind::Counter, "Gaps the sink met in its spool.", |s| s.gaps.load(Relaxed)),
+        ("flowlog_sink_resets_total", Kind::Counter, "Times the sink's client was made anew.", |s| s.resets.load(Relaxed)),
+        ("flowlog_sink_state_errors_total", Kind::Counter, "Failures to store the cursor or the quarantine file.", |s| s.state_errors.load(Relaxed)),
+        ("flowlog_sink_lag_records", Kind::Gauge, "Records between the cursor and the newest visible record.", |s| s.lag_records.load(Relaxed)),
+        ("flowlog_sink_lag_bytes", Kind::Gauge, "Bytes of the spool between the cursor and its visible end.", |s| s.lag_bytes.load(Relaxed)),
+        ("flowlog_sink_in_flight", Kind::Gauge, "Batches on the way.", |s| s.in_flight.load(Relaxed)),
+        ("flowlog_sink_concurrency_limit", Kind::Gauge, "Batches that may be on the way at once.", |s| s.concurrency_limit.load(Relaxed)),
+        ("flowlog_sink_healthy", Kind::Gauge, "1 when the last attempt or check succeeded.", |s| u64::from(s.healthy.load(Relaxed))),
     ];
     for (name, kind, help, pick) in terms {
         let mut family = page.family(name, kind, help);
@@ -466,39 +217,19 @@ fn sinks(page: &mut Page, logs: &[LogView<'_>], now: i64) {
             family.sample(labels, pick(sink));
         });
     }
-    let mut family = page.family(
-        "flowlog_sink_dropped_records_total",
-        Kind::Counter,
-        "Records the sink will not get, by cause; each is declared as a gap.",
-    );
+    let mut family = page.family("flowlog_sink_dropped_records_total", Kind::Counter, "Records the sink will not get, by cause; each is declared as a gap.");
     each_sink(logs, |labels, sink| {
-        for (cause, count) in [
-            ("full", &sink.records_dropped_full),
-            ("corrupt", &sink.records_dropped_corrupt),
-            ("removed", &sink.records_dropped_removed),
-        ] {
+        for (cause, count) in [("full", &sink.records_dropped_full), ("corrupt", &sink.records_dropped_corrupt), ("removed", &sink.records_dropped_removed)] {
             family.sample(&[labels, &[("cause", cause)]].concat(), count.load(Relaxed));
         }
     });
-    let mut family = page.family(
-        "flowlog_sink_lag_seconds",
-        Kind::Gauge,
-        "Age of the oldest record not delivered; 0 when there is none.",
-    );
+    let mut family = page.family("flowlog_sink_lag_seconds", Kind::Gauge, "Age of the oldest record not delivered; 0 when there is none.");
     each_sink(logs, |labels, sink| {
         let oldest = sink.oldest_unacked.load(Relaxed);
-        let age = if oldest == 0 {
-            0.0
-        } else {
-            (now - oldest).max(0) as f64 / 1e9
-        };
+        let age = if oldest == 0 { 0.0 } else { (now - oldest).max(0) as f64 / 1e9 };
         family.sample(labels, age);
     });
-    let mut family = page.family(
-        "flowlog_sink_request_seconds",
-        Kind::Histogram,
-        "Duration of attempts.",
-    );
+    let mut family = page.family("flowlog_sink_request_seconds", Kind::Histogram, "Duration of attempts.");
     each_sink(logs, |labels, sink| {
         let (buckets, count, sum) = sink.request_seconds.read();
         let buckets: Vec<(f64, u64)> = Histogram::BOUNDS.into_iter().zip(buckets).collect();

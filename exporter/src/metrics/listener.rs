@@ -49,16 +49,9 @@ impl Listener {
     /// # Errors
     /// When the address can't be bound.
     pub async fn start(address: SocketAddr, pages: Arc<dyn Pages>) -> Result<Self, ListenError> {
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|source| ListenError { address, source })?;
-        let address = listener
-            .local_addr()
-            .map_err(|source| ListenError { address, source })?;
-        Ok(Self {
-            address,
-            task: tokio::spawn(accept(listener, pages)),
-        })
+        let listener = TcpListener::bind(address).await.map_err(|source| ListenError { address, source })?;
+        let address = listener.local_addr().map_err(|source| ListenError { address, source })?;
+        Ok(Self { address, task: tokio::spawn(accept(listener, pages)) })
     }
 
     /// The address that is really bound.
@@ -77,9 +70,7 @@ impl Drop for Listener {
 async fn accept(listener: TcpListener, pages: Arc<dyn Pages>) {
     let open = Arc::new(Semaphore::new(64));
     loop {
-        let Ok(permit) = Arc::clone(&open).acquire_owned().await else {
-            return;
-        };
+        let Ok(permit) = Arc::clone(&open).acquire_owned().await else { return };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -109,41 +100,23 @@ async fn accept(listener: TcpListener, pages: Arc<dyn Pages>) {
 
 fn answer(request: &Request<Incoming>, pages: &dyn Pages) -> Response<Full<Bytes>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
-        return reply(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "text/plain",
-            "only GET is answered here\n".to_owned(),
-        );
+        return reply(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET is answered here\n".to_owned());
     }
     match request.uri().path() {
-        "/metrics" => reply(
-            StatusCode::OK,
-            "text/plain; version=0.0.4; charset=utf-8",
-            pages.metrics(),
-        ),
+        "/metrics" => reply(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", pages.metrics()),
         "/healthz" => reply(StatusCode::OK, "text/plain", "ok\n".to_owned()),
         "/readyz" => match pages.ready() {
             Ok(()) => reply(StatusCode::OK, "text/plain", "ready\n".to_owned()),
-            Err(why) => reply(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "text/plain",
-                format!("{why}\n"),
-            ),
+            Err(why) => reply(StatusCode::SERVICE_UNAVAILABLE, "text/plain", format!("{why}\n")),
         },
         "/status" => reply(StatusCode::OK, "application/json", pages.status()),
-        _ => reply(
-            StatusCode::NOT_FOUND,
-            "text/plain",
-            "try /metrics, /healthz, /readyz or /status\n".to_owned(),
-        ),
+        _ => reply(StatusCode::NOT_FOUND, "text/plain", "try /metrics, /healthz, /readyz or /status\n".to_owned()),
     }
 }
 
 fn reply(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }

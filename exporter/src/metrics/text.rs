@@ -72,13 +72,7 @@ impl Family<'_> {
     }
 
     /// Adds the samples of one histogram: cumulative counts by upper bound, their sum and their number.
-    pub fn histogram(
-        &mut self,
-        labels: &[(&str, &str)],
-        buckets: &[(f64, u64)],
-        sum: f64,
-        count: u64,
-    ) -> &mut Self {
+    pub fn histogram(&mut self, labels: &[(&str, &str)], buckets: &[(f64, u64)], sum: f64, count: u64) -> &mut Self {
         for (bound, cumulative) in buckets {
             let bound = bound.to_string();
             self.suffixed("_bucket", &[labels, &[("le", &bound)]].concat(), cumulative);
@@ -88,12 +82,7 @@ impl Family<'_> {
         self.suffixed("_count", labels, count)
     }
 
-    fn suffixed(
-        &mut self,
-        suffix: &str,
-        labels: &[(&str, &str)],
-        value: impl fmt::Display,
-    ) -> &mut Self {
+    fn suffixed(&mut self, suffix: &str, labels: &[(&str, &str)], value: impl fmt::Display) -> &mut Self {
         let text = &mut self.page.text;
         text.push_str(self.name);
         text.push_str(suffix);
@@ -153,12 +142,7 @@ mod tests {
     #[test]
     fn a_histogram_ends_in_the_infinite_bucket() {
         let mut page = Page::new();
-        page.family("x_seconds", Kind::Histogram, "X.").histogram(
-            &[("s", "a")],
-            &[(0.5, 1), (1.0, 3)],
-            2.5,
-            4,
-        );
+        page.family("x_seconds", Kind::Histogram, "X.").histogram(&[("s", "a")], &[(0.5, 1), (1.0, 3)], 2.5, 4);
         let text = page.finish();
         assert!(text.contains("x_seconds_bucket{s=\"a\",le=\"0.5\"} 1\n"));
         assert!(text.contains("x_seconds_bucket{s=\"a\",le=\"+Inf\"} 4\n"));

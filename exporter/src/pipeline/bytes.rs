@@ -89,9 +89,6 @@ impl<'b> Take<'b> {
 
     /// Packets and bytes.
     pub fn count(&mut self) -> Option<Count> {
-        Some(Count {
-            packets: self.u64()?,
-            bytes: self.u64()?,
-        })
+        Some(Count { packets: self.u64()?, bytes: self.u64()? })
     }
 }

@@ -84,15 +84,7 @@ struct Work {
 impl Engine {
     /// Takes up where the last commit left off. `fold` holds what it left of an open window.
     #[must_use]
-    pub fn new(
-        log: Arc<CompiledLog>,
-        intake: IntakeReader,
-        output: Output,
-        resumed: Resumed,
-        fold: FoldTable,
-        commons: Commons,
-        published: Arc<Published>,
-    ) -> Self {
+    pub fn new(log: Arc<CompiledLog>, intake: IntakeReader, output: Output, resumed: Resumed, fold: FoldTable, commons: Commons, published: Arc<Published>) -> Self {
         let mut kernel = KernelEvents::new(MOST_ROWS);
         kernel.restore(&resumed.open);
         let mut windows = Windows::new(log.window);
@@ -143,8 +135,7 @@ impl Engine {
     fn step(&mut self) {
         let now = self.work.commons.clock.now().unix;
         let wait = match self.work.windows.next() {
-            Some(at) => Duration::from_nanos(u64::try_from(at - now).unwrap_or(0))
-                .min(Duration::from_millis(100)),
+            Some(at) => Duration::from_nanos(u64::try_from(at - now).unwrap_or(0)).min(Duration::from_millis(100)),
             None => Duration::from_millis(100),
         };
         // Asked before waiting: a frame that comes after this moment is stamped after it too.
@@ -164,11 +155,7 @@ impl Engine {
 
     fn read_frame(&mut self) -> bool {
         match self.intake.take() {
-            Ok(Some(Raw::Frame {
-                position,
-                origin,
-                bytes,
-            })) => self.work.frame(position, &origin, bytes),
+            Ok(Some(Raw::Frame { position, origin, bytes })) => self.work.frame(position, &origin, bytes),
             Ok(Some(Raw::Lost { from, to })) => self.work.lost(from, to),
             Ok(None) => return false,
             Err(error) => {
@@ -186,14 +173,7 @@ impl Engine {
         // What is in the intake by now still belongs to this life.
         while self.read_frame() {}
         let now = self.work.commons.clock.now().unix;
-        self.work.cut(
-            now,
-            if self.work.windows.is_long() {
-                Cut::Partial
-            } else {
-                Cut::Window
-            },
-        );
+        self.work.cut(now, if self.work.windows.is_long() { Cut::Partial } else { Cut::Window });
         self.work.output.close(PATIENCE);
         self.work.published.stopped();
     }
@@ -212,11 +192,7 @@ impl Work {
                 Some(Note::Gap(gap)) => self.gaps.push(gap),
                 Some(Note::Sources(_)) | None => {}
             },
-            None => tracing::warn!(
-                source = origin.source,
-                position,
-                "a frame of an unknown source; it was passed over"
-            ),
+            None => tracing::warn!(source = origin.source, position, "a frame of an unknown source; it was passed over"),
         }
     }
 
@@ -248,30 +224,9 @@ impl Work {
             if line.is_empty() {
                 continue;
             }
-            let Some(event) = json_lines::decode(line, &place, &mut self.totals) else {
-                continue;
-            };
-            let Self {
-                log,
-                fold,
-                output,
-                totals,
-                gaps,
-                line,
-                ..
-            } = self;
-            json_lines::apply(
-                event,
-                origin.arrival,
-                &mut Target {
-                    log,
-                    fold,
-                    output,
-                    totals,
-                    gaps,
-                    line,
-                },
-            );
+            let Some(event) = json_lines::decode(line, &place, &mut self.totals) else { continue };
+            let Self { log, fold, output, totals, gaps, line, .. } = self;
+            json_lines::apply(event, origin.arrival, &mut Target { log, fold, output, totals, gaps, line });
             if self.fold.full() {
                 self.make_room(origin.arrival);
             }
@@ -280,16 +235,8 @@ impl Work {
 
     /// Bytes of the intake that can't be read back.
     fn lost(&mut self, from: u64, to: u64) {
-        *self
-            .totals
-            .lost
-            .entry(cause::INTAKE.to_owned())
-            .or_default() += to - from;
-        self.gaps.push(Gap {
-            cause: cause::INTAKE.to_owned(),
-            bytes: Some(to - from),
-            ..Gap::default()
-        });
+        *self.totals.lost.entry(cause::INTAKE.to_owned()).or_default() += to - from;
+        self.gaps.push(Gap { cause: cause::INTAKE.to_owned(), bytes: Some(to - from), ..Gap::default() });
         self.windows.open(self.commons.clock.now().unix);
     }
 
@@ -313,36 +260,13 @@ impl Work {
     }
 
     fn context(&mut self, arrival: i64) -> (&mut KernelEvents, Context<'_>) {
-        let Self {
-            log,
-            identities,
-            around,
-            kernel,
-            fold,
-            totals,
-            offset,
-            ..
-        } = self;
-        (
-            kernel,
-            Context {
-                log,
-                identities,
-                around,
-                fold,
-                totals,
-                arrival,
-                clock_offset: *offset,
-            },
-        )
+        let Self { log, identities, around, kernel, fold, totals, offset, .. } = self;
+        (kernel, Context { log, identities, around, fold, totals, arrival, clock_offset: *offset })
     }
 
     /// Takes new identities and surroundings if there are any.
     fn refresh(&mut self) {
-        let now = (
-            self.commons.identities.generation(),
-            self.commons.around.generation(),
-        );
+        let now = (self.commons.identities.generation(), self.commons.around.generation());
         if now != self.seen {
             self.seen = now;
             self.identities = self.commons.identities.get();
@@ -372,14 +296,7 @@ impl Work {
                     self.output.store_run(&mut self.fold);
                     self.commit(at);
                 }
-                let Self {
-                    around,
-                    output,
-                    fold,
-                    totals,
-                    gaps,
-                    ..
-                } = self;
+                let Self { around, output, fold, totals, gaps, .. } = self;
                 output.end_long_window(around, fold, totals, gaps);
             }
         }
@@ -390,14 +307,7 @@ impl Work {
     }
 
     fn write_lines(&mut self) {
-        let Self {
-            fold,
-            output,
-            around,
-            totals,
-            gaps,
-            ..
-        } = self;
+        let Self { fold, output, around, totals, gaps, .. } = self;
         fold.drain(|group| output.group(around, group, totals, gaps));
     }
 
@@ -405,13 +315,10 @@ impl Work {
     fn commit(&mut self, at: i64) {
         let gaps = std::mem::take(&mut self.gaps);
         for gap in &gaps {
-            self.output
-                .gap_line(&self.around, gap, at, &mut self.totals, &mut self.gaps);
+            self.output.gap_line(&self.around, gap, at, &mut self.totals, &mut self.gaps);
         }
         let open = self.kernel.open_rows();
-        let mut result =
-            self.output
-                .commit(self.position, at, &self.log.hash, gaps, &self.totals, &open);
+        let mut result = self.output.commit(self.position, at, &self.log.hash, gaps, &self.totals, &open);
         while let Err(error) = result {
             self.published.failing(&error.to_string());
             tracing::error!(%error, flow_log = self.log.name, "a window cannot be stored; trying again until it can");
@@ -419,8 +326,7 @@ impl Work {
             result = self.output.retry();
         }
         self.committed = self.position;
-        self.published
-            .committed(&self.totals, self.kernel.rows(), at);
+        self.published.committed(&self.totals, self.kernel.rows(), at);
     }
 
     /// Lets go of frames that changed nothing, so that the intake is not held by a quiet flow log.

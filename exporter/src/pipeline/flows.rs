@@ -93,11 +93,7 @@ impl Row {
         match place(sighting) {
             Some((at, ifindex)) if self.slots[at].0 == ifindex => self.slots[at].1,
             Some(_) => Slot::Unknown,
-            None => self
-                .drops
-                .iter()
-                .find(|(known, _)| *known == sighting)
-                .map_or(Slot::Unknown, |(_, slot)| *slot),
+            None => self.drops.iter().find(|(known, _)| *known == sighting).map_or(Slot::Unknown, |(_, slot)| *slot),
         }
     }
 
@@ -146,15 +142,7 @@ impl FlowTable {
     /// A table for at most `most` rows.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self {
-            rows: Vec::new(),
-            free: Vec::new(),
-            index: HashTable::new(),
-            open: Vec::new(),
-            most: most.max(16),
-            cut: 0,
-            hand: 0,
-        }
+        Self { rows: Vec::new(), free: Vec::new(), index: HashTable::new(), open: Vec::new(), most: most.max(16), cut: 0, hand: 0 }
     }
 
     /// Rows there are.
@@ -178,9 +166,7 @@ impl FlowTable {
     /// The row of a tuple.
     #[must_use]
     pub fn find(&self, key: &FlowKey) -> Option<u32> {
-        self.index
-            .find(hash(key), |&at| self.rows[at as usize].key == *key)
-            .copied()
+        self.index.find(hash(key), |&at| self.rows[at as usize].key == *key).copied()
     }
 
     /// A new row for a tuple that has none.
@@ -213,8 +199,7 @@ impl FlowTable {
             }
         };
         let rows = &self.rows;
-        self.index
-            .insert_unique(hash(&key), at, |&at| hash(&rows[at as usize].key));
+        self.index.insert_unique(hash(&key), at, |&at| hash(&rows[at as usize].key));
         at
     }
 
@@ -288,9 +273,7 @@ impl FlowTable {
     }
 
     fn holds(&self, at: u32) -> bool {
-        self.index
-            .find(hash(&self.rows[at as usize].key), |&other| other == at)
-            .is_some()
+        self.index.find(hash(&self.rows[at as usize].key), |&other| other == at).is_some()
     }
 
     /// Begins a new window.

@@ -53,48 +53,26 @@ impl FoldTable {
     /// A table for at most `most` groups in one window.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self {
-            groups: Vec::new(),
-            free: Vec::new(),
-            index: HashTable::new(),
-            dirty: Vec::new(),
-            changed: Vec::new(),
-            most,
-        }
+        Self { groups: Vec::new(), free: Vec::new(), index: HashTable::new(), dirty: Vec::new(), changed: Vec::new(), most }
     }
 
     /// The group of a line, made if it is new.
     pub fn find_or_make(&mut self, prepared: Prepared) -> GroupRef {
         let hash = hash(prepared.fold_key());
-        if let Some(&index) = self.index.find(hash, |&index| {
-            self.groups[index as usize].prepared.fold_key() == prepared.fold_key()
-        }) {
-            return GroupRef {
-                index,
-                generation: self.groups[index as usize].generation,
-            };
+        if let Some(&index) = self.index.find(hash, |&index| self.groups[index as usize].prepared.fold_key() == prepared.fold_key()) {
+            return GroupRef { index, generation: self.groups[index as usize].generation };
         }
         let index = self.place(prepared);
         let groups = &self.groups;
-        self.index.insert_unique(hash, index, |&index| {
-            self::hash(groups[index as usize].prepared.fold_key())
-        });
-        GroupRef {
-            index,
-            generation: self.groups[index as usize].generation,
-        }
+        self.index.insert_unique(hash, index, |&index| self::hash(groups[index as usize].prepared.fold_key()));
+        GroupRef { index, generation: self.groups[index as usize].generation }
     }
 
     /// The group with this fold key, if there is one.
     #[must_use]
     pub fn find(&self, fold_key: &[u8]) -> Option<GroupRef> {
-        let index = *self.index.find(hash(fold_key), |&index| {
-            self.groups[index as usize].prepared.fold_key() == fold_key
-        })?;
-        Some(GroupRef {
-            index,
-            generation: self.groups[index as usize].generation,
-        })
+        let index = *self.index.find(hash(fold_key), |&index| self.groups[index as usize].prepared.fold_key() == fold_key)?;
+        Some(GroupRef { index, generation: self.groups[index as usize].generation })
     }
 
     fn place(&mut self, prepared: Prepared) -> u32 {
@@ -107,15 +85,7 @@ impl FoldTable {
                 index
             }
             None => {
-                self.groups.push(Group {
-                    prepared,
-                    sums: Sums::default(),
-                    single: None,
-                    generation: 0,
-                    idle: 0,
-                    used: false,
-                    changed: false,
-                });
+                self.groups.push(Group { prepared, sums: Sums::default(), single: None, generation: 0, idle: 0, used: false, changed: false });
                 // More than u32::MAX groups do not fit any memory.
                 (self.groups.len() - 1) as u32
             }
@@ -124,10 +94,7 @@ impl FoldTable {
 
     /// The group, to be added to; `None` if it has been forgotten.
     pub fn touch(&mut self, group: GroupRef) -> Option<&mut Group> {
-        let found = self
-            .groups
-            .get_mut(group.index as usize)
-            .filter(|found| found.generation == group.generation)?;
+        let found = self.groups.get_mut(group.index as usize).filter(|found| found.generation == group.generation)?;
         if !found.used {
             found.used = true;
             self.dirty.push(group.index);
@@ -189,12 +156,7 @@ impl FoldTable {
     /// Forgets groups that had no event for [`FORGET_AFTER`] calls, or all of them where there are more than the bound. Call once a window, after `drain`.
     pub fn forget_idle(&mut self) {
         let crowded = self.index.len() > self.most;
-        let Self {
-            groups,
-            index,
-            free,
-            ..
-        } = self;
+        let Self { groups, index, free, .. } = self;
         index.retain(|&mut at| {
             let group = &mut groups[at as usize];
             group.idle = group.idle.saturating_add(1);

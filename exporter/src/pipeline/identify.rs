@@ -7,11 +7,11 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use flowlog_bpf::event::{FlowKey, Tunnel, TunnelKind};
 
-use super::surroundings::{Side, Surroundings};
 use crate::flow::{
-    Emitter, Ethernet, EventType, Flags, Flow, FlowType, Icmp, Ip, IpVersion, Layer4,
-    NetworkInterface, Protocol, Sctp, Tcp, TraceObservationPoint, TrafficDirection, Udp, Verdict,
+    Emitter, Ethernet, EventType, Flags, Flow, FlowType, Icmp, Ip, IpVersion, Layer4, NetworkInterface, Protocol, Sctp, Tcp, TraceObservationPoint,
+    TrafficDirection, Udp, Verdict,
 };
+use super::surroundings::{Side, Surroundings};
 use crate::identity::{Identities, Who};
 
 /// What was seen of a flow: decides verdict, observation point and interface of its line.
@@ -70,31 +70,15 @@ pub fn address(bytes: [u8; 16], family: u8) -> IpAddr {
 
 /// Builds the flow of one sighting. Values that vary per event (time, uuid, flags, Summary, counts) are left unset, but for a TCP flow's `flags` being present.
 #[must_use]
-pub fn flow<'a>(
-    key: &FlowKey,
-    detail: &Detail,
-    sighting: Sighting,
-    identities: &'a Identities,
-    around: &'a Surroundings,
-) -> Flow<'a> {
-    let (source, destination) = (
-        address(key.source, key.family),
-        address(key.destination, key.family),
-    );
+pub fn flow<'a>(key: &FlowKey, detail: &Detail, sighting: Sighting, identities: &'a Identities, around: &'a Surroundings) -> Flow<'a> {
+    let (source, destination) = (address(key.source, key.family), address(key.destination, key.family));
     let (from, to) = (identities.of(source), identities.of(destination));
     let mut flow = Flow {
-        emitter: Some(Emitter {
-            name: "flowlog".into(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            ..Emitter::default()
-        }),
+        emitter: Some(Emitter { name: "flowlog".into(), version: env!("CARGO_PKG_VERSION").into(), ..Emitter::default() }),
         ethernet: ethernet(detail),
         ip: Some(ip(source, destination)),
         l4: layer4(key),
-        tunnel: detail
-            .tunnel
-            .as_deref()
-            .map(|tunnel| Box::new(tunnel_of(tunnel))),
+        tunnel: detail.tunnel.as_deref().map(|tunnel| Box::new(tunnel_of(tunnel))),
         source: Some(from.endpoint()),
         destination: Some(to.endpoint()),
         r#type: FlowType::L3_L4,
@@ -116,9 +100,7 @@ pub fn flow<'a>(
 fn observe<'a>(flow: &mut Flow<'a>, sighting: Sighting, around: &'a Surroundings) {
     use TraceObservationPoint as Point;
     let (verdict, ifindex) = match sighting {
-        Sighting::Left { ifindex } | Sighting::Delivered { ifindex } => {
-            (Verdict::FORWARDED, ifindex)
-        }
+        Sighting::Left { ifindex } | Sighting::Delivered { ifindex } => (Verdict::FORWARDED, ifindex),
         Sighting::Traced { ifindex } => (Verdict::TRACED, ifindex),
         Sighting::Dropped { ifindex, .. } => (Verdict::DROPPED, ifindex),
     };
@@ -134,11 +116,7 @@ fn observe<'a>(flow: &mut Flow<'a>, sighting: Sighting, around: &'a Surroundings
             let (_, hubble) = around.drop_reason(reason);
             flow.drop_reason_desc = hubble;
             flow.drop_reason = u32::try_from(hubble.0).unwrap_or_default();
-            flow.event_type = Some(EventType {
-                r#type: 1,
-                sub_type: hubble.0,
-                ..EventType::default()
-            });
+            flow.event_type = Some(EventType { r#type: 1, sub_type: hubble.0, ..EventType::default() });
             return;
         }
         (Sighting::Left { .. }, Side::Pod) => Point::TO_ENDPOINT,
@@ -151,23 +129,13 @@ fn observe<'a>(flow: &mut Flow<'a>, sighting: Sighting, around: &'a Surroundings
     };
     flow.trace_observation_point = point;
     // The datapath's own number: to-endpoint is 0 there (Hubble digest §2.5).
-    let sub_type = if point == Point::TO_ENDPOINT {
-        0
-    } else {
-        point.0
-    };
-    flow.event_type = Some(EventType {
-        r#type: 4,
-        sub_type,
-        ..EventType::default()
-    });
+    let sub_type = if point == Point::TO_ENDPOINT { 0 } else { point.0 };
+    flow.event_type = Some(EventType { r#type: 4, sub_type, ..EventType::default() });
 }
 
 /// Relative to the endpoint of this node that takes part: what it opened is EGRESS, what was opened to it INGRESS, replies counted with what they answer.
 fn direction(from: &Who, to: &Who, reply: Option<bool>) -> TrafficDirection {
-    let Some(reply) = reply else {
-        return TrafficDirection::TRAFFIC_DIRECTION_UNKNOWN;
-    };
+    let Some(reply) = reply else { return TrafficDirection::TRAFFIC_DIRECTION_UNKNOWN };
     match (from.is_local(), to.is_local()) {
         (false, false) => TrafficDirection::TRAFFIC_DIRECTION_UNKNOWN,
         // Between two local ends the one that opened decides.
@@ -220,62 +188,26 @@ fn mac(bytes: [u8; 6]) -> String {
 }
 
 fn ip(source: IpAddr, destination: IpAddr) -> Ip<'static> {
-    let ip_version = if source.is_ipv4() {
-        IpVersion::IPV4
-    } else {
-        IpVersion::IPV6
-    };
-    Ip {
-        source: source.to_string().into(),
-        destination: destination.to_string().into(),
-        ip_version,
-        ..Ip::default()
-    }
+    let ip_version = if source.is_ipv4() { IpVersion::IPV4 } else { IpVersion::IPV6 };
+    Ip { source: source.to_string().into(), destination: destination.to_string().into(), ip_version, ..Ip::default() }
 }
 
 fn layer4(key: &FlowKey) -> Option<Layer4<'static>> {
-    let (source_port, destination_port) =
-        (u32::from(key.source_port), u32::from(key.destination_port));
-    let icmp = || Icmp {
-        r#type: source_port,
-        code: destination_port,
-        ..Icmp::default()
-    };
+    let (source_port, destination_port) = (u32::from(key.source_port), u32::from(key.destination_port));
+    let icmp = || Icmp { r#type: source_port, code: destination_port, ..Icmp::default() };
     let protocol = match key.protocol {
         1 => Protocol::Icmpv4(icmp()),
-        6 => Protocol::Tcp(Tcp {
-            source_port,
-            destination_port,
-            flags: Some(Flags::default().into()),
-            ..Tcp::default()
-        }),
-        17 => Protocol::Udp(Udp {
-            source_port,
-            destination_port,
-            ..Udp::default()
-        }),
+        6 => Protocol::Tcp(Tcp { source_port, destination_port, flags: Some(Flags::default().into()), ..Tcp::default() }),
+        17 => Protocol::Udp(Udp { source_port, destination_port, ..Udp::default() }),
         58 => Protocol::Icmpv6(icmp()),
-        132 => Protocol::Sctp(Sctp {
-            source_port,
-            destination_port,
-            ..Sctp::default()
-        }),
+        132 => Protocol::Sctp(Sctp { source_port, destination_port, ..Sctp::default() }),
         _ => return None,
     };
-    Some(Layer4 {
-        protocol: Some(protocol),
-        ..Layer4::default()
-    })
+    Some(Layer4 { protocol: Some(protocol), ..Layer4::default() })
 }
 
 fn tunnel_of(tunnel: &Tunnel) -> crate::flow::Tunnel<'static> {
-    let family = |bytes: [u8; 16]| {
-        if Ipv6Addr::from(bytes).to_ipv4_mapped().is_some() {
-            4
-        } else {
-            6
-        }
-    };
+    let family = |bytes: [u8; 16]| if Ipv6Addr::from(bytes).to_ipv4_mapped().is_some() { 4 } else { 6 };
     let end = |bytes: [u8; 16]| address(bytes, family(bytes));
     crate::flow::Tunnel {
         protocol: match tunnel.kind {

@@ -29,11 +29,7 @@ pub struct Target<'t> {
 }
 
 /// Reads one line; `None` after counting and naming what is wrong with it.
-pub fn decode<'l>(
-    line: &'l [u8],
-    place: &dyn std::fmt::Display,
-    totals: &mut Totals,
-) -> Option<ExportEvent<'l>> {
+pub fn decode<'l>(line: &'l [u8], place: &dyn std::fmt::Display, totals: &mut Totals) -> Option<ExportEvent<'l>> {
     totals.input_lines += 1;
     match json::decode(line, Options::default()) {
         Ok(event) => Some(event),
@@ -47,9 +43,7 @@ pub fn decode<'l>(
 
 /// Applies one event. `arrival` stands in for the time of an event that has none, Unix nanoseconds.
 pub fn apply(event: ExportEvent<'_>, arrival: i64, target: &mut Target<'_>) {
-    let Target {
-        log, fold, totals, ..
-    } = target;
+    let Target { log, fold, totals, .. } = target;
     totals.inputs += 1;
     if log.end.is_some_and(|end| arrival > end) || !log.wants_input(&event) {
         totals.filtered += 1;
@@ -57,10 +51,7 @@ pub fn apply(event: ExportEvent<'_>, arrival: i64, target: &mut Target<'_>) {
     }
     let time = time_of(&event).unwrap_or(arrival);
     match event {
-        ExportEvent {
-            event: Some(Event::Flow(flow)),
-            ..
-        } if log.folds() => {
+        ExportEvent { event: Some(Event::Flow(flow)), .. } if log.folds() => {
             let sums = InputSums::of(&flow, time);
             target.line.clear();
             if !log.aggregate {
@@ -69,8 +60,7 @@ pub fn apply(event: ExportEvent<'_>, arrival: i64, target: &mut Target<'_>) {
             let group = fold.find_or_make(log.prepare_input(*flow));
             if let Some(group) = fold.touch(group) {
                 sums.add_to(&mut group.sums);
-                group.single = (group.sums.inputs == 1 && !log.aggregate)
-                    .then(|| target.line.as_slice().into());
+                group.single = (group.sums.inputs == 1 && !log.aggregate).then(|| target.line.as_slice().into());
             }
         }
         event => write(&event, time, target),
@@ -85,14 +75,7 @@ fn write(event: &ExportEvent<'_>, time: i64, target: &mut Target<'_>) {
         None => Default::default(),
     };
     target.totals.lines_inputs += 1;
-    target.output.append(
-        time,
-        key.as_bytes(),
-        &labels,
-        target.line,
-        target.totals,
-        target.gaps,
-    );
+    target.output.append(time, key.as_bytes(), &labels, target.line, target.totals, target.gaps);
 }
 
 fn time_of(event: &ExportEvent<'_>) -> Option<i64> {
@@ -118,11 +101,7 @@ impl InputSums {
             Some(Protocol::Tcp(tcp)) => tcp.flags.as_ref().map_or(0, |flags| flags.set.0),
             _ => 0,
         };
-        Self {
-            time,
-            direction,
-            tcp_flags,
-        }
+        Self { time, direction, tcp_flags }
     }
 
     fn add_to(&self, sums: &mut super::sums::Sums) {

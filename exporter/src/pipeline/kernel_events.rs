@@ -3,9 +3,7 @@
 //! Per event: find the row, let its fate take the counts, add to the sums of its line. What a line looks like and whether anybody wants it was decided at
 //! the row's first event and is looked up in a slot.
 
-use flowlog_bpf::event::{
-    Count, DropReport, Event, FlowKey, FlowReport, FoldReport, UnattributedReport,
-};
+use flowlog_bpf::event::{Count, DropReport, Event, FlowKey, FlowReport, FoldReport, UnattributedReport};
 
 use super::flows::{FlowTable, Slot, Waiting};
 use super::fold::FoldTable;
@@ -61,10 +59,7 @@ impl KernelEvents {
     /// Empty, for at most `most` tuples.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self {
-            flows: FlowTable::new(most),
-            cautious_until: None,
-        }
+        Self { flows: FlowTable::new(most), cautious_until: None }
     }
 
     /// Tuples in the cache.
@@ -88,9 +83,7 @@ impl KernelEvents {
     /// Takes over the rows an earlier process had open.
     pub fn restore(&mut self, bytes: &[u8]) {
         if !open_rows::restore(bytes, &mut self.flows) {
-            tracing::error!(
-                "the stored open rows are not whole; packets whose fate was open are missing"
-            );
+            tracing::error!("the stored open rows are not whole; packets whose fate was open are missing");
         }
     }
 
@@ -122,26 +115,19 @@ impl KernelEvents {
         }
         row.gone |= report.last;
         // On `lo` both hooks see every packet; what left is the count.
-        let entered = if report.entered_ifindex == LOOPBACK {
-            Count::default()
-        } else {
-            report.entered
-        };
+        let entered = if report.entered_ifindex == LOOPBACK { Count::default() } else { report.entered };
         let left = sum(report.left_after_entering, report.left_from_here);
         let (first, last) = (unix(report.first_ns, cx), unix(report.last_ns, cx));
         let open = row.fate.packets();
         row.fate.left(report.left_after_entering.packets);
         row.fate.entered(entered, cx.arrival);
-        cx.totals.explained += open + entered.packets - row.fate.packets();
+        let explained = open + entered.packets - row.fate.packets();
+        cx.totals.explained += explained;
         cx.totals.entered.add(entered);
         cx.totals.left.add(left);
         cx.totals.other.add(report.other);
         if entered.packets > 0 {
-            row.waiting.join(&Waiting {
-                first,
-                last,
-                tcp: report.entered_tcp,
-            });
+            row.waiting.join(&Waiting { first, last, tcp: report.entered_tcp });
         }
         if !row.fate.waits() {
             row.waiting = Waiting::default();
@@ -149,28 +135,14 @@ impl KernelEvents {
         let loopback_only = report.entered_ifindex == LOOPBACK && left.packets == 0;
         if left.packets > 0 || (report.other.packets > 0 && !loopback_only) {
             let sighting = match (row.left_ifindex, row.here) {
-                (0, true) => Sighting::Delivered {
-                    ifindex: row.entered_ifindex,
-                },
-                (0, false) => Sighting::Traced {
-                    ifindex: row.entered_ifindex,
-                },
+                (0, true) => Sighting::Delivered { ifindex: row.entered_ifindex },
+                (0, false) => Sighting::Traced { ifindex: row.entered_ifindex },
                 (ifindex, _) => Sighting::Left { ifindex },
             };
             let begun = std::mem::replace(&mut row.begun, true);
             let interfaces = [row.entered_ifindex, row.left_ifindex];
-            let through = (report.left_after_entering.packets > 0).then_some(entered);
-            let more = More {
-                seen: Waiting {
-                    first,
-                    last,
-                    tcp: report.left_tcp,
-                },
-                other: report.other.packets,
-                begun,
-                interfaces,
-                through,
-            };
+            let through = (explained != report.left_after_entering.packets).then(|| share(entered, explained));
+            let more = More { seen: Waiting { first, last, tcp: report.left_tcp }, other: report.other.packets, begun, interfaces, through };
             self.count(at, sighting, left, &more, cx);
         }
         let row = self.flows.peek(at);
@@ -183,7 +155,14 @@ impl KernelEvents {
         let at = self.row_of(&report.key, None, cx);
         let row = self.flows.row(at);
         let (first, last) = (unix(report.first_ns, cx), unix(report.last_ns, cx));
-        if report.after {
+        // The kernel says so of an ICMP message that a raw socket has received, as ping's do: nothing was lost.
+        if row.here && matches!(report.key.protocol, 1 | 58) && cx.around.drop_reason(report.reason).0 == "NO_SOCKET" {
+            row.gone |= report.last && row.entered_ifindex == 0 && row.left_ifindex == 0;
+            return;
+        }
+        // What came in through `lo` had left through it and was counted there.
+        let after = report.after || (report.entered && row.entered_ifindex == LOOPBACK);
+        if after {
             cx.totals.dropped_after.add(report.count);
         } else {
             if report.entered {
@@ -195,29 +174,14 @@ impl KernelEvents {
         }
         // A tuple of which only drops were ever seen goes with its drops.
         row.gone |= report.last && row.entered_ifindex == 0 && row.left_ifindex == 0;
-        let sighting = Sighting::Dropped {
-            ifindex: report.ifindex,
-            reason: report.reason,
-            after: report.after,
-        };
-        self.add(
-            at,
-            sighting,
-            if report.after {
-                Count::default()
-            } else {
-                report.count
-            },
-            0,
-            cx,
-            |sums| {
-                sums.cover(first, last);
-                sums.interface(report.ifindex);
-                if report.after {
-                    sums.dropped_after.add(report.count);
-                }
-            },
-        );
+        let sighting = Sighting::Dropped { ifindex: report.ifindex, reason: report.reason, after };
+        self.add(at, sighting, if after { Count::default() } else { report.count }, 0, cx, |sums| {
+            sums.cover(first, last);
+            sums.interface(report.ifindex);
+            if after {
+                sums.dropped_after.add(report.count);
+            }
+        });
         if self.flows.peek(at).gone {
             self.flows.list(at);
         }
@@ -230,10 +194,7 @@ impl KernelEvents {
         let mut held = 0;
         for at in self.flows.take_open() {
             let row = self.flows.row(at);
-            if let Some(settled) = row
-                .fate
-                .settle(now, row.here, row.gone, cautious && !row.here)
-            {
+            if let Some(settled) = row.fate.settle(now, row.here, row.gone, cautious && !row.here) {
                 self.settled(at, settled, cx);
             }
             let row = self.flows.peek(at);
@@ -261,6 +222,10 @@ impl KernelEvents {
     fn settled(&mut self, at: u32, settled: Settled, cx: &mut Context<'_>) {
         let row = self.flows.row(at);
         let seen = std::mem::take(&mut row.waiting);
+        if row.fate.waits() {
+            // What is not decided yet came later.
+            row.waiting = Waiting { first: seen.last, last: seen.last, ..Waiting::default() };
+        }
         let begun = std::mem::replace(&mut row.begun, true);
         let ifindex = row.entered_ifindex;
         let (sighting, count) = match settled {
@@ -273,30 +238,11 @@ impl KernelEvents {
                 (Sighting::Traced { ifindex }, count)
             }
         };
-        self.count(
-            at,
-            sighting,
-            count,
-            &More {
-                seen,
-                other: 0,
-                begun,
-                interfaces: [ifindex, 0],
-                through: None,
-            },
-            cx,
-        );
+        self.count(at, sighting, count, &More { seen, other: 0, begun, interfaces: [ifindex, 0], through: None }, cx);
     }
 
     /// Adds packets with what was seen beside them.
-    fn count(
-        &mut self,
-        at: u32,
-        sighting: Sighting,
-        count: Count,
-        more: &More,
-        cx: &mut Context<'_>,
-    ) {
+    fn count(&mut self, at: u32, sighting: Sighting, count: Count, more: &More, cx: &mut Context<'_>) {
         let Waiting { first, last, tcp } = more.seen;
         self.add(at, sighting, count, tcp.flags, cx, |sums| {
             sums.cover(first, last);
@@ -306,9 +252,7 @@ impl KernelEvents {
             sums.rst += u64::from(tcp.rst);
             sums.tcp_flags |= tcp.flags;
             sums.connections += u64::from(!more.begun);
-            more.interfaces
-                .into_iter()
-                .for_each(|ifindex| sums.interface(ifindex));
+            more.interfaces.into_iter().for_each(|ifindex| sums.interface(ifindex));
             if let Some(entered) = more.through {
                 sums.entered.add(entered);
             }
@@ -316,15 +260,7 @@ impl KernelEvents {
     }
 
     /// Adds to the sums of the line that this sighting of a row belongs to.
-    fn add(
-        &mut self,
-        at: u32,
-        sighting: Sighting,
-        count: Count,
-        flags: u16,
-        cx: &mut Context<'_>,
-        change: impl Fn(&mut Sums),
-    ) {
+    fn add(&mut self, at: u32, sighting: Sighting, count: Count, flags: u16, cx: &mut Context<'_>, change: impl Fn(&mut Sums)) {
         cx.totals.inputs += 1;
         let row = self.flows.row(at);
         if row.generation != cx.identities.generation() {
@@ -354,16 +290,9 @@ impl KernelEvents {
     }
 
     /// Decides whether the flow log wants this sighting, and finds its line.
-    fn decide(
-        &mut self,
-        at: u32,
-        sighting: Sighting,
-        tcp_flags: u16,
-        cx: &mut Context<'_>,
-    ) -> Slot {
+    fn decide(&mut self, at: u32, sighting: Sighting, tcp_flags: u16, cx: &mut Context<'_>) -> Slot {
         let row = self.flows.row(at);
-        let mut flow =
-            super::identify::flow(&row.key, &row.detail, sighting, cx.identities, cx.around);
+        let mut flow = super::identify::flow(&row.key, &row.detail, sighting, cx.identities, cx.around);
         let mut wanted = cx.log.wants(&flow, row.folded);
         let per_event = wanted == Wanted::PerEvent;
         if per_event {
@@ -372,10 +301,7 @@ impl KernelEvents {
         cx.totals.undecided += u64::from(wanted == Wanted::Undecided);
         let slot = match wanted {
             Wanted::No => Slot::Filtered,
-            _ => Slot::Group(
-                cx.fold
-                    .find_or_make(cx.log.prepare_kernel(flow, sighting, cx.around)),
-            ),
+            _ => Slot::Group(cx.fold.find_or_make(cx.log.prepare_kernel(flow, sighting, cx.around))),
         };
         row.decide(sighting, if per_event { Slot::PerEvent } else { slot });
         slot
@@ -388,17 +314,8 @@ impl KernelEvents {
         if self.flows.full() {
             self.make_room(cx);
         }
-        let reverse = FlowKey {
-            source: key.destination,
-            destination: key.source,
-            source_port: key.destination_port,
-            destination_port: key.source_port,
-            ..*key
-        };
-        let reverse = self
-            .flows
-            .find(&reverse)
-            .map(|at| self.flows.peek(at).detail.reply);
+        let reverse = FlowKey { source: key.destination, destination: key.source, source_port: key.destination_port, destination_port: key.source_port, ..*key };
+        let reverse = self.flows.find(&reverse).map(|at| self.flows.peek(at).detail.reply);
         let at = self.flows.make(*key);
         let row = self.flows.row(at);
         row.detail = match report {
@@ -407,17 +324,9 @@ impl KernelEvents {
                 destination_mac: report.destination_mac,
                 l3_device: report.l3_device,
                 tunnel: report.tunnel.map(Box::new),
-                reply: is_reply(
-                    key,
-                    report.entered_tcp.flags | report.left_tcp.flags,
-                    reverse,
-                ),
+                reply: is_reply(key, report.entered_tcp.flags | report.left_tcp.flags, reverse),
             },
-            None => Detail {
-                l3_device: true,
-                reply: is_reply(key, 0, reverse),
-                ..Detail::default()
-            },
+            None => Detail { l3_device: true, reply: is_reply(key, 0, reverse), ..Detail::default() },
         };
         row.generation = cx.identities.generation();
         row.here = cx.is_here(key);
@@ -441,9 +350,7 @@ impl KernelEvents {
 
 impl Context<'_> {
     fn is_here(&self, key: &FlowKey) -> bool {
-        self.identities
-            .of(super::identify::address(key.destination, key.family))
-            .is_this_host()
+        self.identities.of(super::identify::address(key.destination, key.family)).is_this_host()
     }
 }
 
@@ -485,11 +392,14 @@ fn unattributed(report: &UnattributedReport, cx: &mut Context<'_>) {
     }
 }
 
+/// The bytes of some of the packets of a count, by their mean.
+fn share(of: Count, packets: u64) -> Count {
+    let bytes = u128::from(of.bytes) * u128::from(packets) / u128::from(of.packets.max(1));
+    Count { packets, bytes: u64::try_from(bytes).unwrap_or(u64::MAX) }
+}
+
 fn sum(a: Count, b: Count) -> Count {
-    Count {
-        packets: a.packets + b.packets,
-        bytes: a.bytes + b.bytes,
-    }
+    Count { packets: a.packets + b.packets, bytes: a.bytes + b.bytes }
 }
 
 fn unix(boot_ns: u64, cx: &Context<'_>) -> i64 {

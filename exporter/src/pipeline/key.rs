@@ -45,13 +45,7 @@ impl Kept {
         Self {
             source: mask.touches("IP.source"),
             destination: mask.touches("IP.destination"),
-            ported: PORTED.map(|name| {
-                (
-                    member(name),
-                    field(name, "source_port"),
-                    field(name, "destination_port"),
-                )
-            }),
+            ported: PORTED.map(|name| (member(name), field(name, "source_port"), field(name, "destination_port"))),
             portless: PORTLESS.map(member),
         }
     }
@@ -109,27 +103,15 @@ fn whole_tuple(flow: &Flow<'_>) -> Tuple {
     };
     let (source_port, destination_port) = ports(flow);
     let port = |port: u32| u16::try_from(port).ok().filter(|port| *port != 0);
-    let (source, destination) = flow
-        .ip
-        .as_ref()
-        .map_or((String::new(), String::new()), |ip| {
-            (ip.source.to_string(), ip.destination.to_string())
-        });
-    Tuple {
-        protocol,
-        source: (source, port(source_port)),
-        destination: (destination, port(destination_port)),
-    }
+    let (source, destination) = flow.ip.as_ref().map_or((String::new(), String::new()), |ip| (ip.source.to_string(), ip.destination.to_string()));
+    Tuple { protocol, source: (source, port(source_port)), destination: (destination, port(destination_port)) }
 }
 
 /// The key's text.
 #[must_use]
 pub fn text(tuple: &Tuple, fold_key: &[u8]) -> String {
     if tuple.source.0.is_empty() && tuple.destination.0.is_empty() {
-        return Sha256::digest(fold_key)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        return Sha256::digest(fold_key).iter().map(|byte| format!("{byte:02x}")).collect();
     }
     let (mut first, mut second) = (&tuple.source, &tuple.destination);
     if order(second) < order(first) {
@@ -148,11 +130,7 @@ fn order(end: &(String, Option<u16>)) -> (u8, Option<IpAddr>, &str, Option<u16>)
 
 fn end((address, port): &(String, Option<u16>)) -> String {
     let port = port.map(|port| port.to_string()).unwrap_or_default();
-    if address.contains(':') {
-        format!("[{address}]:{port}")
-    } else {
-        format!("{address}:{port}")
-    }
+    if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
 }
 
 #[cfg(test)]
@@ -161,39 +139,17 @@ mod tests {
 
     fn key(protocol: &'static str, source: (&str, u16), destination: (&str, u16)) -> String {
         let side = |(address, port): (&str, u16)| (address.to_owned(), (port != 0).then_some(port));
-        text(
-            &Tuple {
-                protocol,
-                source: side(source),
-                destination: side(destination),
-            },
-            b"fold",
-        )
+        text(&Tuple { protocol, source: side(source), destination: side(destination) }, b"fold")
     }
 
     #[test]
     fn both_directions_of_a_connection_have_one_key() {
         for (tuple, expected) in [
-            (
-                ("tcp", ("10.0.0.2", 80), ("10.0.0.1", 40000)),
-                "tcp|10.0.0.1:40000|10.0.0.2:80",
-            ),
-            (
-                ("udp", ("10.0.0.10", 53), ("10.0.0.9", 53)),
-                "udp|10.0.0.9:53|10.0.0.10:53",
-            ),
-            (
-                ("tcp", ("10.0.0.1", 80), ("10.0.0.1", 79)),
-                "tcp|10.0.0.1:79|10.0.0.1:80",
-            ),
-            (
-                ("tcp", ("fd00::2", 80), ("fd00::1", 9)),
-                "tcp|[fd00::1]:9|[fd00::2]:80",
-            ),
-            (
-                ("icmpv4", ("10.0.0.1", 0), ("10.0.0.2", 0)),
-                "icmpv4|10.0.0.1:|10.0.0.2:",
-            ),
+            (("tcp", ("10.0.0.2", 80), ("10.0.0.1", 40000)), "tcp|10.0.0.1:40000|10.0.0.2:80"),
+            (("udp", ("10.0.0.10", 53), ("10.0.0.9", 53)), "udp|10.0.0.9:53|10.0.0.10:53"),
+            (("tcp", ("10.0.0.1", 80), ("10.0.0.1", 79)), "tcp|10.0.0.1:79|10.0.0.1:80"),
+            (("tcp", ("fd00::2", 80), ("fd00::1", 9)), "tcp|[fd00::1]:9|[fd00::2]:80"),
+            (("icmpv4", ("10.0.0.1", 0), ("10.0.0.2", 0)), "icmpv4|10.0.0.1:|10.0.0.2:"),
             (("", ("", 0), ("10.0.0.2", 0)), "|10.0.0.2:|:"),
         ] {
             let (protocol, source, destination) = tuple;
@@ -204,9 +160,6 @@ mod tests {
 
     #[test]
     fn without_any_address_the_key_is_the_hash_of_the_fold_key() {
-        assert_eq!(
-            key("tcp", ("", 80), ("", 81)),
-            "255541b1d8c6185596fd889e8dd40fa2ad60d7178b9c52adb1f4bb88ffe9503b"
-        );
+        assert_eq!(key("tcp", ("", 80), ("", 81)), "255541b1d8c6185596fd889e8dd40fa2ad60d7178b9c52adb1f4bb88ffe9503b");
     }
 }

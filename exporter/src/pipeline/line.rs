@@ -59,10 +59,7 @@ impl Prepared {
         match &self.kind {
             Kind::Input => bytes.put_u8(0),
             Kind::Unattributed => bytes.put_u8(1),
-            Kind::Kernel {
-                connections,
-                drop_reason,
-            } => {
+            Kind::Kernel { connections, drop_reason } => {
                 bytes.put_u8(2 + u8::from(*connections));
                 bytes.put_bytes(drop_reason.as_bytes());
             }
@@ -76,18 +73,10 @@ impl Prepared {
         let kind = match bytes.u8()? {
             0 => Kind::Input,
             1 => Kind::Unattributed,
-            number @ (2 | 3) => Kind::Kernel {
-                connections: number == 3,
-                drop_reason: std::str::from_utf8(bytes.bytes()?).ok()?.into(),
-            },
+            number @ (2 | 3) => Kind::Kernel { connections: number == 3, drop_reason: std::str::from_utf8(bytes.bytes()?).ok()?.into() },
             _ => return None,
         };
-        Some(Self {
-            template,
-            key,
-            labels,
-            kind,
-        })
+        Some(Self { template, key, labels, kind })
     }
 }
 
@@ -115,13 +104,7 @@ impl Uuid {
 }
 
 /// Appends a line.
-pub fn write(
-    prepared: &Prepared,
-    sums: &Sums,
-    uuid: &Uuid,
-    around: &Surroundings,
-    line: &mut Vec<u8>,
-) {
+pub fn write(prepared: &Prepared, sums: &Sums, uuid: &Uuid, around: &Surroundings, line: &mut Vec<u8>) {
     let flags = Flags::from_header(sums.tcp_flags);
     prepared.template.write(line, |hole, line| match hole {
         Hole::Time => Out::new(line).time(Timestamp::from_unix_nanos(sums.first)),
@@ -143,11 +126,7 @@ pub fn write(
 
 /// The object of `aggregate`: zero counters are omitted, as everywhere (Hubble digest §6.1).
 fn write_aggregate(sums: &Sums, line: &mut Vec<u8>) {
-    let names = [
-        "ingress_flow_count",
-        "egress_flow_count",
-        "unknown_direction_flow_count",
-    ];
+    let names = ["ingress_flow_count", "egress_flow_count", "unknown_direction_flow_count"];
     let mut members = Members::new(line, b"{");
     for (name, count) in names.into_iter().zip(sums.flows) {
         if count > 0 {
@@ -166,10 +145,7 @@ fn write_extensions(kind: &Kind, sums: &Sums, around: &Surroundings, line: &mut 
             members.name("unattributed").extend_from_slice(b"true");
         }
         Kind::Input => members.time("last_time", sums.last),
-        Kind::Kernel {
-            connections,
-            drop_reason,
-        } => {
+        Kind::Kernel { connections, drop_reason } => {
             members.number("bytes", sums.counted.bytes);
             if *connections {
                 members.number("connections", sums.connections);
@@ -243,8 +219,7 @@ impl<'l> Members<'l> {
     }
 
     fn name(&mut self, name: &str) -> &mut Vec<u8> {
-        self.line
-            .extend_from_slice(if self.first { b"\"" } else { b",\"" });
+        self.line.extend_from_slice(if self.first { b"\"" } else { b",\"" });
         self.first = false;
         self.line.extend_from_slice(name.as_bytes());
         self.line.extend_from_slice(b"\":");
@@ -253,8 +228,7 @@ impl<'l> Members<'l> {
 
     fn number(&mut self, name: &str, value: u64) {
         let mut text = itoa::Buffer::new();
-        self.name(name)
-            .extend_from_slice(text.format(value).as_bytes());
+        self.name(name).extend_from_slice(text.format(value).as_bytes());
     }
 
     fn some(&mut self, name: &str, value: u64) {

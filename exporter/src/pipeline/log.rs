@@ -10,7 +10,7 @@ use super::key::{self, Kept};
 use super::line::{Kind, Prepared};
 use super::service;
 use super::surroundings::Surroundings;
-use super::template::{Template, Varies};
+use super::template::{Stands, Template};
 use super::window::whole_seconds;
 use crate::config::{FilterText, FlowLog, FoldBy, build};
 use crate::filter::{Answer, Filters, FlowFilter, PerFlow, UnknownPorts};
@@ -41,6 +41,8 @@ pub struct CompiledLog {
     pub window: i64,
     /// Length of `fieldAggregate`'s interval, where that is on.
     pub aggregate: bool,
+    /// `fieldAggregate` lists the time.
+    by_time: bool,
     /// Nothing is written after this moment, Unix nanoseconds.
     pub end: Option<i64>,
     filters: Filters,
@@ -71,10 +73,7 @@ impl CompiledLog {
     /// # Errors
     /// When a filter, the mask or a label's path can't be built.
     pub fn build(entry: &FlowLog, labels: &[String]) -> Result<Self, BuildError> {
-        let failed = |why: String| BuildError {
-            name: entry.name.clone(),
-            why,
-        };
+        let failed = |why: String| BuildError { name: entry.name.clone(), why };
         let aggregation = entry.aggregation();
         let mask = build::mask(entry).map_err(|error| failed(error.to_string()))?;
         let redaction = build::redaction(&entry.redact);
@@ -93,9 +92,10 @@ impl CompiledLog {
             hash: entry.hash,
             window: whole_seconds(nanoseconds(aggregation.unwrap_or(entry.window))),
             aggregate: aggregation.is_some(),
+            by_time: entry.field_aggregate.iter().any(|path| path == "time" || path.starts_with("time.")),
             end: entry.end.as_ref().map(|end| end.unix_ns),
             filters: filters(entry).map_err(failed)?,
-            encoder: Encoder::compile(&mask, redaction),
+            encoder: Encoder::compile(&with_counts(entry, mask.clone()).map_err(|error| failed(error.to_string()))?, redaction),
             fold_by: entry.fold_by,
             kept: Kept::by(&mask),
             labels,
@@ -107,13 +107,7 @@ impl CompiledLog {
     pub fn wants(&self, flow: &Flow<'_>, port_removed: bool) -> Wanted {
         if port_removed {
             let (source, destination) = key::ports(flow);
-            return match self.filters.answer(
-                flow,
-                UnknownPorts {
-                    source: source == 0,
-                    destination: destination == 0,
-                },
-            ) {
+            return match self.filters.answer(flow, UnknownPorts { source: source == 0, destination: destination == 0 }) {
                 Answer::Yes => Wanted::Yes,
                 Answer::No => Wanted::No,
                 Answer::Unknown => Wanted::Undecided,
@@ -132,11 +126,7 @@ impl CompiledLog {
         if let Some(Protocol::Tcp(tcp)) = flow.l4.as_mut().and_then(|l4| l4.protocol.as_mut()) {
             tcp.flags = Some(Flags::from_header(tcp_flags).into());
         }
-        if self.filters.matches_flow(flow) {
-            Wanted::Yes
-        } else {
-            Wanted::No
-        }
+        if self.filters.matches_flow(flow) { Wanted::Yes } else { Wanted::No }
     }
 
     /// Whether an input event is wanted.
@@ -157,12 +147,7 @@ impl CompiledLog {
 
     /// The line of a kernel flow.
     #[must_use]
-    pub fn prepare_kernel(
-        &self,
-        mut flow: Flow<'_>,
-        sighting: Sighting,
-        around: &Surroundings,
-    ) -> Prepared {
+    pub fn prepare_kernel(&self, mut flow: Flow<'_>, sighting: Sighting, around: &Surroundings) -> Prepared {
         let drop_reason = match sighting {
             Sighting::Dropped { reason, .. } => around.drop_reason(reason).0,
             _ => "",
@@ -172,78 +157,46 @@ impl CompiledLog {
             service::remove_client_port(&mut flow);
         }
         flow.summary = summary::of(&flow).into();
-        let kind = Kind::Kernel {
-            connections: by_service,
-            drop_reason: drop_reason.into(),
-        };
-        self.prepare(
-            flow,
-            kind,
-            Varies {
-                extensions: true,
-                aggregate: false,
-            },
-        )
+        let kind = Kind::Kernel { connections: by_service, drop_reason: drop_reason.into() };
+        self.prepare(flow, kind, Stands::ForPackets)
     }
 
     /// The line of an input flow that folds.
     #[must_use]
     pub fn prepare_input(&self, mut flow: Flow<'_>) -> Prepared {
-        if self.fold_by == FoldBy::Service && !self.aggregate {
+        if self.aggregate {
+            return self.prepare(flow, Kind::Input, Stands::ForReduced { by_time: self.by_time });
+        }
+        if self.fold_by == FoldBy::Service {
             service::remove_client_port(&mut flow);
         }
-        self.prepare(
-            flow,
-            Kind::Input,
-            Varies {
-                extensions: false,
-                aggregate: true,
-            },
-        )
+        self.prepare(flow, Kind::Input, Stands::ForFlows)
     }
 
     /// The line of traffic that belongs to no flow. Neither filters nor mask touch it.
     #[must_use]
     pub fn unattributed(&self) -> Prepared {
-        Prepared {
-            template: Template::extensions_only(),
-            kind: Kind::Unattributed,
-            ..Prepared::default()
-        }
+        Prepared { template: Template::extensions_only(), kind: Kind::Unattributed, ..Prepared::default() }
     }
 
-    fn prepare(&self, flow: Flow<'_>, kind: Kind, varies: Varies) -> Prepared {
+    fn prepare(&self, flow: Flow<'_>, kind: Kind, stands: Stands) -> Prepared {
         let (tuple, labels) = (key::tuple(&flow, &self.kept), self.labels(&flow).into());
-        let template = Template::of(&self.encoder, flow, varies);
+        let template = Template::of(&self.encoder, flow, stands);
         let key = key::text(&tuple, template.fixed());
-        Prepared {
-            key: key.into_bytes().into(),
-            labels,
-            template,
-            kind,
-        }
+        Prepared { key: key.into_bytes().into(), labels, template, kind }
     }
 
     /// Key and labels of a line that is not folded.
     pub fn route(&self, flow: &Flow<'_>, line: &[u8]) -> (String, Vec<u8>) {
-        (
-            key::text(&key::tuple(flow, &self.kept), line),
-            self.labels(flow),
-        )
+        (key::text(&key::tuple(flow, &self.kept), line), self.labels(flow))
     }
 
     /// The labels blob of a flow (`flowlog_sinks::spool::labels`).
     fn labels(&self, flow: &Flow<'_>) -> Vec<u8> {
         let mut blob = Vec::new();
         for label in &self.labels {
-            let Some(value) = label.value(flow) else {
-                continue;
-            };
-            let (Ok(path_length), Ok(value_length)) =
-                (u8::try_from(label.path.len()), u16::try_from(value.len()))
-            else {
-                continue;
-            };
+            let Some(value) = label.value(flow) else { continue };
+            let (Ok(path_length), Ok(value_length)) = (u8::try_from(label.path.len()), u16::try_from(value.len())) else { continue };
             blob.push(path_length);
             blob.extend_from_slice(label.path.as_bytes());
             blob.extend_from_slice(&value_length.to_le_bytes());
@@ -265,10 +218,7 @@ impl Label {
         let mut line = Vec::new();
         self.encoder.encode_flow(flow, &mut line);
         let line: serde_json::Value = serde_json::from_slice(&line).ok()?;
-        let value = self
-            .path
-            .split('.')
-            .try_fold(&line, |value, part| value.get(part))?;
+        let value = self.path.split('.').try_fold(&line, |value, part| value.get(part))?;
         match value {
             serde_json::Value::Null => None,
             serde_json::Value::String(text) => Some(text.clone()),
@@ -277,16 +227,21 @@ impl Label {
     }
 }
 
+/// A reduced flow always has its number of flows and a time beside its fields.
+fn with_counts(entry: &FlowLog, mask: Mask) -> Result<Mask, crate::mask::InvalidPath> {
+    if entry.aggregation().is_none() {
+        return Ok(mask);
+    }
+    let own = ["time".to_owned(), "aggregate".to_owned()];
+    let listed = entry.field_aggregate.iter().filter(|path| !path.starts_with("time."));
+    Mask::parse(&listed.chain(&own).collect::<Vec<_>>())
+}
+
 fn filters(entry: &FlowLog) -> Result<Filters, String> {
-    let list = |texts: &[FilterText]| -> Result<Vec<String>, String> {
-        Ok(texts.iter().map(|text| text.value.to_string()).collect())
-    };
+    let list = |texts: &[FilterText]| -> Result<Vec<String>, String> { Ok(texts.iter().map(|text| text.value.to_string()).collect()) };
     let (include, exclude) = (list(&entry.include_filters)?, list(&entry.exclude_filters)?);
     let decode = |texts: &'_ [String]| -> Result<Vec<FlowFilter<'static>>, String> {
-        texts
-            .iter()
-            .map(|text| FlowFilter::from_json(text).map_err(|error| error.to_string()))
-            .collect()
+        texts.iter().map(|text| FlowFilter::from_json(text).map_err(|error| error.to_string())).collect()
     };
     Filters::compile(&decode(&include)?, &decode(&exclude)?).map_err(|errors| {
         let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();

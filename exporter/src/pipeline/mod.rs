@@ -23,6 +23,7 @@ mod open_rows;
 pub mod output;
 pub mod partial;
 pub mod published;
+pub mod replay;
 pub mod rows;
 pub mod service;
 pub mod sums;

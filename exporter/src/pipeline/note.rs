@@ -34,16 +34,8 @@ impl SourcePosition {
     /// Of a follower's position.
     #[must_use]
     pub fn new(path: &str, position: jsonl::Position) -> Self {
-        let file = position
-            .file
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        Self {
-            path: path.to_owned(),
-            file,
-            offset: position.offset,
-        }
+        let file = position.file.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { path: path.to_owned(), file, offset: position.offset }
     }
 
     /// As a follower's position; `None` when the hash is not one.
@@ -56,10 +48,7 @@ impl SourcePosition {
         for (at, byte) in file.iter_mut().enumerate() {
             *byte = u8::from_str_radix(&self.file[at * 2..at * 2 + 2], 16).ok()?;
         }
-        Some(jsonl::Position {
-            file,
-            offset: self.offset,
-        })
+        Some(jsonl::Position { file, offset: self.offset })
     }
 }
 
@@ -103,35 +92,16 @@ mod tests {
 
     #[test]
     fn notes_come_back_as_they_were_written_and_foreign_ones_are_passed_over() {
-        let position = jsonl::Position {
-            file: [0xa5; 16],
-            offset: 7,
-        };
+        let position = jsonl::Position { file: [0xa5; 16], offset: 7 };
         for note in [
-            Note::Gap(Gap {
-                cause: cause::BEFORE_ATTACH.into(),
-                packets: Some(3),
-                interface: Some("eth0".into()),
-                ..Gap::default()
-            }),
+            Note::Gap(Gap { cause: cause::BEFORE_ATTACH.into(), packets: Some(3), interface: Some("eth0".into()), ..Gap::default() }),
             Note::Sources(vec![SourcePosition::new("/x", position)]),
         ] {
             assert_eq!(Note::decode(&note.encode()), Some(note));
         }
         assert_eq!(Note::decode(br#"{"later":{}}"#), None);
         assert_eq!(Note::decode(b"\xff"), None);
-        assert_eq!(
-            SourcePosition::new("/x", position).position(),
-            Some(position)
-        );
-        assert_eq!(
-            SourcePosition {
-                path: String::new(),
-                file: "zz".into(),
-                offset: 0
-            }
-            .position(),
-            None
-        );
+        assert_eq!(SourcePosition::new("/x", position).position(), Some(position));
+        assert_eq!(SourcePosition { path: String::new(), file: "zz".into(), offset: 0 }.position(), None);
     }
 }

@@ -22,9 +22,7 @@ pub fn encode(flows: &FlowTable) -> Vec<u8> {
         bytes.put_u64(waiting.first as u64);
         bytes.put_u64(waiting.last as u64);
         let tcp = &waiting.tcp;
-        [tcp.syn, tcp.fin, tcp.rst, u32::from(tcp.flags)]
-            .into_iter()
-            .for_each(|value| bytes.put_u32(value));
+        [tcp.syn, tcp.fin, tcp.rst, u32::from(tcp.flags)].into_iter().for_each(|value| bytes.put_u32(value));
         put_detail(&mut bytes, &row.detail);
         bytes.put_u32(row.entered_ifindex);
         bytes.put_u32(row.left_ifindex);
@@ -49,12 +47,7 @@ fn restore_row(rest: &mut Take<'_>, flows: &mut FlowTable) -> Option<()> {
     let key = take_key(rest)?;
     let fate = Fate::get(rest)?;
     let (first, last) = (rest.i64()?, rest.i64()?);
-    let tcp = Tcp {
-        syn: rest.u32()?,
-        fin: rest.u32()?,
-        rst: rest.u32()?,
-        flags: u16::try_from(rest.u32()?).ok()?,
-    };
+    let tcp = Tcp { syn: rest.u32()?, fin: rest.u32()?, rst: rest.u32()?, flags: u16::try_from(rest.u32()?).ok()? };
     let waiting = Waiting { first, last, tcp };
     let detail = take_detail(rest)?;
     let (entered_ifindex, left_ifindex, bits) = (rest.u32()?, rest.u32()?, rest.u8()?);
@@ -81,14 +74,7 @@ fn put_key(bytes: &mut Vec<u8>, key: &FlowKey) {
 fn take_key(rest: &mut Take<'_>) -> Option<FlowKey> {
     let (source, destination) = (rest.array()?, rest.array()?);
     let ports = rest.u32()?;
-    Some(FlowKey {
-        source,
-        destination,
-        source_port: (ports >> 16) as u16,
-        destination_port: ports as u16,
-        protocol: rest.u8()?,
-        family: rest.u8()?,
-    })
+    Some(FlowKey { source, destination, source_port: (ports >> 16) as u16, destination_port: ports as u16, protocol: rest.u8()?, family: rest.u8()? })
 }
 
 fn put_detail(bytes: &mut Vec<u8>, detail: &Detail) {
@@ -133,23 +119,10 @@ fn take_detail(rest: &mut Take<'_>) -> Option<Detail> {
             let (source, destination) = (rest.array()?, rest.array()?);
             let ports = rest.u32()?;
             let vni = rest.u32()?;
-            Some(Box::new(Tunnel {
-                kind,
-                source,
-                destination,
-                source_port: (ports >> 16) as u16,
-                destination_port: ports as u16,
-                vni,
-            }))
+            Some(Box::new(Tunnel { kind, source, destination, source_port: (ports >> 16) as u16, destination_port: ports as u16, vni }))
         }
     };
-    Some(Detail {
-        source_mac,
-        destination_mac,
-        l3_device: bits & 1 != 0,
-        tunnel,
-        reply,
-    })
+    Some(Detail { source_mac, destination_mac, l3_device: bits & 1 != 0, tunnel, reply })
 }
 
 #[cfg(test)]
@@ -161,40 +134,13 @@ mod tests {
     fn table() -> FlowTable {
         let mut flows = FlowTable::new(100);
         for port in [80, 81] {
-            let at = flows.make(FlowKey {
-                source: Ipv6Addr::LOCALHOST.octets(),
-                destination_port: port,
-                protocol: 6,
-                family: 6,
-                ..FlowKey::default()
-            });
+            let at = flows.make(FlowKey { source: Ipv6Addr::LOCALHOST.octets(), destination_port: port, protocol: 6, family: 6, ..FlowKey::default() });
             let row = flows.row(at);
-            row.fate.entered(
-                Count {
-                    packets: u64::from(port),
-                    bytes: 7,
-                },
-                5,
-            );
-            row.waiting = Waiting {
-                first: 1,
-                last: 2,
-                tcp: Tcp {
-                    syn: 3,
-                    flags: 0x102,
-                    ..Tcp::default()
-                },
-            };
+            row.fate.entered(Count { packets: u64::from(port), bytes: 7 }, 5);
+            row.waiting = Waiting { first: 1, last: 2, tcp: Tcp { syn: 3, flags: 0x102, ..Tcp::default() } };
             row.detail.reply = Some(true);
             if port == 81 {
-                row.detail.tunnel = Some(Box::new(Tunnel {
-                    kind: TunnelKind::Geneve,
-                    source: [1; 16],
-                    destination: [2; 16],
-                    source_port: 3,
-                    destination_port: 4,
-                    vni: 5,
-                }));
+                row.detail.tunnel = Some(Box::new(Tunnel { kind: TunnelKind::Geneve, source: [1; 16], destination: [2; 16], source_port: 3, destination_port: 4, vni: 5 }));
             }
             flows.list(at);
         }

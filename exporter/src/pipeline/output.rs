@@ -17,20 +17,10 @@ use super::totals::Totals;
 
 /// A spool whose identity changed has lost what it held, or may have; a folder that was never there has not.
 fn renewal_gap(found: &Found) -> Vec<Gap> {
-    let Some(renewal) = found
-        .renewal
-        .as_ref()
-        .filter(|renewal| !matches!(renewal, Renewal::New) || found.previous.is_some())
-    else {
-        return Vec::new();
-    };
+    let Some(renewal) = found.renewal.as_ref().filter(|renewal| !matches!(renewal, Renewal::New) || found.previous.is_some()) else { return Vec::new() };
     tracing::warn!(?renewal, previous = ?found.previous, "the spool has a new identity; the change-over is declared as a gap");
     let first = found.last.as_ref().map(|(commit, _)| commit.time);
-    vec![Gap {
-        cause: flowlog_sinks::spool::cause::RENEWED.to_owned(),
-        first,
-        ..Gap::default()
-    }]
+    vec![Gap { cause: flowlog_sinks::spool::cause::RENEWED.to_owned(), first, ..Gap::default() }]
 }
 
 /// Splits a run's frame into its epoch and its entries.
@@ -74,64 +64,29 @@ impl Output {
     ///
     /// # Errors
     /// When hidden frames can't be read.
-    pub fn open(
-        writer: Writer,
-        found: &Found,
-        fold: &mut FoldTable,
-    ) -> Result<(Self, Resumed), flowlog_sinks::spool::ReadError> {
-        let mut output = Self {
-            writer,
-            line: Vec::new(),
-            run: Vec::new(),
-            runs: None,
-            epoch: 0,
-            spilled: 0,
-        };
+    pub fn open(writer: Writer, found: &Found, fold: &mut FoldTable) -> Result<(Self, Resumed), flowlog_sinks::spool::ReadError> {
+        let output = Self { writer, line: Vec::new(), run: Vec::new(), runs: None, epoch: 0, spilled: 0 };
         let gaps = renewal_gap(found);
-        let Some((commit, _)) = &found.last else {
-            return Ok((
-                output,
-                Resumed {
-                    gaps,
-                    ..Resumed::default()
-                },
-            ));
-        };
+        let Some((commit, _)) = &found.last else { return Ok((output, Resumed { gaps, ..Resumed::default() })) };
         let totals = serde_json::from_value(commit.totals.clone()).unwrap_or_default();
-        let mut resumed = Resumed {
-            position: Some(commit.intake_position),
-            totals,
-            gaps,
-            open: Vec::new(),
-        };
+        let mut resumed = Resumed { position: Some(commit.intake_position), totals, gaps, open: Vec::new() };
         if let Some(from) = commit.partials {
             let mut merge = Merge::new(0, 1);
             let mut damaged = None;
-            let whole = output
-                .writer
-                .hidden(from, &mut |frame| match run_of(frame) {
-                    Some((epoch, run)) => {
-                        damaged = damaged.take().or(merge.absorb(epoch, run).err())
+            let whole = output.writer.hidden(from, &mut |frame| match run_of(frame) {
+                Some((epoch, run)) => damaged = damaged.take().or(merge.absorb(epoch, run).err()),
+                None => {
+                    if let Some((&OPEN, rows)) = frame.split_first() {
+                        resumed.open = rows.to_vec();
                     }
-                    None => {
-                        if let Some((&OPEN, rows)) = frame.split_first() {
-                            resumed.open = rows.to_vec();
-                        }
-                    }
-                })?;
+                }
+            })?;
             if !whole || damaged.is_some() {
                 tracing::error!(damaged = ?damaged, "the stored sums of the open window are not whole; what could be read is kept");
-                *resumed
-                    .totals
-                    .lost
-                    .entry(cause::PARTIAL.to_owned())
-                    .or_default() += 1;
+                *resumed.totals.lost.entry(cause::PARTIAL.to_owned()).or_default() += 1;
             }
             // They count as changed, so the next run holds them all and takes the place of those just read.
-            merge
-                .finish()
-                .into_iter()
-                .for_each(|entry| fold.restore(entry));
+            merge.finish().into_iter().for_each(|entry| fold.restore(entry));
         }
         Ok((output, resumed))
     }
@@ -143,27 +98,11 @@ impl Output {
     }
 
     /// Writes the line of a group.
-    pub fn group(
-        &mut self,
-        around: &Surroundings,
-        group: &Group,
-        totals: &mut Totals,
-        gaps: &mut Vec<Gap>,
-    ) {
-        self.line(
-            around,
-            &group.prepared,
-            &group.sums,
-            group.single.as_deref(),
-            totals,
-            gaps,
-        );
+    pub fn group(&mut self, around: &Surroundings, group: &Group, totals: &mut Totals, gaps: &mut Vec<Gap>) {
+        self.line(around, &group.prepared, &group.sums, group.single.as_deref(), totals, gaps);
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of a line come from three owners"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "the parts of a line come from three owners")]
     fn line(
         &mut self,
         around: &Surroundings,
@@ -184,27 +123,12 @@ impl Output {
         totals.lines_inputs += sums.inputs;
         totals.lines_volume.add(sums.counted);
         let line = std::mem::take(&mut self.line);
-        self.append(
-            sums.first,
-            &prepared.key,
-            &prepared.labels,
-            &line,
-            totals,
-            gaps,
-        );
+        self.append(sums.first, &prepared.key, &prepared.labels, &line, totals, gaps);
         self.line = line;
     }
 
     /// Writes a line that is encoded already.
-    pub fn append(
-        &mut self,
-        time: i64,
-        key: &[u8],
-        labels: &[u8],
-        line: &[u8],
-        totals: &mut Totals,
-        gaps: &mut Vec<Gap>,
-    ) {
+    pub fn append(&mut self, time: i64, key: &[u8], labels: &[u8], line: &[u8], totals: &mut Totals, gaps: &mut Vec<Gap>) {
         match self.writer.append(time, key, labels, line) {
             Ok(_) => {
                 totals.lines += 1;
@@ -212,17 +136,8 @@ impl Output {
             }
             Err(error) => {
                 tracing::error!(%error, "a line is larger than a record may be; it is declared as a gap");
-                *totals
-                    .lost
-                    .entry(cause::LINE_TOO_LARGE.to_owned())
-                    .or_default() += 1;
-                gaps.push(Gap {
-                    cause: cause::LINE_TOO_LARGE.to_owned(),
-                    first: Some(time),
-                    last: Some(time),
-                    records: Some(1),
-                    ..Gap::default()
-                });
+                *totals.lost.entry(cause::LINE_TOO_LARGE.to_owned()).or_default() += 1;
+                gaps.push(Gap { cause: cause::LINE_TOO_LARGE.to_owned(), first: Some(time), last: Some(time), records: Some(1), ..Gap::default() });
             }
         }
     }
@@ -236,12 +151,7 @@ impl Output {
                 run.push(RUN);
                 run.extend_from_slice(&self.epoch.to_le_bytes());
             }
-            partial::put(
-                &mut run,
-                &group.prepared,
-                &group.sums,
-                group.single.as_deref(),
-            );
+            partial::put(&mut run, &group.prepared, &group.sums, group.single.as_deref());
             if run.len() >= RUN_BYTES {
                 frames.push(std::mem::take(&mut run));
             }
@@ -268,25 +178,12 @@ impl Output {
 
     /// Ends a long window: writes its lines from memory or, where it did not fit, from the runs, a share of them at a time. Where [`Output::spilled`], the
     /// last run has to be committed before this.
-    pub fn end_long_window(
-        &mut self,
-        around: &Surroundings,
-        fold: &mut FoldTable,
-        totals: &mut Totals,
-        gaps: &mut Vec<Gap>,
-    ) {
+    pub fn end_long_window(&mut self, around: &Surroundings, fold: &mut FoldTable, totals: &mut Totals, gaps: &mut Vec<Gap>) {
         if let (Some(from), true) = (self.runs, self.spilled > 0) {
             let shares = (self.spilled + fold.lines()).div_ceil(fold.most().max(1)) as u64;
             for share in 0..shares {
                 for entry in self.read_share(from, share, shares) {
-                    self.line(
-                        around,
-                        &entry.prepared,
-                        &entry.sums,
-                        entry.single.as_deref(),
-                        totals,
-                        gaps,
-                    );
+                    self.line(around, &entry.prepared, &entry.sums, entry.single.as_deref(), totals, gaps);
                 }
             }
             fold.drain(|_| {});
@@ -334,14 +231,7 @@ impl Output {
     }
 
     /// Writes the line that declares a gap. Neither filters nor mask touch it.
-    pub fn gap_line(
-        &mut self,
-        around: &Surroundings,
-        gap: &Gap,
-        at: i64,
-        totals: &mut Totals,
-        gaps: &mut Vec<Gap>,
-    ) {
+    pub fn gap_line(&mut self, around: &Surroundings, gap: &Gap, at: i64, totals: &mut Totals, gaps: &mut Vec<Gap>) {
         self.line.clear();
         line::write_gap(gap, at, &around.node_name, &mut self.line);
         let line = std::mem::take(&mut self.line);
@@ -353,15 +243,7 @@ impl Output {
     ///
     /// # Errors
     /// When the disk does not take it just now.
-    pub fn commit(
-        &mut self,
-        position: u64,
-        at: i64,
-        hash: &[u8; 32],
-        gaps: Vec<Gap>,
-        totals: &Totals,
-        open: &[u8],
-    ) -> Result<(), Stalled> {
+    pub fn commit(&mut self, position: u64, at: i64, hash: &[u8; 32], gaps: Vec<Gap>, totals: &Totals, open: &[u8]) -> Result<(), Stalled> {
         let mut partials = self.runs;
         if !open.is_empty() || partials.is_some() {
             let frame = [&[OPEN], open].concat();
@@ -369,15 +251,7 @@ impl Output {
             partials = partials.or(at);
         }
         let totals = serde_json::to_value(totals).unwrap_or_default();
-        self.writer.commit(Commit {
-            intake_position: position,
-            time: at,
-            config_hash: *hash,
-            gaps,
-            totals,
-            partials,
-            ..Commit::default()
-        })
+        self.writer.commit(Commit { intake_position: position, time: at, config_hash: *hash, gaps, totals, partials, ..Commit::default() })
     }
 
     /// Tries again what stalled.

@@ -49,11 +49,7 @@ pub fn get(run: &[u8], at: &mut usize) -> Result<Option<Entry>, Damaged> {
     let mut entry = || {
         let sums = get_sums(&mut rest)?;
         let single = rest.bytes()?;
-        Some(Entry {
-            prepared: Prepared::get(&mut rest)?,
-            sums,
-            single: (!single.is_empty()).then(|| single.into()),
-        })
+        Some(Entry { prepared: Prepared::get(&mut rest)?, sums, single: (!single.is_empty()).then(|| single.into()) })
     };
     let entry = entry().ok_or(Damaged(*at))?;
     *at = run.len() - rest.0.len();
@@ -81,11 +77,7 @@ impl Merge {
     /// For the `share`-th of `shares` shares of the lines, by the hash of their fold keys.
     #[must_use]
     pub fn new(share: u64, shares: u64) -> Self {
-        Self {
-            share,
-            shares: shares.max(1),
-            lines: HashMap::default(),
-        }
+        Self { share, shares: shares.max(1), lines: HashMap::default() }
     }
 
     /// Takes one run of an epoch.
@@ -101,14 +93,7 @@ impl Merge {
             }
             match self.lines.get_mut(key) {
                 None => {
-                    self.lines.insert(
-                        key.into(),
-                        Merged {
-                            epoch,
-                            before: Sums::default(),
-                            entry,
-                        },
-                    );
+                    self.lines.insert(key.into(), Merged { epoch, before: Sums::default(), entry });
                 }
                 Some(merged) => {
                     if merged.epoch != epoch {
@@ -129,56 +114,26 @@ impl Merge {
         lines.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         lines
             .into_iter()
-            .map(
-                |(
-                    _,
-                    Merged {
-                        before, mut entry, ..
-                    },
-                )| {
-                    entry.sums.add(&before);
-                    entry.single = entry.single.filter(|_| entry.sums.inputs == 1);
-                    entry
-                },
-            )
+            .map(|(_, Merged { before, mut entry, .. })| {
+                entry.sums.add(&before);
+                entry.single = entry.single.filter(|_| entry.sums.inputs == 1);
+                entry
+            })
             .collect()
     }
 }
 
 fn put_sums(to: &mut Vec<u8>, sums: &Sums) {
-    let numbers = [
-        sums.first as u64,
-        sums.last as u64,
-        sums.inputs,
-        sums.other,
-        sums.syn,
-        sums.fin,
-        sums.rst,
-        sums.connections,
-    ];
-    numbers
-        .into_iter()
-        .chain(sums.flows)
-        .for_each(|number| to.put_u64(number));
-    [sums.counted, sums.entered, sums.dropped_after]
-        .into_iter()
-        .for_each(|count| to.put_count(count));
-    sums.interfaces
-        .into_iter()
-        .for_each(|index| to.put_u32(index));
+    let numbers = [sums.first as u64, sums.last as u64, sums.inputs, sums.other, sums.syn, sums.fin, sums.rst, sums.connections];
+    numbers.into_iter().chain(sums.flows).for_each(|number| to.put_u64(number));
+    [sums.counted, sums.entered, sums.dropped_after].into_iter().for_each(|count| to.put_count(count));
+    sums.interfaces.into_iter().for_each(|index| to.put_u32(index));
     to.put_u32(u32::from(sums.tcp_flags));
 }
 
 fn get_sums(from: &mut Take<'_>) -> Option<Sums> {
     let (first, last) = (from.i64()?, from.i64()?);
-    let [inputs, other, syn, fin, rst, connections] = [
-        from.u64()?,
-        from.u64()?,
-        from.u64()?,
-        from.u64()?,
-        from.u64()?,
-        from.u64()?,
-    ];
+    let [inputs, other, syn, fin, rst, connections] = [from.u64()?, from.u64()?, from.u64()?, from.u64()?, from.u64()?, from.u64()?];
     let flows = [from.u64()?, from.u64()?, from.u64()?];
     let [counted, entered, dropped_after] = [from.count()?, from.count()?, from.count()?];
     let mut interfaces = [0; MAX_INTERFACES];
@@ -186,20 +141,5 @@ fn get_sums(from: &mut Take<'_>) -> Option<Sums> {
         *index = from.u32()?;
     }
     let tcp_flags = u16::try_from(from.u32()?).ok()?;
-    Some(Sums {
-        first,
-        last,
-        inputs,
-        counted,
-        entered,
-        dropped_after,
-        other,
-        syn,
-        fin,
-        rst,
-        connections,
-        tcp_flags,
-        flows,
-        interfaces,
-    })
+    Some(Sums { first, last, inputs, counted, entered, dropped_after, other, syn, fin, rst, connections, tcp_flags, flows, interfaces })
 }

@@ -27,10 +27,7 @@ impl Published {
     /// The last state.
     #[must_use]
     pub fn get(&self) -> Snapshot {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A commit went through.
@@ -42,17 +39,11 @@ impl Published {
 
     /// A commit does not go through.
     pub fn failing(&self, why: &str) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .failing = Some(why.to_owned());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).failing = Some(why.to_owned());
     }
 
     /// The flow log has ended.
     pub fn stopped(&self) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .stopped = true;
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).stopped = true;
     }
 }

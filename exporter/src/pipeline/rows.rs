@@ -118,11 +118,7 @@ impl Fate {
         }
         let count = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
         self.since = now;
-        Some(if here {
-            Settled::Delivered(count)
-        } else {
-            Settled::Traced(count)
-        })
+        Some(if here { Settled::Delivered(count) } else { Settled::Traced(count) })
     }
 
     /// Appends it, for a restart.
@@ -136,32 +132,15 @@ impl Fate {
 
     /// Reads it back.
     pub fn get(bytes: &mut Take<'_>) -> Option<Self> {
-        let (old, young, since, credit, bits) = (
-            bytes.count()?,
-            bytes.count()?,
-            bytes.i64()?,
-            bytes.u64()?,
-            bytes.u8()?,
-        );
-        Some(Self {
-            old,
-            young,
-            since,
-            credit,
-            left: bits & 1 != 0,
-            dropped: bits & 2 != 0,
-        })
+        let (old, young, since, credit, bits) = (bytes.count()?, bytes.count()?, bytes.i64()?, bytes.u64()?, bytes.u8()?);
+        Some(Self { old, young, since, credit, left: bits & 1 != 0, dropped: bits & 2 != 0 })
     }
 
     /// Gives up waiting: what is pending is what it looks like now. For a row that has to make room, and for the end of an input.
     pub fn surrender(&mut self, here: bool) -> Option<Settled> {
         let mut count = std::mem::take(&mut self.old);
         count.add(std::mem::take(&mut self.young));
-        (count.packets > 0).then_some(if here {
-            Settled::Delivered(count)
-        } else {
-            Settled::Traced(count)
-        })
+        (count.packets > 0).then_some(if here { Settled::Delivered(count) } else { Settled::Traced(count) })
     }
 }
 
@@ -170,10 +149,7 @@ mod tests {
     use super::*;
 
     fn packets(packets: u64) -> Count {
-        Count {
-            packets,
-            bytes: packets * 100,
-        }
+        Count { packets, bytes: packets * 100 }
     }
 
     #[test]
@@ -190,10 +166,7 @@ mod tests {
         let mut fate = Fate::default();
         fate.entered(packets(3), 0);
         assert_eq!(fate.settle(SETTLE - 1, true, false, false), None);
-        assert_eq!(
-            fate.settle(SETTLE, true, false, false),
-            Some(Settled::Delivered(packets(3)))
-        );
+        assert_eq!(fate.settle(SETTLE, true, false, false), Some(Settled::Delivered(packets(3))));
         assert_eq!(fate.settle(INTERVAL, true, false, false), None);
     }
 
@@ -205,10 +178,7 @@ mod tests {
         fate.entered(packets(100), SWEEP);
         assert_eq!(fate.settle(3 * SWEEP, true, false, false), None);
         fate.dropped(60);
-        assert_eq!(
-            fate.settle(SWEEP + INTERVAL, true, false, false),
-            Some(Settled::Delivered(packets(40)))
-        );
+        assert_eq!(fate.settle(SWEEP + INTERVAL, true, false, false), Some(Settled::Delivered(packets(40))));
     }
 
     #[test]
@@ -216,10 +186,7 @@ mod tests {
         let mut fate = Fate::default();
         fate.entered(packets(2), 10);
         assert_eq!(fate.settle(SWEEP, false, false, false), None);
-        assert_eq!(
-            fate.settle(SWEEP + 10, false, false, false),
-            Some(Settled::Traced(packets(2)))
-        );
+        assert_eq!(fate.settle(SWEEP + 10, false, false, false), Some(Settled::Traced(packets(2))));
     }
 
     #[test]

@@ -8,9 +8,7 @@ use crate::flow::{Flow, Protocol};
 /// Removes the client's port from a flow.
 pub fn remove_client_port(flow: &mut Flow<'_>) {
     let reply = flow.is_reply;
-    let Some(protocol) = flow.l4.as_mut().and_then(|l4| l4.protocol.as_mut()) else {
-        return;
-    };
+    let Some(protocol) = flow.l4.as_mut().and_then(|l4| l4.protocol.as_mut()) else { return };
     let (source, destination) = match protocol {
         Protocol::Tcp(tcp) => (&mut tcp.source_port, &mut tcp.destination_port),
         Protocol::Udp(udp) => (&mut udp.source_port, &mut udp.destination_port),
@@ -21,11 +19,7 @@ pub fn remove_client_port(flow: &mut Flow<'_>) {
         Some(reply) => !reply,
         None => *source >= *destination,
     };
-    *(if client_is_source {
-        source
-    } else {
-        destination
-    }) = 0;
+    *(if client_is_source { source } else { destination }) = 0;
 }
 
 #[cfg(test)]
@@ -34,19 +28,8 @@ mod tests {
     use crate::flow::{Layer4, Tcp};
 
     fn ports(source_port: u32, destination_port: u32, is_reply: Option<bool>) -> (u32, u32) {
-        let tcp = Tcp {
-            source_port,
-            destination_port,
-            ..Tcp::default()
-        };
-        let mut flow = Flow {
-            l4: Some(Layer4 {
-                protocol: Some(Protocol::Tcp(tcp)),
-                ..Layer4::default()
-            }),
-            is_reply,
-            ..Flow::default()
-        };
+        let tcp = Tcp { source_port, destination_port, ..Tcp::default() };
+        let mut flow = Flow { l4: Some(Layer4 { protocol: Some(Protocol::Tcp(tcp)), ..Layer4::default() }), is_reply, ..Flow::default() };
         remove_client_port(&mut flow);
         match flow.l4.and_then(|l4| l4.protocol) {
             Some(Protocol::Tcp(tcp)) => (tcp.source_port, tcp.destination_port),

@@ -115,61 +115,25 @@ mod tests {
 
     #[test]
     fn taking_packets_takes_their_share_of_bytes_and_leaves_the_rest() {
-        let mut from = Count {
-            packets: 4,
-            bytes: 401,
-        };
-        assert_eq!(
-            take(&mut from, 1),
-            Count {
-                packets: 1,
-                bytes: 100
-            }
-        );
-        assert_eq!(
-            from,
-            Count {
-                packets: 3,
-                bytes: 301
-            }
-        );
-        assert_eq!(
-            take(&mut from, 9),
-            Count {
-                packets: 3,
-                bytes: 301
-            }
-        );
+        let mut from = Count { packets: 4, bytes: 401 };
+        assert_eq!(take(&mut from, 1), Count { packets: 1, bytes: 100 });
+        assert_eq!(from, Count { packets: 3, bytes: 301 });
+        assert_eq!(take(&mut from, 9), Count { packets: 3, bytes: 301 });
         assert_eq!(from, Count::default());
     }
 
     fn sums() -> impl Strategy<Value = Sums> {
-        (
-            0i64..1000,
-            0i64..1000,
-            0u64..3,
-            0u64..1000,
-            0u16..512,
-            0u32..6,
-        )
-            .prop_map(|(first, length, inputs, packets, flags, interface)| {
-                let mut sums = Sums {
-                    counted: Count {
-                        packets,
-                        bytes: packets * 60,
-                    },
-                    tcp_flags: flags,
-                    ..Sums::default()
-                };
-                if inputs > 0 {
-                    sums.cover(first, first + length);
-                    sums.inputs = inputs;
-                    sums.interface(interface);
-                } else {
-                    sums = Sums::default();
-                }
-                sums
-            })
+        (0i64..1000, 0i64..1000, 0u64..3, 0u64..1000, 0u16..512, 0u32..6).prop_map(|(first, length, inputs, packets, flags, interface)| {
+            let mut sums = Sums { counted: Count { packets, bytes: packets * 60 }, tcp_flags: flags, ..Sums::default() };
+            if inputs > 0 {
+                sums.cover(first, first + length);
+                sums.inputs = inputs;
+                sums.interface(interface);
+            } else {
+                sums = Sums::default();
+            }
+            sums
+        })
     }
 
     proptest! {

@@ -36,18 +36,13 @@ impl Surroundings {
     /// Name and kind of an interface; empty and `Network` when it is not known.
     #[must_use]
     pub fn interface(&self, ifindex: u32) -> (&str, Side) {
-        self.interfaces
-            .get(&ifindex)
-            .map_or(("", Side::Network), |(name, side)| (name, *side))
+        self.interfaces.get(&ifindex).map_or(("", Side::Network), |(name, side)| (name, *side))
     }
 
     /// Whether an interface that `before` knew has another name here.
     #[must_use]
     pub fn renames(&self, before: &Self) -> bool {
-        before
-            .interfaces
-            .iter()
-            .any(|(index, known)| self.interfaces.get(index).is_some_and(|now| now != known))
+        before.interfaces.iter().any(|(index, known)| self.interfaces.get(index).is_some_and(|now| now != known))
     }
 
     /// The kernel's name of a drop reason, and Hubble's reason where one fits.
@@ -61,27 +56,20 @@ impl Surroundings {
 /// The node's name as it stands in flows.
 #[must_use]
 pub fn absolute_node_name(cluster: &str, node: &str) -> String {
-    if cluster.is_empty() || cluster == "default" {
-        node.to_owned()
-    } else {
-        format!("{cluster}/{node}")
-    }
+    if cluster.is_empty() || cluster == "default" { node.to_owned() } else { format!("{cluster}/{node}") }
 }
 
 /// Hubble's reason for a kernel reason (`enum skb_drop_reason`, include/net/dropreason-core.h), where one means the same.
 #[must_use]
 pub fn hubble_drop_reason(kernel: &str) -> DropReason {
     match kernel {
-        "NETFILTER_DROP" | "XFRM_POLICY" | "BPF_CGROUP_EGRESS" | "TC_INGRESS" | "TC_EGRESS"
-        | "XDP" => DropReason::POLICY_DENIED,
+        "NETFILTER_DROP" | "XFRM_POLICY" | "BPF_CGROUP_EGRESS" | "TC_INGRESS" | "TC_EGRESS" | "XDP" => DropReason::POLICY_DENIED,
         "IP_RPFILTER" | "IP_INVALID_SOURCE" | "IP_LOCAL_SOURCE" => DropReason::INVALID_SOURCE_IP,
         "IP_OUTNOROUTES" | "IP_INNOROUTES" => DropReason::STALE_OR_UNROUTABLE_IP,
-        "IP_INVALID_DEST" | "NEIGH_FAILED" | "NEIGH_DEAD" | "NEIGH_QUEUEFULL"
-        | "NEIGH_CREATEFAIL" => DropReason::UNKNOWN_L3_TARGET_ADDRESS,
+        "IP_INVALID_DEST" | "NEIGH_FAILED" | "NEIGH_DEAD" | "NEIGH_QUEUEFULL" | "NEIGH_CREATEFAIL" => DropReason::UNKNOWN_L3_TARGET_ADDRESS,
         "UNHANDLED_PROTO" => DropReason::UNSUPPORTED_L3_PROTOCOL,
         "IP_NOPROTO" => DropReason::UNKNOWN_L4_PROTOCOL,
-        "IP_CSUM" | "TCP_CSUM" | "UDP_CSUM" | "ICMP_CSUM" | "IP_INHDR" | "PKT_TOO_SMALL"
-        | "HDR_TRUNC" => DropReason::INVALID_PACKET_DROPPED,
+        "IP_CSUM" | "TCP_CSUM" | "UDP_CSUM" | "ICMP_CSUM" | "IP_INHDR" | "PKT_TOO_SMALL" | "HDR_TRUNC" => DropReason::INVALID_PACKET_DROPPED,
         _ => DropReason::DROP_REASON_UNKNOWN,
     }
 }
@@ -97,10 +85,7 @@ impl<T> Shared<T> {
     /// Holds `value` as generation 1.
     #[must_use]
     pub fn new(value: T) -> Self {
-        Self {
-            value: Mutex::new(Arc::new(value)),
-            generation: AtomicU64::new(1),
-        }
+        Self { value: Mutex::new(Arc::new(value)), generation: AtomicU64::new(1) }
     }
 
     /// The present value.
@@ -144,14 +129,8 @@ mod tests {
 
     #[test]
     fn what_a_firewall_drops_is_a_denied_policy_and_a_full_queue_is_not() {
-        assert_eq!(
-            hubble_drop_reason("NETFILTER_DROP"),
-            DropReason::POLICY_DENIED
-        );
-        assert_eq!(
-            hubble_drop_reason("QDISC_DROP"),
-            DropReason::DROP_REASON_UNKNOWN
-        );
+        assert_eq!(hubble_drop_reason("NETFILTER_DROP"), DropReason::POLICY_DENIED);
+        assert_eq!(hubble_drop_reason("QDISC_DROP"), DropReason::DROP_REASON_UNKNOWN);
     }
 
     #[test]

@@ -10,15 +10,11 @@ use crate::flow::{Aggregate, Any, Flags, Flow, Protocol, TcpFlags, Timestamp};
 use crate::mask::Encoder;
 
 /// A moment no packet has: the last day that JSON can say, and a fraction of its own.
-const TIME: Timestamp = Timestamp {
-    seconds: Timestamp::MAX_SECONDS,
-    nanos: 918_273_645,
-};
+const TIME: Timestamp = Timestamp { seconds: Timestamp::MAX_SECONDS, nanos: 918_273_645 };
 const TIME_MARK: &[u8] = b"\"9999-12-31T23:59:59.918273645Z\"";
 const UUID: &str = "\u{10fffd}uuid";
 const SUMMARY: &str = "\u{10fffd}summary";
-const EXTENSIONS: &str =
-    "{\"@type\":\"type.googleapis.com/google.protobuf.Struct\",\"value\":{\"\u{10fffd}\":true}}";
+const EXTENSIONS: &str = "{\"@type\":\"type.googleapis.com/google.protobuf.Struct\",\"value\":{\"\u{10fffd}\":true}}";
 const COUNTS: [u32; 3] = [4_294_967_291, 4_294_967_289, 4_294_967_287];
 
 /// What goes into a hole.
@@ -39,14 +35,7 @@ pub enum Hole {
 }
 
 impl Hole {
-    const ALL: [Self; 6] = [
-        Self::Time,
-        Self::Uuid,
-        Self::Flags,
-        Self::Summary,
-        Self::Extensions,
-        Self::Aggregate,
-    ];
+    const ALL: [Self; 6] = [Self::Time, Self::Uuid, Self::Flags, Self::Summary, Self::Extensions, Self::Aggregate];
 
     fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|hole| *hole as u8 == number)
@@ -61,48 +50,48 @@ pub struct Template {
     holes: Box<[(u32, Hole)]>,
 }
 
-/// Which values change.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Varies {
-    /// The line has `extensions` of its own.
-    pub extensions: bool,
-    /// The line says how many flows it stands for.
-    pub aggregate: bool,
+/// What a line stands for, and so which of its values change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stands {
+    /// For packets of the kernel: it has `extensions` of its own.
+    ForPackets,
+    /// For flows that somebody else saw: it says how many.
+    ForFlows,
+    /// For flows reduced to the fields of `fieldAggregate`, all of which are its key (Hubble digest §6.1): only the number of flows changes, and the
+    /// time, unless that is one of the fields.
+    ForReduced {
+        /// `time` is one of the fields.
+        by_time: bool,
+    },
 }
 
 impl Template {
     /// Makes the template of a flow behind a mask.
     #[must_use]
-    pub fn of(encoder: &Encoder, mut flow: Flow<'_>, varies: Varies) -> Self {
-        flow.time = Some(TIME);
-        flow.uuid = UUID.into();
-        // A socket's cookie and a request's latency are of one event, not of a line.
-        flow.socket_cookie = 0;
-        if let Some(l7) = &mut flow.l7 {
-            l7.latency_ns = 0;
-        }
+    pub fn of(encoder: &Encoder, mut flow: Flow<'_>, stands: Stands) -> Self {
         let all = Flags(0x1ff);
-        if let Some(Protocol::Tcp(tcp)) = flow.l4.as_mut().and_then(|l4| l4.protocol.as_mut())
-            && tcp.flags.is_some()
-        {
-            tcp.flags = Some(all.into());
-            flow.summary = SUMMARY.into();
+        if let Stands::ForReduced { by_time } = stands {
+            flow.time = if by_time { flow.time } else { Some(TIME) };
+        } else {
+            flow.time = Some(TIME);
+            flow.uuid = UUID.into();
+            // A socket's cookie and a request's latency are of one event, not of a line.
+            flow.socket_cookie = 0;
+            if let Some(l7) = &mut flow.l7 {
+                l7.latency_ns = 0;
+            }
+            if let Some(Protocol::Tcp(tcp)) = flow.l4.as_mut().and_then(|l4| l4.protocol.as_mut())
+                && tcp.flags.is_some()
+            {
+                tcp.flags = Some(all.into());
+                flow.summary = SUMMARY.into();
+            }
         }
-        if varies.extensions {
+        if stands == Stands::ForPackets {
             flow.extensions = Some(Any::from_canonical(EXTENSIONS.into()));
-        }
-        if varies.aggregate {
-            let [
-                ingress_flow_count,
-                egress_flow_count,
-                unknown_direction_flow_count,
-            ] = COUNTS;
-            flow.aggregate = Some(Aggregate {
-                ingress_flow_count,
-                egress_flow_count,
-                unknown_direction_flow_count,
-                ..Aggregate::default()
-            });
+        } else {
+            let [ingress_flow_count, egress_flow_count, unknown_direction_flow_count] = COUNTS;
+            flow.aggregate = Some(Aggregate { ingress_flow_count, egress_flow_count, unknown_direction_flow_count, ..Aggregate::default() });
         }
         let mut line = Vec::new();
         encoder.encode_flow(&flow, &mut line);
@@ -112,9 +101,7 @@ impl Template {
     fn cut(line: &[u8], flags: Vec<u8>) -> Self {
         let quoted = |text: &str| [b"\"", text.as_bytes(), b"\""].concat();
         let [ingress, egress, unknown] = COUNTS;
-        let aggregate = format!(
-            "{{\"ingress_flow_count\":{ingress},\"egress_flow_count\":{egress},\"unknown_direction_flow_count\":{unknown}}}"
-        );
+        let aggregate = format!("{{\"ingress_flow_count\":{ingress},\"egress_flow_count\":{egress},\"unknown_direction_flow_count\":{unknown}}}");
         let marks = [
             (TIME_MARK.to_vec(), Hole::Time),
             (quoted(UUID), Hole::Uuid),
@@ -128,30 +115,20 @@ impl Template {
             found.extend(memchr::memmem::find_iter(line, mark).map(|at| (at, mark.len(), *hole)));
         }
         found.sort_unstable_by_key(|(at, ..)| *at);
-        let (mut text, mut holes, mut from) = (
-            Vec::with_capacity(line.len()),
-            Vec::with_capacity(found.len()),
-            0,
-        );
+        let (mut text, mut holes, mut from) = (Vec::with_capacity(line.len()), Vec::with_capacity(found.len()), 0);
         for (at, length, hole) in found {
             text.extend_from_slice(&line[from..at]);
             holes.push((text.len() as u32, hole));
             from = at + length;
         }
         text.extend_from_slice(&line[from..]);
-        Self {
-            text: text.into(),
-            holes: holes.into(),
-        }
+        Self { text: text.into(), holes: holes.into() }
     }
 
     /// A line that has only `extensions`.
     #[must_use]
     pub fn extensions_only() -> Self {
-        Self {
-            text: (*b"{\"flow\":{\"extensions\":}}").into(),
-            holes: [(22, Hole::Extensions)].into(),
-        }
+        Self { text: (*b"{\"flow\":{\"extensions\":}}").into(), holes: [(22, Hole::Extensions)].into() }
     }
 
     /// The text that does not change: two flows fold when theirs are equal.
@@ -189,18 +166,13 @@ impl Template {
         let mut holes = Vec::new();
         for _ in 0..count {
             let at = bytes.u32()?;
-            let in_order = holes
-                .last()
-                .is_none_or(|(before, _): &(u32, Hole)| *before <= at);
+            let in_order = holes.last().is_none_or(|(before, _): &(u32, Hole)| *before <= at);
             if at as usize > text.len() || !in_order {
                 return None;
             }
             holes.push((at, Hole::from_number(bytes.u8()?)?));
         }
-        Some(Self {
-            text: text.into(),
-            holes: holes.into(),
-        })
+        Some(Self { text: text.into(), holes: holes.into() })
     }
 }
 

@@ -27,10 +27,7 @@ impl Windows {
     /// Windows of `length` nanoseconds.
     #[must_use]
     pub fn new(length: i64) -> Self {
-        Self {
-            length: length.max(0),
-            next: None,
-        }
+        Self { length: length.max(0), next: None }
     }
 
     /// Whether every event has its own line.
@@ -70,11 +67,7 @@ impl Windows {
     }
 
     fn kind(&self, at: i64) -> Cut {
-        if self.is_long() && at.rem_euclid(self.length) != 0 {
-            Cut::Partial
-        } else {
-            Cut::Window
-        }
+        if self.is_long() && at.rem_euclid(self.length) != 0 { Cut::Partial } else { Cut::Window }
     }
 
     fn step(&self) -> i64 {
@@ -93,11 +86,7 @@ fn boundary(now: i64, step: i64) -> i64 {
 /// A window length as it can be kept: above a second, whole seconds, rounded up.
 #[must_use]
 pub fn whole_seconds(length: i64) -> i64 {
-    if length > SECOND {
-        (length + SECOND - 1) / SECOND * SECOND
-    } else {
-        length
-    }
+    if length > SECOND { (length + SECOND - 1) / SECOND * SECOND } else { length }
 }
 
 #[cfg(test)]
@@ -125,10 +114,7 @@ mod tests {
             cuts.push((at / SECOND, cut));
             windows.cut(at, true);
         }
-        assert_eq!(
-            cuts,
-            [(5, Cut::Partial), (6, Cut::Window), (7, Cut::Partial)]
-        );
+        assert_eq!(cuts, [(5, Cut::Partial), (6, Cut::Window), (7, Cut::Partial)]);
     }
 
     #[test]

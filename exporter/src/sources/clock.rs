@@ -27,9 +27,7 @@ impl ArrivalClock {
     /// A clock that is never behind `after`, the newest arrival of an earlier process.
     #[must_use]
     pub fn after(after: i64) -> Self {
-        Self {
-            last: Mutex::new((after, boot_now())),
-        }
+        Self { last: Mutex::new((after, boot_now())) }
     }
 
     /// Now.
@@ -42,10 +40,7 @@ impl ArrivalClock {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let unix = wall.max(last.0 + (boot - last.1).max(0));
         *last = (unix, boot.max(last.1));
-        Arrival {
-            unix,
-            offset: wall - boot,
-        }
+        Arrival { unix, offset: wall - boot }
     }
 }
 
@@ -59,9 +54,7 @@ fn boot_now() -> i64 {
 
 fn nanoseconds(clock: ClockId) -> i64 {
     let time = clock_gettime(clock);
-    time.tv_sec
-        .saturating_mul(1_000_000_000)
-        .saturating_add(time.tv_nsec)
+    time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec)
 }
 
 #[cfg(test)]
@@ -72,25 +65,15 @@ mod tests {
 
     #[test]
     fn a_wall_clock_that_is_set_back_neither_turns_the_clock_back_nor_stops_it() {
-        let clock = ArrivalClock {
-            last: Mutex::new((0, 0)),
-        };
+        let clock = ArrivalClock { last: Mutex::new((0, 0)) };
         assert_eq!(clock.at(10 * HOUR, 5).unix, 10 * HOUR);
         assert_eq!(clock.at(9 * HOUR, 1005).unix, 10 * HOUR + 1000);
-        assert_eq!(
-            clock.at(9 * HOUR + 10, 1015),
-            Arrival {
-                unix: 10 * HOUR + 1010,
-                offset: 9 * HOUR + 10 - 1015
-            }
-        );
+        assert_eq!(clock.at(9 * HOUR + 10, 1015), Arrival { unix: 10 * HOUR + 1010, offset: 9 * HOUR + 10 - 1015 });
     }
 
     #[test]
     fn a_wall_clock_that_is_set_forward_is_followed_at_once() {
-        let clock = ArrivalClock {
-            last: Mutex::new((0, 0)),
-        };
+        let clock = ArrivalClock { last: Mutex::new((0, 0)) };
         clock.at(HOUR, 0);
         assert_eq!(clock.at(2 * HOUR, 1).unix, 2 * HOUR);
     }

@@ -31,13 +31,7 @@ impl SharedIntake {
     #[must_use]
     pub fn new(intake: Intake, clock: Arc<ArrivalClock>) -> Self {
         let readers = intake.readers();
-        Self {
-            intake: Mutex::new(Some(intake)),
-            clock,
-            readers,
-            full: AtomicU64::new(0),
-            missing: AtomicU64::new(0),
-        }
+        Self { intake: Mutex::new(Some(intake)), clock, readers, full: AtomicU64::new(0), missing: AtomicU64::new(0) }
     }
 
     /// Makes readers.
@@ -50,18 +44,9 @@ impl SharedIntake {
     ///
     /// # Errors
     /// When the disk does not take them. Nothing was stored.
-    pub fn append(
-        &self,
-        kind: SourceKind,
-        id: [u8; 16],
-        number: u32,
-        position: u64,
-        bytes: &[u8],
-    ) -> io::Result<bool> {
+    pub fn append(&self, kind: SourceKind, id: [u8; 16], number: u32, position: u64, bytes: &[u8]) -> io::Result<bool> {
         let mut guard = self.intake.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(intake) = guard.as_mut() else {
-            return Err(io::Error::other("the intake is closed"));
-        };
+        let Some(intake) = guard.as_mut() else { return Err(io::Error::other("the intake is closed")) };
         // Stamped under the lock, so that frames lie in the order of their stamps.
         let now = self.clock.now();
         let origin = Origin {
@@ -77,11 +62,7 @@ impl SharedIntake {
             Appended::Stored { missing, .. } => {
                 if missing > 0 {
                     self.missing.fetch_add(missing, Ordering::Relaxed);
-                    let gap = Gap {
-                        cause: cause::RING.to_owned(),
-                        bytes: Some(missing),
-                        ..Gap::default()
-                    };
+                    let gap = Gap { cause: cause::RING.to_owned(), bytes: Some(missing), ..Gap::default() };
                     append_note(intake, &now, &Note::Gap(gap))?;
                 }
                 Ok(true)
@@ -100,29 +81,19 @@ impl SharedIntake {
     /// When the disk does not take it.
     pub fn note(&self, note: &Note) -> io::Result<bool> {
         let mut guard = self.intake.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(intake) = guard.as_mut() else {
-            return Err(io::Error::other("the intake is closed"));
-        };
+        let Some(intake) = guard.as_mut() else { return Err(io::Error::other("the intake is closed")) };
         append_note(intake, &self.clock.now(), note)
     }
 
     /// Where the bytes of a source end in the intake.
     #[must_use]
     pub fn source_end(&self, id: &[u8; 16], number: u32) -> Option<u64> {
-        self.intake
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_ref()
-            .and_then(|intake| intake.ring_end(id, number))
+        self.intake.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(|intake| intake.ring_end(id, number))
     }
 
     /// Closes the intake. Later appends are refused.
     pub fn close(&self, patience: Duration) {
-        let intake = self
-            .intake
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let intake = self.intake.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(Err(error)) = intake.map(|intake| intake.close(patience)) {
             tracing::error!(%error, "the intake was not closed in time; the next start treats this as a crash, which loses nothing");
         }

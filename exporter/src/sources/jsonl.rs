@@ -79,13 +79,7 @@ impl Follower {
     /// Follows `path`, from `resume` or, without it, from the oldest backup that is there.
     #[must_use]
     pub fn new(path: &Path, resume: Option<Position>) -> Self {
-        Self {
-            path: path.to_owned(),
-            open: None,
-            resume,
-            lost_track: 0,
-            buffer: Vec::new(),
-        }
+        Self { path: path.to_owned(), open: None, resume, lost_track: 0, buffer: Vec::new() }
     }
 
     /// The next whole lines, if there are any. `None`: look again later.
@@ -94,23 +88,14 @@ impl Follower {
     /// When the folder or a file can't be read. Nothing is skipped; call again.
     pub fn look(&mut self) -> Result<Option<Chunk<'_>>, SourceError> {
         let path = self.path.clone();
-        self.advance()
-            .map_err(|source| SourceError { path, source })?;
-        let Some(open) = &mut self.open else {
-            return Ok(None);
-        };
+        self.advance().map_err(|source| SourceError { path, source })?;
+        let Some(open) = &mut self.open else { return Ok(None) };
         if self.buffer.is_empty() {
             return Ok(None);
         }
-        let position = Position {
-            file: open.fingerprint,
-            offset: open.offset,
-        };
+        let position = Position { file: open.fingerprint, offset: open.offset };
         open.offset += self.buffer.len() as u64;
-        Ok(Some(Chunk {
-            position,
-            bytes: &self.buffer,
-        }))
+        Ok(Some(Chunk { position, bytes: &self.buffer }))
     }
 
     /// Fills `buffer` with whole lines, changing files as needed.
@@ -120,17 +105,13 @@ impl Follower {
             if self.open.is_none() && !self.open_first()? {
                 return Ok(());
             }
-            let Some(open) = &mut self.open else {
-                return Ok(());
-            };
+            let Some(open) = &mut self.open else { return Ok(()) };
             open.read_lines(&mut self.buffer)?;
             if !self.buffer.is_empty() || !self.finished()? {
                 return Ok(());
             }
             // One more read: the writer may have appended between the last read and its rotation.
-            let Some(open) = &mut self.open else {
-                return Ok(());
-            };
+            let Some(open) = &mut self.open else { return Ok(()) };
             open.read_lines(&mut self.buffer)?;
             if self.buffer.is_empty() {
                 std::mem::swap(&mut self.buffer, &mut open.torn);
@@ -144,9 +125,7 @@ impl Follower {
 
     /// Whether the open file will not grow any more.
     fn finished(&self) -> io::Result<bool> {
-        let Some(open) = &self.open else {
-            return Ok(false);
-        };
+        let Some(open) = &self.open else { return Ok(false) };
         if open.rotated.is_some() {
             return Ok(true);
         }
@@ -185,9 +164,7 @@ impl Follower {
 
     /// Leaves the open file for the one written after it.
     fn open_next(&mut self) -> io::Result<()> {
-        let Some(done) = self.open.take() else {
-            return Ok(());
-        };
+        let Some(done) = self.open.take() else { return Ok(()) };
         let backups = self.backups()?;
         let from = match &done.rotated {
             Some(time) => backups.partition_point(|backup| backup.time <= *time),
@@ -195,10 +172,7 @@ impl Follower {
             None => {
                 let mut found = None;
                 for (at, backup) in backups.iter().enumerate().rev() {
-                    if self
-                        .open_file(Some(backup))?
-                        .is_some_and(|file| file.fingerprint == done.fingerprint)
-                    {
+                    if self.open_file(Some(backup))?.is_some_and(|file| file.fingerprint == done.fingerprint) {
                         found = Some(at + 1);
                         break;
                     }
@@ -226,51 +200,20 @@ impl Follower {
         let inode = file.metadata()?.ino();
         let compressed = path.extension().is_some_and(|extension| extension == "gz");
         let fingerprint = {
-            let head: Box<dyn Read> = if compressed {
-                Box::new(MultiGzDecoder::new(&mut file))
-            } else {
-                Box::new(&mut file)
-            };
+            let head: Box<dyn Read> = if compressed { Box::new(MultiGzDecoder::new(&mut file)) } else { Box::new(&mut file) };
             fingerprint(head)?
         };
-        let Some(fingerprint) = fingerprint else {
-            return Ok(None);
-        };
+        let Some(fingerprint) = fingerprint else { return Ok(None) };
         file.seek(SeekFrom::Start(0))?;
-        let reader: Box<dyn Source> = if compressed {
-            Box::new(MultiGzDecoder::new(file))
-        } else {
-            Box::new(file)
-        };
-        Ok(Some(OpenFile {
-            reader,
-            fingerprint,
-            inode,
-            rotated: backup.map(|backup| backup.time.clone()),
-            offset: 0,
-            torn: Vec::new(),
-        }))
+        let reader: Box<dyn Source> = if compressed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+        Ok(Some(OpenFile { reader, fingerprint, inode, rotated: backup.map(|backup| backup.time.clone()), offset: 0, torn: Vec::new() }))
     }
 
     /// The backups of the path, oldest first; a file and its `.gz` count once, the plain one wins.
     fn backups(&self) -> io::Result<Vec<Backup>> {
-        let (Some(folder), Some(stem)) = (
-            self.path.parent(),
-            self.path.file_stem().and_then(|stem| stem.to_str()),
-        ) else {
-            return Ok(Vec::new());
-        };
-        let folder = if folder.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            folder
-        };
-        let extension = self
-            .path
-            .extension()
-            .and_then(|extension| extension.to_str())
-            .map(|extension| format!(".{extension}"))
-            .unwrap_or_default();
+        let (Some(folder), Some(stem)) = (self.path.parent(), self.path.file_stem().and_then(|stem| stem.to_str())) else { return Ok(Vec::new()) };
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let extension = self.path.extension().and_then(|extension| extension.to_str()).map(|extension| format!(".{extension}")).unwrap_or_default();
         let mut backups: Vec<Backup> = Vec::new();
         let entries = match std::fs::read_dir(folder) {
             Ok(entries) => entries,
@@ -282,16 +225,10 @@ impl Follower {
             let name = entry.file_name();
             let Some(name) = name.to_str() else { continue };
             let plain = name.strip_suffix(".gz").unwrap_or(name);
-            if let Some(time) = plain
-                .strip_prefix(stem)
-                .and_then(|rest| rest.strip_prefix('-'))
-                .and_then(|rest| rest.strip_suffix(&extension))
+            if let Some(time) = plain.strip_prefix(stem).and_then(|rest| rest.strip_prefix('-')).and_then(|rest| rest.strip_suffix(&extension))
                 && is_backup_time(time)
             {
-                backups.push(Backup {
-                    time: time.to_owned(),
-                    path: entry.path(),
-                });
+                backups.push(Backup { time: time.to_owned(), path: entry.path() });
             }
         }
         // `x.log` sorts before `x.log.gz`.
@@ -305,9 +242,7 @@ impl OpenFile {
     /// Reads up to [`CHUNK_BYTES`] and moves the whole lines among them to `lines`.
     fn read_lines(&mut self, lines: &mut Vec<u8>) -> io::Result<()> {
         let start = self.torn.len();
-        (&mut self.reader)
-            .take(CHUNK_BYTES as u64)
-            .read_to_end(&mut self.torn)?;
+        (&mut self.reader).take(CHUNK_BYTES as u64).read_to_end(&mut self.torn)?;
         let whole = match memchr::memrchr(b'\n', &self.torn[start..]) {
             Some(at) => start + at + 1,
             None if self.torn.len() > LINE_BYTES => self.torn.len(),
@@ -329,13 +264,7 @@ struct Backup {
 fn is_backup_time(text: &str) -> bool {
     const SHAPE: &[u8] = b"dddd-dd-ddTdd-dd-dd.ddd";
     text.len() == SHAPE.len()
-        && text.bytes().zip(SHAPE).all(|(byte, shape)| {
-            if *shape == b'd' {
-                byte.is_ascii_digit()
-            } else {
-                byte == *shape
-            }
-        })
+        && text.bytes().zip(SHAPE).all(|(byte, shape)| if *shape == b'd' { byte.is_ascii_digit() } else { byte == *shape })
 }
 
 /// The hash of the first line, `None` while it has no end and is short enough to still get one.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use flowlog_bpf::{Counters, Interface, InterfaceChange, Kernel, Ring};
+use flowlog_bpf::{Counters, InterfaceChange, Interface, Kernel, Ring};
 use flowlog_sinks::spool::Gap;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -46,6 +46,8 @@ pub struct KernelSource {
     pub unread: AtomicU64,
     /// Size of all rings.
     pub ring_bytes: AtomicU64,
+    /// Set to end the sweeps alone, while the drains go on.
+    pub stop_sweeps: AtomicBool,
 }
 
 impl KernelSource {
@@ -72,31 +74,31 @@ impl KernelSource {
         }
     }
 
+    /// Moves what a ring holds now.
+    pub fn drain_once(&self, instance: [u8; 16], ring: &mut Ring) {
+        self.skip_what_the_intake_has(instance, ring);
+        while let Ok(Moved::Some) = self.move_burst(instance, ring) {}
+    }
+
+    /// Ends the sweeps; the drains go on.
+    pub fn stop_tending(&self) {
+        self.stop_sweeps.store(true, Ordering::Release);
+    }
+
     /// A crash may have fallen between the intake's write and the ring's release.
     fn skip_what_the_intake_has(&self, instance: [u8; 16], ring: &mut Ring) {
         if let Some(end) = self.intake.source_end(&instance, ring.number())
             && end > ring.position()
         {
-            tracing::info!(
-                bytes = end - ring.position(),
-                "the intake has what the last process did not release any more"
-            );
+            tracing::info!(bytes = end - ring.position(), "the intake has what the last process did not release any more");
             ring.release(end);
         }
     }
 
     /// Moves some records.
     fn move_burst(&self, instance: [u8; 16], ring: &mut Ring) -> std::io::Result<Moved> {
-        let Some(batch) = ring.peek(BURST) else {
-            return Ok(Moved::Nothing);
-        };
-        if !self.intake.append(
-            SourceKind::Ring,
-            instance,
-            batch.ring,
-            batch.position,
-            batch.bytes,
-        )? {
+        let Some(batch) = ring.peek(BURST) else { return Ok(Moved::Nothing) };
+        if !self.intake.append(SourceKind::Ring, instance, batch.ring, batch.position, batch.bytes)? {
             return Ok(Moved::NoRoom);
         }
         let end = batch.end();
@@ -109,7 +111,7 @@ impl KernelSource {
         let period = kernel.sweep_period();
         let mut next = Instant::now();
         let mut last_counters = Instant::now() - period;
-        while !self.stop.load(Ordering::Acquire) {
+        while !self.stop.load(Ordering::Acquire) && !self.stop_sweeps.load(Ordering::Acquire) {
             let now = Instant::now();
             if now >= next {
                 next = (next + period).max(now);
@@ -121,16 +123,10 @@ impl KernelSource {
                 last_counters = now;
                 self.read_counters(&kernel);
             }
-            if readable(
-                &kernel,
-                next.saturating_duration_since(Instant::now())
-                    .min(Duration::from_millis(250)),
-            ) {
+            if readable(&kernel, next.saturating_duration_since(Instant::now()).min(Duration::from_millis(250))) {
                 match kernel.interfaces_changed() {
                     Ok(changes) => self.learn(changes),
-                    Err(error) => {
-                        tracing::error!(%error, "interfaces cannot be followed now; they are listed again at the next change")
-                    }
+                    Err(error) => tracing::error!(%error, "interfaces cannot be followed now; they are listed again at the next change"),
                 }
             }
         }
@@ -143,64 +139,28 @@ impl KernelSource {
         for change in changes {
             match change {
                 InterfaceChange::Attached(interface) => {
-                    tracing::info!(
-                        interface = interface.name,
-                        index = interface.ifindex,
-                        "attached"
-                    );
-                    self.declare(
-                        &interface,
-                        cause::BEFORE_ATTACH,
-                        interface.before.received.packets + interface.before.transmitted.packets,
-                        { interface.before.received.bytes + interface.before.transmitted.bytes },
-                    );
+                    tracing::info!(interface = interface.name, index = interface.ifindex, "attached");
+                    self.declare(&interface, cause::BEFORE_ATTACH, interface.before.received.packets + interface.before.transmitted.packets, {
+                        interface.before.received.bytes + interface.before.transmitted.bytes
+                    });
                     self.around.change(|around| {
-                        around.interfaces.insert(
-                            interface.ifindex,
-                            (interface.name.clone(), side(&interface)),
-                        );
+                        around.interfaces.insert(interface.ifindex, (interface.name.clone(), side(&interface)));
                     });
                 }
-                InterfaceChange::Refused { name, why, .. } => tracing::error!(
-                    interface = name,
-                    why,
-                    "cannot attach; its traffic is not seen"
-                ),
+                InterfaceChange::Refused { name, why, .. } => tracing::error!(interface = name, why, "cannot attach; its traffic is not seen"),
                 InterfaceChange::Renamed { ifindex, name } => self.around.change(|around| {
                     if let Some((known, _)) = around.interfaces.get_mut(&ifindex) {
                         *known = name;
                     }
                 }),
-                InterfaceChange::Vanished {
-                    interface,
-                    last,
-                    counted,
-                    ..
-                } => {
-                    tracing::info!(
-                        interface = interface.name,
-                        index = interface.ifindex,
-                        "gone"
-                    );
+                InterfaceChange::Vanished { interface, last, counted, .. } => {
+                    tracing::info!(interface = interface.name, index = interface.ifindex, "gone");
                     if let Some(last) = last {
                         let seen = counted.entered.seen.packets + counted.left.seen.packets;
-                        let all = (last.received.packets + last.transmitted.packets)
-                            .saturating_sub(
-                                interface.before.received.packets
-                                    + interface.before.transmitted.packets,
-                            );
+                        let all = (last.received.packets + last.transmitted.packets).saturating_sub(interface.before.received.packets + interface.before.transmitted.packets);
                         let bytes = counted.entered.seen.bytes + counted.left.seen.bytes;
-                        let all_bytes = (last.received.bytes + last.transmitted.bytes)
-                            .saturating_sub(
-                                interface.before.received.bytes
-                                    + interface.before.transmitted.bytes,
-                            );
-                        self.declare(
-                            &interface,
-                            cause::AFTER_DETACH,
-                            all.saturating_sub(seen),
-                            all_bytes.saturating_sub(bytes),
-                        );
+                        let all_bytes = (last.received.bytes + last.transmitted.bytes).saturating_sub(interface.before.received.bytes + interface.before.transmitted.bytes);
+                        self.declare(&interface, cause::AFTER_DETACH, all.saturating_sub(seen), all_bytes.saturating_sub(bytes));
                     }
                 }
             }
@@ -228,9 +188,7 @@ impl KernelSource {
         loop {
             match self.intake.note(note) {
                 Ok(true) => return,
-                Ok(false) | Err(_) if !self.stop.load(Ordering::Acquire) => {
-                    std::thread::sleep(TICK)
-                }
+                Ok(false) | Err(_) if !self.stop.load(Ordering::Acquire) => std::thread::sleep(TICK),
                 Ok(_) | Err(_) => {
                     tracing::error!(?note, "a gap could not be declared before the stop");
                     return;
@@ -241,15 +199,15 @@ impl KernelSource {
 
     fn read_counters(&self, kernel: &Kernel) {
         match kernel.counters() {
-            Ok(counters) => {
-                *self.counters.lock().unwrap_or_else(PoisonError::into_inner) = counters
-            }
+            Ok(counters) => *self.counters.lock().unwrap_or_else(PoisonError::into_inner) = counters,
             Err(error) => tracing::warn!(%error, "the kernel's counters cannot be read now"),
         }
     }
 }
 
-fn side(interface: &Interface) -> Side {
+/// What kind of interface this is.
+#[must_use]
+pub fn side(interface: &Interface) -> Side {
     if interface.ifindex == 1 {
         Side::Loopback
     } else if interface.pod {
@@ -260,24 +218,14 @@ fn side(interface: &Interface) -> Side {
 }
 
 fn wait(ring: &Ring) {
-    let _ = poll(
-        &mut [PollFd::new(&ring, PollFlags::IN)],
-        Some(&timespec(TICK)),
-    );
+    let _ = poll(&mut [PollFd::new(&ring, PollFlags::IN)], Some(&timespec(TICK)));
 }
 
 fn readable(kernel: &Kernel, timeout: Duration) -> bool {
     let fd = kernel.interfaces_fd();
-    poll(
-        &mut [PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)],
-        Some(&timespec(timeout)),
-    )
-    .is_ok_and(|ready| ready > 0)
+    poll(&mut [PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)], Some(&timespec(timeout))).is_ok_and(|ready| ready > 0)
 }
 
 fn timespec(duration: Duration) -> Timespec {
-    Timespec {
-        tv_sec: duration.as_secs() as i64,
-        tv_nsec: i64::from(duration.subsec_nanos()),
-    }
+    Timespec { tv_sec: duration.as_secs() as i64, tv_nsec: i64::from(duration.subsec_nanos()) }
 }

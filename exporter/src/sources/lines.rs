@@ -35,34 +35,16 @@ pub struct LinesSource {
 impl LinesSource {
     /// Sources that go on from `known`.
     #[must_use]
-    pub fn new(
-        intake: Arc<SharedIntake>,
-        stop: Arc<AtomicBool>,
-        known: BTreeMap<String, Position>,
-    ) -> Self {
-        Self {
-            intake,
-            stop,
-            positions: Mutex::new(known),
-            since_note: AtomicU64::new(0),
-            ended: AtomicBool::new(false),
-        }
+    pub fn new(intake: Arc<SharedIntake>, stop: Arc<AtomicBool>, known: BTreeMap<String, Position>) -> Self {
+        Self { intake, stop, positions: Mutex::new(known), since_note: AtomicU64::new(0), ended: AtomicBool::new(false) }
     }
 
     /// Follows a file until told to stop.
     pub fn follow(&self, path: &str) {
-        let resume = self
-            .positions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(path)
-            .copied();
+        let resume = self.positions.lock().unwrap_or_else(PoisonError::into_inner).get(path).copied();
         // The intake may have more than the last note says.
         let resume = resume.map(|known| match self.intake.source_end(&known.file, 0) {
-            Some(end) => Position {
-                offset: known.offset.max(end),
-                ..known
-            },
+            Some(end) => Position { offset: known.offset.max(end), ..known },
             None => known,
         });
         let mut follower = Follower::new(Path::new(path), resume);
@@ -70,10 +52,7 @@ impl LinesSource {
         while !self.stop.load(Ordering::Acquire) {
             match follower.look() {
                 Ok(Some(chunk)) => {
-                    let end = Position {
-                        offset: chunk.position.offset + chunk.bytes.len() as u64,
-                        ..chunk.position
-                    };
+                    let end = Position { offset: chunk.position.offset + chunk.bytes.len() as u64, ..chunk.position };
                     if !self.store(chunk.position, chunk.bytes) {
                         return;
                     }
@@ -87,11 +66,7 @@ impl LinesSource {
             }
             if follower.lost_track > lost {
                 lost = follower.lost_track;
-                self.note(&Note::Gap(Gap {
-                    cause: cause::SOURCE_GONE.to_owned(),
-                    interface: None,
-                    ..Gap::default()
-                }));
+                self.note(&Note::Gap(Gap { cause: cause::SOURCE_GONE.to_owned(), interface: None, ..Gap::default() }));
             }
         }
         self.note_positions();
@@ -123,15 +98,7 @@ impl LinesSource {
                     }
                 }
             };
-            if !chunk.is_empty()
-                && !self.store(
-                    Position {
-                        file: id,
-                        offset: position,
-                    },
-                    &chunk,
-                )
-            {
+            if !chunk.is_empty() && !self.store(Position { file: id, offset: position }, &chunk) {
                 return;
             }
             position += chunk.len() as u64;
@@ -145,10 +112,7 @@ impl LinesSource {
     /// Waits for room as long as it takes; false when told to stop meanwhile.
     fn store(&self, position: Position, bytes: &[u8]) -> bool {
         loop {
-            match self
-                .intake
-                .append(SourceKind::Lines, position.file, 0, position.offset, bytes)
-            {
+            match self.intake.append(SourceKind::Lines, position.file, 0, position.offset, bytes) {
                 Ok(true) => return true,
                 Ok(false) => std::thread::sleep(TICK),
                 Err(error) => {
@@ -163,28 +127,17 @@ impl LinesSource {
     }
 
     fn stands(&self, path: &str, position: Position, bytes: u64) {
-        let before = self
-            .positions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(path.to_owned(), position);
+        let before = self.positions.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), position);
         let another_file = before.is_none_or(|before| before.file != position.file);
-        if another_file || self.since_note.fetch_add(bytes, Ordering::Relaxed) + bytes >= NOTE_EVERY
-        {
+        if another_file || self.since_note.fetch_add(bytes, Ordering::Relaxed) + bytes >= NOTE_EVERY {
             self.note_positions();
         }
     }
 
     fn note_positions(&self) {
         self.since_note.store(0, Ordering::Relaxed);
-        let positions = self
-            .positions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let notes = positions
-            .iter()
-            .map(|(path, position)| SourcePosition::new(path, *position))
-            .collect();
+        let positions = self.positions.lock().unwrap_or_else(PoisonError::into_inner);
+        let notes = positions.iter().map(|(path, position)| SourcePosition::new(path, *position)).collect();
         drop(positions);
         self.note(&Note::Sources(notes));
     }

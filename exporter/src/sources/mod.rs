@@ -1,6 +1,7 @@
 //! Where flows come from: the kernel's ring, and JSONL files that Hubble or flowlog wrote.
 
 pub mod clock;
+pub mod host;
 pub mod intake;
 pub mod jsonl;
 pub mod kernel;

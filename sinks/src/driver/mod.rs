@@ -35,37 +35,48 @@ pub trait Sink: Send + Sync + 'static {
         1
     }
 
+    /// Whether `freeze` is to be called, as often as it asks with [`Step::Wait`], although the spool has nothing new: for what goes
+    /// out by the clock.
+    fn freezes_when_idle(&self) -> bool {
+        false
+    }
+
     /// The longest pause between attempts. Default 60 s.
     fn max_backoff(&self) -> Duration {
         Duration::from_secs(60)
     }
 
-    /// Takes up where the process before left off, before anything is frozen: asks the destination what it has, and moves the reader
-    /// past it. `state` is what the last [`Outcome::Delivered`] before the stored cursor gave.
-    /// An error is shown and tried again.
-    fn resume(
-        &self,
-        reader: &mut Reader,
-        state: Option<&serde_json::Value>,
-    ) -> Result<(), ResumeError> {
-        let _ = (reader, state);
+    /// How often the cursor is stored, at most. Default 250 ms.
+    fn store_every(&self) -> Duration {
+        Duration::from_millis(250)
+    }
+
+    /// Called before a cursor is stored: everything delivered has to be as durable at the destination as it will get. Blocking.
+    ///
+    /// # Errors
+    /// If it is not; the cursor is then not stored, and it is tried again.
+    fn settle(&self) -> std::io::Result<()> {
         Ok(())
     }
 
+    /// Takes up where the process before left off, before anything is frozen: asks the destination what it has, and moves the reader
+    /// past it. `state` is what stands in the cursor file; given back is the state that belongs to the reader's new place.
+    ///
+    /// # Errors
+    /// If spool or destination do not answer just now; it is shown and tried again.
+    fn resume(&self, reader: &mut Reader, state: Option<&serde_json::Value>) -> Result<Option<serde_json::Value>, ResumeError> {
+        let _ = reader;
+        Ok(state.cloned())
+    }
+
     /// Pulls items from the reader until `limits` (never more than the sink's own; smaller after a batch turned out too large) or the
-    /// end, and freezes them. Has to be a pure function of the spool and `limits`, or give a [`Batch::cut`], which is durable before
+    /// end, and freezes them; a `max_age` of 0 means that the sink is drained, and nothing waits to be filled. Has to be a pure function of the spool and `limits`, or give a [`Batch::cut`], which is durable before
     /// the batch is sent; after a restart the same cut is given back, and the batch has to end there. A reader moved but not used
     /// (with [`Step::Wait`]) is put back by the driver.
     ///
     /// # Errors
     /// If the spool cannot be read just now; tried again.
-    fn freeze(
-        &self,
-        reader: &mut Reader,
-        limits: &Limits,
-        cut: Option<&Cut>,
-        now: i64,
-    ) -> Result<Step<Self::Frozen>, ReadError>;
+    fn freeze(&self, reader: &mut Reader, limits: &Limits, cut: Option<&Cut>, now: i64) -> Result<Step<Self::Frozen>, ReadError>;
 
     /// Sends a batch once. Must be safe to repeat, and to be dropped at any await.
     fn send(&self, frozen: &Self::Frozen) -> impl Future<Output = Outcome> + Send;

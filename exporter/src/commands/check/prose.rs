@@ -7,18 +7,12 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::config::{
-    Compress, File, FileOutput, FilterText, FlowLog, FoldBy, Redact, RedactHeaders, RetentionMode,
-    RetentionPeriod, Sink, SinkKind, WhenFull,
+    Compress, File, FileOutput, FilterText, FlowLog, FoldBy, Redact, RedactHeaders, RetentionMode, RetentionPeriod, Sink, SinkKind, WhenFull,
 };
 
 /// Describes a whole file.
 pub(super) fn describe(path: &Path, file: &File, rate: u64) -> String {
-    let mut text = format!(
-        "{}: {}, {}\n",
-        path.display(),
-        number(file.flow_logs.len(), "flow log"),
-        number(file.sinks.len(), "sink")
-    );
+    let mut text = format!("{}: {}, {}\n", path.display(), number(file.flow_logs.len(), "flow log"), number(file.sinks.len(), "sink"));
     if file.flow_logs.is_empty() {
         text.push_str("\nNothing is recorded. While the daemon runs, taking such a file over ends every flow log.\n");
     }
@@ -38,23 +32,9 @@ fn flow_log(entry: &FlowLog, file: &File, rate: u64) -> String {
     let mut add = |head: &str, text: String| lines.push(format!("  {head:<9}{text}"));
     add("keeps", keeps(entry));
     if entry.aggregation().is_some() {
-        add(
-            "counts",
-            format!(
-                "by {}, every {}",
-                entry.field_aggregate.join(", "),
-                human(nanoseconds(entry.aggregation_interval_ns))
-            ),
-        );
+        add("counts", format!("by {}, every {}", entry.field_aggregate.join(", "), human(nanoseconds(entry.aggregation_interval_ns))));
     } else {
-        add(
-            "writes",
-            if entry.field_mask.is_empty() {
-                "every field".into()
-            } else {
-                entry.field_mask.join(", ")
-            },
-        );
+        add("writes", if entry.field_mask.is_empty() { "every field".into() } else { entry.field_mask.join(", ") });
         add("folds", folds(entry));
     }
     add("hides", hides(&entry.redact));
@@ -76,48 +56,24 @@ fn flow_log(entry: &FlowLog, file: &File, rate: u64) -> String {
 }
 
 fn keeps(entry: &FlowLog) -> String {
-    let list = |filters: &[FilterText]| {
-        filters
-            .iter()
-            .map(|filter| self::filter(&filter.value))
-            .collect::<Vec<_>>()
-            .join("; or ")
-    };
-    let included = if entry.include_filters.is_empty() {
-        "every flow".to_owned()
-    } else {
-        format!("flows with {}", list(&entry.include_filters))
-    };
+    let list = |filters: &[FilterText]| filters.iter().map(|filter| self::filter(&filter.value)).collect::<Vec<_>>().join("; or ");
+    let included = if entry.include_filters.is_empty() { "every flow".to_owned() } else { format!("flows with {}", list(&entry.include_filters)) };
     match entry.exclude_filters.is_empty() {
         true => included,
-        false => format!(
-            "{included}, except those with {}",
-            list(&entry.exclude_filters)
-        ),
+        false => format!("{included}, except those with {}", list(&entry.exclude_filters)),
     }
 }
 
 /// One filter: its fields are joined by "and", the values of a field by "or".
 fn filter(value: &Value) -> String {
-    let fields = value
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(_, values)| values.as_array().is_none_or(|values| !values.is_empty()));
+    let fields = value.as_object().into_iter().flatten().filter(|(_, values)| values.as_array().is_none_or(|values| !values.is_empty()));
     let fields: Vec<String> = fields
         .map(|(field, values)| {
-            let values = values.as_array().map_or_else(
-                || vec![plain(values)],
-                |values| values.iter().map(|value| element(field, value)).collect(),
-            );
+            let values = values.as_array().map_or_else(|| vec![plain(values)], |values| values.iter().map(|value| element(field, value)).collect());
             format!("{field} {}", values.join(" or "))
         })
         .collect();
-    if fields.is_empty() {
-        "anything".to_owned()
-    } else {
-        fields.join(" and ")
-    }
+    if fields.is_empty() { "anything".to_owned() } else { fields.join(" and ") }
 }
 
 /// A value of a field; names of pods and services say what they match, since that surprises (`spec/hubble.md` §3.4).
@@ -150,10 +106,7 @@ fn folds(entry: &FlowLog) -> String {
         FoldBy::Connection => "client ports kept",
         FoldBy::Service => "client ports left out",
     };
-    format!(
-        "what is identical within {} into one line, {by}",
-        human(entry.window)
-    )
+    format!("what is identical within {} into one line, {by}", human(entry.window))
 }
 
 fn hides(redact: &Redact) -> String {
@@ -167,46 +120,25 @@ fn hides(redact: &Redact) -> String {
     match &redact.headers {
         RedactHeaders::Named(names) if names.is_empty() => {}
         RedactHeaders::Named(names) => parts.push(format!("the HTTP headers {}", names.join(", "))),
-        RedactHeaders::AllBut(names) if names.is_empty() => {
-            parts.push("all HTTP headers".to_owned())
-        }
-        RedactHeaders::AllBut(names) => {
-            parts.push(format!("all HTTP headers but {}", names.join(", ")))
-        }
+        RedactHeaders::AllBut(names) if names.is_empty() => parts.push("all HTTP headers".to_owned()),
+        RedactHeaders::AllBut(names) => parts.push(format!("all HTTP headers but {}", names.join(", "))),
     }
-    if parts.is_empty() {
-        "nothing".to_owned()
-    } else {
-        parts.join(", ")
-    }
+    if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }
 }
 
 fn file_output(output: &FileOutput) -> String {
     if output.is_stdout() {
         return "standard output".to_owned();
     }
-    let kept = output
-        .kept_backups()
-        .map_or("all".to_owned(), |kept| kept.to_string());
+    let kept = output.kept_backups().map_or("all".to_owned(), |kept| kept.to_string());
     let compressed = match output.compress {
         Compress::No => "",
         Compress::Gzip => ", gzip",
         Compress::Zstd => ", zstd",
     };
-    let age = output
-        .max_age
-        .map(|age| format!(", for {} at most", human(age)))
-        .unwrap_or_default();
-    let total = output
-        .max_total_mb
-        .map(|total| format!(", {total} MiB together at most"))
-        .unwrap_or_default();
-    format!(
-        "{}, rotated at {} MiB, {kept} kept{age}{total}{compressed}, mode {:04o}",
-        output.path,
-        output.max_bytes() >> 20,
-        output.mode
-    )
+    let age = output.max_age.map(|age| format!(", for {} at most", human(age))).unwrap_or_default();
+    let total = output.max_total_mb.map(|total| format!(", {total} MiB together at most")).unwrap_or_default();
+    format!("{}, rotated at {} MiB, {kept} kept{age}{total}{compressed}, mode {:04o}", output.path, output.max_bytes() >> 20, output.mode)
 }
 
 fn destination(sink: &Sink) -> String {
@@ -214,18 +146,10 @@ fn destination(sink: &Sink) -> String {
         SinkKind::File(output) => file_output(output),
         SinkKind::Loki(loki) => {
             let labels: Vec<&str> = loki.labels.keys().map(String::as_str).collect();
-            let labels = if labels.is_empty() {
-                String::new()
-            } else {
-                format!(", labels {}", labels.join(", "))
-            };
+            let labels = if labels.is_empty() { String::new() } else { format!(", labels {}", labels.join(", ")) };
             format!("Loki at {}{labels}", loki.url)
         }
-        SinkKind::Kafka(kafka) => format!(
-            "topic {} of Kafka at {}",
-            kafka.topic,
-            kafka.brokers.join(", ")
-        ),
+        SinkKind::Kafka(kafka) => format!("topic {} of Kafka at {}", kafka.topic, kafka.brokers.join(", ")),
         SinkKind::S3(s3) => {
             let locked = s3.retention.as_ref().map(|retention| {
                 let mode = match retention.mode {
@@ -233,13 +157,8 @@ fn destination(sink: &Sink) -> String {
                     RetentionMode::Governance => "only with a special permission",
                 };
                 match &retention.period {
-                    RetentionPeriod::Days(days) => format!(
-                        ", for {} deleted {mode}",
-                        number(usize::try_from(*days).unwrap_or(usize::MAX), "day")
-                    ),
-                    RetentionPeriod::Until(until) => {
-                        format!(", until {} deleted {mode}", until.text)
-                    }
+                    RetentionPeriod::Days(days) => format!(", for {} deleted {mode}", number(usize::try_from(*days).unwrap_or(usize::MAX), "day")),
+                    RetentionPeriod::Until(until) => format!(", until {} deleted {mode}", until.text),
                 }
             });
             format!("objects below {}{}", s3.url, locked.unwrap_or_default())
@@ -252,48 +171,27 @@ fn outage(entry: &FlowLog, file: &File, rate: u64) -> Vec<String> {
     let bytes = line_bytes(entry);
     let survives = |share: u64| {
         let seconds = share / bytes.saturating_mul(rate).max(1);
-        format!(
-            "{} at {rate} lines/s of about {bytes} bytes",
-            human(Duration::from_secs(seconds))
-        )
+        format!("{} at {rate} lines/s of about {bytes} bytes", human(Duration::from_secs(seconds)))
     };
-    let sinks: Vec<&Sink> = entry
-        .sinks
-        .iter()
-        .filter_map(|name| file.sinks.get(name))
-        .collect();
+    let sinks: Vec<&Sink> = entry.sinks.iter().filter_map(|name| file.sinks.get(name)).collect();
     let held = sinks.iter().any(|sink| sink.when_full == WhenFull::Hold);
     let quarter = entry.spool_max_bytes / 4;
-    let mut lines = vec![format!(
-        "up to {} on disk",
-        crate::config::format_size(entry.spool_max_bytes)
-    )];
+    let mut lines = vec![format!("up to {} on disk", crate::config::format_size(entry.spool_max_bytes))];
     for sink in sinks {
         let (share, then) = match sink.when_full {
-            WhenFull::Hold => (
-                entry.spool_max_bytes - quarter,
-                "then the newest give way, declared",
-            ),
+            WhenFull::Hold => (entry.spool_max_bytes - quarter, "then the newest give way, declared"),
             WhenFull::DropOldest if held => (quarter, "then the oldest give way, declared"),
             WhenFull::DropOldest => (entry.spool_max_bytes, "then the oldest give way, declared"),
             WhenFull::Detach => (entry.spool_max_bytes, "then it is left behind, declared"),
         };
-        lines.push(format!(
-            "{} may be away for {}; {then}",
-            sink.name,
-            survives(share)
-        ));
+        lines.push(format!("{} may be away for {}; {then}", sink.name, survives(share)));
     }
     lines
 }
 
 /// A guess at a line: Hubble's unmasked ones were measured at 1580 bytes (`spec/hubble.md` §7.3), a masked one grows with its paths.
 fn line_bytes(entry: &FlowLog) -> u64 {
-    let paths = if entry.aggregation().is_some() {
-        &entry.field_aggregate
-    } else {
-        &entry.field_mask
-    };
+    let paths = if entry.aggregation().is_some() { &entry.field_aggregate } else { &entry.field_mask };
     match paths.len() {
         0 => 1_580,
         paths => (60 + 45 * paths as u64).min(1_580),
@@ -328,11 +226,7 @@ mod tests {
     use super::*;
 
     fn described(text: &str) -> String {
-        describe(
-            Path::new("f.yaml"),
-            &crate::config::read(text.as_bytes(), true).unwrap().file,
-            1000,
-        )
+        describe(Path::new("f.yaml"), &crate::config::read(text.as_bytes(), true).unwrap().file, 1000)
     }
 
     #[test]

@@ -19,47 +19,25 @@ const SMALLEST_SPOOL: u64 = 1 << 20;
 /// Reads an item of `flowLogs`; a flow log without a name or destination comes back too, so that the rest of it is checked.
 pub(super) fn flow_log(at: &At<'_>, problems: &mut Problems) -> Option<FlowLog> {
     if at.node.is_null() {
-        problems.reject(
-            &at.place,
-            "is empty",
-            Some("write a flow log with name and filePath, or remove the dash".into()),
-        );
+        problems.reject(&at.place, "is empty", Some("write a flow log with name and filePath, or remove the dash".into()));
         return None;
     }
     let fields = Fields::take(at, &[FLOW_LOG, FILE], Unknown::Warn, problems)?;
-    let sinks = fields
-        .whole("sinks", problems, At::texts)
-        .unwrap_or_default();
+    let sinks = fields.whole("sinks", problems, At::texts).unwrap_or_default();
     let entry = FlowLog {
         name: fields.value("name", problems, At::text).unwrap_or_default(),
         file: file(&fields, "", problems),
-        field_mask: fields
-            .whole("fieldMask", problems, At::texts)
-            .unwrap_or_default(),
-        field_aggregate: fields
-            .whole("fieldAggregate", problems, At::texts)
-            .unwrap_or_default(),
+        field_mask: fields.whole("fieldMask", problems, At::texts).unwrap_or_default(),
+        field_aggregate: fields.whole("fieldAggregate", problems, At::texts).unwrap_or_default(),
         aggregation_interval_ns: interval(&fields, problems),
-        include_filters: fields
-            .whole("includeFilters", problems, filters)
-            .unwrap_or_default(),
-        exclude_filters: fields
-            .whole("excludeFilters", problems, filters)
-            .unwrap_or_default(),
+        include_filters: fields.whole("includeFilters", problems, filters).unwrap_or_default(),
+        exclude_filters: fields.whole("excludeFilters", problems, filters).unwrap_or_default(),
         end: fields.whole("end", problems, At::moment),
-        window: fields
-            .value("window", problems, window)
-            .unwrap_or(DEFAULT_WINDOW),
-        fold_by: fields
-            .value("foldBy", problems, fold_by)
-            .unwrap_or_default(),
+        window: fields.value("window", problems, window).unwrap_or(DEFAULT_WINDOW),
+        fold_by: fields.value("foldBy", problems, fold_by).unwrap_or_default(),
         redact: fields.value("redact", problems, redact).unwrap_or_default(),
         sinks,
-        spool_max_bytes: fields
-            .value("spoolMaxBytes", problems, |at, problems| {
-                at.size(problems, SMALLEST_SPOOL)
-            })
-            .unwrap_or(DEFAULT_SPOOL_MAX_BYTES),
+        spool_max_bytes: fields.value("spoolMaxBytes", problems, |at, problems| at.size(problems, SMALLEST_SPOOL)).unwrap_or(DEFAULT_SPOOL_MAX_BYTES),
         hash: [0; 32],
         place: at.place.clone(),
         places: Places::new(at.place.clone(), at.node),
@@ -67,28 +45,17 @@ pub(super) fn flow_log(at: &At<'_>, problems: &mut Problems) -> Option<FlowLog> 
     #[cfg(test)]
     fields.assert_all_asked();
     if entry.name.is_empty() {
-        problems.reject(
-            fields.place(),
-            "name is missing",
-            Some("give the flow log a unique name".into()),
-        );
+        problems.reject(fields.place(), "name is missing", Some("give the flow log a unique name".into()));
     }
     if entry.file.is_none() && entry.sinks.is_empty() {
-        problems.reject(
-            fields.place(),
-            "filePath is missing",
-            Some("write filePath, or name sinks".into()),
-        );
+        problems.reject(fields.place(), "filePath is missing", Some("write filePath, or name sinks".into()));
     }
     Some(entry)
 }
 
 /// The interval decodes even where it is empty, which is an error there and here.
 fn interval(fields: &Fields<'_>, problems: &mut Problems) -> i64 {
-    fields
-        .raw("aggregationInterval")
-        .and_then(|at| at.interval(problems))
-        .unwrap_or(0)
+    fields.raw("aggregationInterval").and_then(|at| at.interval(problems)).unwrap_or(0)
 }
 
 fn window(at: &At<'_>, problems: &mut Problems) -> Option<Duration> {
@@ -99,49 +66,23 @@ fn window(at: &At<'_>, problems: &mut Problems) -> Option<Duration> {
 }
 
 fn fold_by(at: &At<'_>, problems: &mut Problems) -> Option<FoldBy> {
-    at.choice(
-        problems,
-        &[
-            ("connection", FoldBy::Connection),
-            ("service", FoldBy::Service),
-        ],
-    )
+    at.choice(problems, &[("connection", FoldBy::Connection), ("service", FoldBy::Service)])
 }
 
 /// Default of `fileMode`.
 const DEFAULT_MODE: u32 = 0o640;
 
 /// The keys of a rotated file, if it has a path.
-pub(super) fn file(
-    fields: &Fields<'_>,
-    default_path: &str,
-    problems: &mut Problems,
-) -> Option<FileOutput> {
+pub(super) fn file(fields: &Fields<'_>, default_path: &str, problems: &mut Problems) -> Option<FileOutput> {
     let file = FileOutput {
-        path: fields
-            .value("filePath", problems, At::text)
-            .unwrap_or_else(|| default_path.to_owned()),
-        max_size_mb: fields
-            .value("fileMaxSizeMb", problems, At::integer)
-            .unwrap_or(0),
-        max_backups: fields
-            .value("fileMaxBackups", problems, At::integer)
-            .unwrap_or(0),
-        compress: fields
-            .value("fileCompress", problems, compress)
-            .unwrap_or_default(),
-        max_age: fields.value("fileMaxAge", problems, |at, problems| {
-            at.duration_within(problems, Duration::from_secs(1), Duration::MAX)
-        }),
-        max_total_mb: fields.value("fileMaxTotalMb", problems, |at, problems| {
-            at.number(problems, 1, u64::from(u32::MAX))
-        }),
-        min_rotate_interval: fields
-            .value("fileMinRotateInterval", problems, At::duration)
-            .unwrap_or(Duration::from_secs(10)),
-        mode: fields
-            .value("fileMode", problems, mode)
-            .unwrap_or(DEFAULT_MODE),
+        path: fields.value("filePath", problems, At::text).unwrap_or_else(|| default_path.to_owned()),
+        max_size_mb: fields.value("fileMaxSizeMb", problems, At::integer).unwrap_or(0),
+        max_backups: fields.value("fileMaxBackups", problems, At::integer).unwrap_or(0),
+        compress: fields.value("fileCompress", problems, compress).unwrap_or_default(),
+        max_age: fields.value("fileMaxAge", problems, |at, problems| at.duration_within(problems, Duration::from_secs(1), Duration::MAX)),
+        max_total_mb: fields.value("fileMaxTotalMb", problems, |at, problems| at.number(problems, 1, u64::from(u32::MAX))),
+        min_rotate_interval: fields.value("fileMinRotateInterval", problems, At::duration).unwrap_or(Duration::from_secs(10)),
+        mode: fields.value("fileMode", problems, mode).unwrap_or(DEFAULT_MODE),
         group: fields.value("fileGroup", problems, At::word),
     };
     (!file.path.is_empty()).then_some(file)
@@ -154,16 +95,10 @@ pub(super) fn compress(at: &At<'_>, problems: &mut Problems) -> Option<Compress>
         Kind::Scalar(Scalar::Text, text) if text == "gzip" => Some(Compress::Gzip),
         Kind::Scalar(Scalar::Text, text) if text == "zstd" => Some(Compress::Zstd),
         Kind::Scalar(Scalar::Text, text) if !matches!(text.as_str(), "true" | "false") => {
-            problems.reject(
-                &at.place,
-                format!("`{text}` is not known here"),
-                Some("write true, false, gzip or zstd".into()),
-            );
+            problems.reject(&at.place, format!("`{text}` is not known here"), Some("write true, false, gzip or zstd".into()));
             None
         }
-        _ => at
-            .truth(problems)
-            .map(|truth| if truth { Compress::Gzip } else { Compress::No }),
+        _ => at.truth(problems).map(|truth| if truth { Compress::Gzip } else { Compress::No }),
     }
 }
 
@@ -171,17 +106,11 @@ pub(super) fn compress(at: &At<'_>, problems: &mut Problems) -> Option<Compress>
 fn mode(at: &At<'_>, problems: &mut Problems) -> Option<u32> {
     use crate::config::yaml::Kind;
     let Kind::Scalar(_, text) = &at.node.kind else {
-        at.reject(
-            problems,
-            "octal permission bits",
-            Some("write \"0640\"".into()),
-        );
+        at.reject(problems, "octal permission bits", Some("write \"0640\"".into()));
         return None;
     };
     let digits = text.strip_prefix("0o").unwrap_or(text);
-    let mode = u32::from_str_radix(digits, 8)
-        .ok()
-        .filter(|mode| *mode <= 0o777 && mode & 0o600 == 0o600 && !digits.starts_with('+'));
+    let mode = u32::from_str_radix(digits, 8).ok().filter(|mode| *mode <= 0o777 && mode & 0o600 == 0o600 && !digits.starts_with('+'));
     if mode.is_none() {
         problems.reject(
             &at.place,
@@ -195,13 +124,7 @@ fn mode(at: &At<'_>, problems: &mut Problems) -> Option<u32> {
 fn redact(at: &At<'_>, problems: &mut Problems) -> Option<Redact> {
     use crate::config::yaml::Kind;
     if !matches!(at.node.kind, Kind::Map(_)) {
-        return at.truth(problems).map(|hide| {
-            if hide {
-                Redact::default()
-            } else {
-                Redact::nothing()
-            }
-        });
+        return at.truth(problems).map(|hide| if hide { Redact::default() } else { Redact::nothing() });
     }
     let fields = Fields::take(at, &[REDACT], Unknown::Reject, problems)?;
     let default = Redact::default();
@@ -215,12 +138,8 @@ fn redact(at: &At<'_>, problems: &mut Problems) -> Option<Redact> {
         );
     }
     let redact = Redact {
-        url_userinfo: fields
-            .value("urlUserinfo", problems, At::truth)
-            .unwrap_or(default.url_userinfo),
-        url_query: fields
-            .value("urlQuery", problems, At::truth)
-            .unwrap_or(default.url_query),
+        url_userinfo: fields.value("urlUserinfo", problems, At::truth).unwrap_or(default.url_userinfo),
+        url_query: fields.value("urlQuery", problems, At::truth).unwrap_or(default.url_query),
         headers: match (allow, deny) {
             (Some(names), _) => RedactHeaders::AllBut(names),
             (None, Some(names)) => RedactHeaders::Named(names),

@@ -28,38 +28,18 @@ pub(crate) enum Unknown {
 
 impl<'n> At<'n> {
     pub fn new(node: &'n Node, path: String) -> Self {
-        At {
-            place: Place {
-                path,
-                line: node.mark.line,
-                column: node.mark.column,
-            },
-            node,
-        }
+        At { place: Place { path, line: node.mark.line, column: node.mark.column }, node }
     }
 
     fn entry(parent: &Place, key: &str, entry: &'n Entry) -> Self {
-        let place = Place {
-            path: parent.key(key),
-            line: entry.mark.line,
-            column: entry.mark.column,
-        };
-        At {
-            place,
-            node: &entry.value,
-        }
+        let place = Place { path: parent.key(key), line: entry.mark.line, column: entry.mark.column };
+        At { place, node: &entry.value }
     }
 
     /// The items of a list; a single value is refused with the list to write.
     pub fn items(&self, problems: &mut Problems) -> Option<Vec<At<'n>>> {
         match &self.node.kind {
-            Kind::List(items) => Some(
-                items
-                    .iter()
-                    .enumerate()
-                    .map(|(n, item)| At::new(item, format!("{}[{n}]", self.place.path)))
-                    .collect(),
-            ),
+            Kind::List(items) => Some(items.iter().enumerate().map(|(n, item)| At::new(item, format!("{}[{n}]", self.place.path))).collect()),
             kind => {
                 let advice = match kind {
                     Kind::Scalar(Scalar::Null, _) => None,
@@ -91,12 +71,7 @@ impl<'n> At<'n> {
     /// The entries of a map, each with its place.
     pub fn entries(&self, problems: &mut Problems) -> Option<Vec<(&'n str, At<'n>)>> {
         let entries = self.map(problems)?;
-        Some(
-            entries
-                .iter()
-                .map(|(key, entry)| (key.as_str(), At::entry(&self.place, key, entry)))
-                .collect(),
-        )
+        Some(entries.iter().map(|(key, entry)| (key.as_str(), At::entry(&self.place, key, entry))).collect())
     }
 
     /// A text, or any other single value as Go would write it.
@@ -119,11 +94,7 @@ impl<'n> At<'n> {
     pub fn word(&self, problems: &mut Problems) -> Option<String> {
         let text = self.text(problems)?;
         if text.is_empty() {
-            problems.reject(
-                &self.place,
-                "is empty",
-                Some("write a value, or remove the key".into()),
-            );
+            problems.reject(&self.place, "is empty", Some("write a value, or remove the key".into()));
             return None;
         }
         Some(text)
@@ -139,9 +110,7 @@ impl<'n> At<'n> {
         };
         if number.is_none() {
             let advice = match &self.node.kind {
-                Kind::Scalar(Scalar::Text, text) if text.parse::<i64>().is_ok() => {
-                    Some(format!("write {text} without quotes"))
-                }
+                Kind::Scalar(Scalar::Text, text) if text.parse::<i64>().is_ok() => Some(format!("write {text} without quotes")),
                 _ => None,
             };
             self.reject(problems, "a whole number", advice);
@@ -151,15 +120,9 @@ impl<'n> At<'n> {
 
     /// A number within bounds.
     pub fn number(&self, problems: &mut Problems, least: u64, most: u64) -> Option<u64> {
-        let number = u64::try_from(self.integer(problems)?)
-            .ok()
-            .filter(|number| (least..=most).contains(number));
+        let number = u64::try_from(self.integer(problems)?).ok().filter(|number| (least..=most).contains(number));
         if number.is_none() {
-            problems.reject(
-                &self.place,
-                format!("is not between {least} and {most}"),
-                None,
-            );
+            problems.reject(&self.place, format!("is not between {least} and {most}"), None);
         }
         number
     }
@@ -171,9 +134,7 @@ impl<'n> At<'n> {
             Kind::Scalar(Scalar::Null, _) => None,
             kind => {
                 let advice = match kind {
-                    Kind::Scalar(Scalar::Text, text)
-                        if matches!(text.as_str(), "true" | "false" | "yes" | "no") =>
-                    {
+                    Kind::Scalar(Scalar::Text, text) if matches!(text.as_str(), "true" | "false" | "yes" | "no") => {
                         format!("write {text} without quotes")
                     }
                     _ => "write true or false".to_owned(),
@@ -187,17 +148,10 @@ impl<'n> At<'n> {
     /// One of a few words.
     pub fn choice<T: Copy>(&self, problems: &mut Problems, choices: &[(&str, T)]) -> Option<T> {
         let text = self.text(problems)?;
-        let found = choices
-            .iter()
-            .find(|(word, _)| *word == text)
-            .map(|(_, value)| *value);
+        let found = choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if found.is_none() {
             let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
-            problems.reject(
-                &self.place,
-                format!("`{text}` is not known here"),
-                Some(format!("write one of {}", words.join(", "))),
-            );
+            problems.reject(&self.place, format!("`{text}` is not known here"), Some(format!("write one of {}", words.join(", "))));
         }
         found
     }
@@ -205,21 +159,12 @@ impl<'n> At<'n> {
     /// Texts of a list; an empty item is an empty text, as in Go.
     pub fn texts(&self, problems: &mut Problems) -> Option<Vec<String>> {
         let items = self.items(problems)?;
-        Some(
-            items
-                .iter()
-                .map(|item| item.text(problems).unwrap_or_default())
-                .collect(),
-        )
+        Some(items.iter().map(|item| item.text(problems).unwrap_or_default()).collect())
     }
 
     /// Notes that another kind of value is needed.
     pub fn reject(&self, problems: &mut Problems, needed: &str, advice: Option<String>) {
-        problems.reject(
-            &self.place,
-            format!("is {}, but {needed} is needed", self.node.what()),
-            advice,
-        );
+        problems.reject(&self.place, format!("is {}, but {needed} is needed", self.node.what()), advice);
     }
 }
 
@@ -239,27 +184,14 @@ pub(crate) struct Fields<'n> {
 
 impl<'n> Fields<'n> {
     /// Takes the map apart; `None` if it is none.
-    pub fn take(
-        at: &At<'n>,
-        tables: &[&[Key]],
-        unknown: Unknown,
-        problems: &mut Problems,
-    ) -> Option<Self> {
+    pub fn take(at: &At<'n>, tables: &[&[Key]], unknown: Unknown, problems: &mut Problems) -> Option<Self> {
         let entries = at.map(problems)?;
-        let keys: Vec<Key> = tables
-            .iter()
-            .flat_map(|table| table.iter().copied())
-            .collect();
-        let mut known: Vec<(&'static str, Vec<At<'n>>)> =
-            keys.iter().map(|key| (key.name, Vec::new())).collect();
+        let keys: Vec<Key> = tables.iter().flat_map(|table| table.iter().copied()).collect();
+        let mut known: Vec<(&'static str, Vec<At<'n>>)> = keys.iter().map(|key| (key.name, Vec::new())).collect();
         for (name, entry) in entries {
             let value = At::entry(&at.place, name, entry);
             let spelled = |key: &str| {
-                if unknown == Unknown::Warn {
-                    fold(key) == fold(name)
-                } else {
-                    key == name
-                }
+                if unknown == Unknown::Warn { fold(key) == fold(name) } else { key == name }
             };
             match known.iter_mut().find(|(key, _)| spelled(key)) {
                 Some((_, values)) => values.push(value),
@@ -288,11 +220,7 @@ impl<'n> Fields<'n> {
     fn spellings(&self, name: &'static str) -> &[At<'n>] {
         #[cfg(test)]
         self.asked.borrow_mut().push(name);
-        self.known
-            .iter()
-            .find(|(key, _)| *key == name)
-            .map(|(_, values)| values.as_slice())
-            .unwrap_or_default()
+        self.known.iter().find(|(key, _)| *key == name).map(|(_, values)| values.as_slice()).unwrap_or_default()
     }
 
     /// The value of a key, whatever it is.
@@ -301,39 +229,18 @@ impl<'n> Fields<'n> {
     }
 
     /// A single value: every spelling is decoded, the last that is not empty counts.
-    pub fn value<T>(
-        &self,
-        name: &'static str,
-        problems: &mut Problems,
-        decode: impl Fn(&At<'n>, &mut Problems) -> Option<T>,
-    ) -> Option<T> {
+    pub fn value<T>(&self, name: &'static str, problems: &mut Problems, decode: impl Fn(&At<'n>, &mut Problems) -> Option<T>) -> Option<T> {
         let values = self.spellings(name).iter().filter(|at| !at.node.is_null());
         values.fold(None, |last, at| decode(at, problems).or(last))
     }
 
     /// A list or map: every spelling is decoded, the last counts, and an empty one is `None`.
-    pub fn whole<T>(
-        &self,
-        name: &'static str,
-        problems: &mut Problems,
-        decode: impl Fn(&At<'n>, &mut Problems) -> Option<T>,
-    ) -> Option<T> {
-        self.spellings(name).iter().fold(None, |_, at| {
-            if at.node.is_null() {
-                None
-            } else {
-                decode(at, problems)
-            }
-        })
+    pub fn whole<T>(&self, name: &'static str, problems: &mut Problems, decode: impl Fn(&At<'n>, &mut Problems) -> Option<T>) -> Option<T> {
+        self.spellings(name).iter().fold(None, |_, at| if at.node.is_null() { None } else { decode(at, problems) })
     }
 
     /// A value that has to be there.
-    pub fn required<T>(
-        &self,
-        name: &'static str,
-        problems: &mut Problems,
-        decode: impl Fn(&At<'n>, &mut Problems) -> Option<T>,
-    ) -> Option<T> {
+    pub fn required<T>(&self, name: &'static str, problems: &mut Problems, decode: impl Fn(&At<'n>, &mut Problems) -> Option<T>) -> Option<T> {
         if self.spellings(name).iter().all(|at| at.node.is_null()) {
             problems.reject(&self.place, format!("{name} is missing"), None);
             return None;
@@ -351,50 +258,21 @@ impl<'n> Fields<'n> {
     }
 }
 
-fn unknown_key(
-    name: &str,
-    value: &At<'_>,
-    keys: &[Key],
-    unknown: Unknown,
-    problems: &mut Problems,
-) {
+fn unknown_key(name: &str, value: &At<'_>, keys: &[Key], unknown: Unknown, problems: &mut Problems) {
     let near = nearest(name, keys.iter().map(|key| key.name));
     let ours = near.is_some_and(|near| keys.iter().any(|key| key.name == near && key.ours));
     let advice = near.map(|near| format!("did you mean {near}?"));
     if unknown == Unknown::Reject {
-        let known = || {
-            format!(
-                "known here: {}",
-                keys.iter()
-                    .map(|key| key.name)
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            )
-        };
-        problems.reject(
-            &value.place,
-            "is not a known key",
-            Some(advice.unwrap_or_else(known)),
-        );
+        let known = || format!("known here: {}", keys.iter().map(|key| key.name).collect::<Vec<_>>().join(", "));
+        problems.reject(&value.place, "is not a known key", Some(advice.unwrap_or_else(known)));
     } else if ours {
         problems.reject(&value.place, "is not a known key", advice);
     } else {
-        let advice = advice.or_else(|| {
-            (name == "start")
-                .then(|| "there is only `end`; a flow log starts when it is added".to_owned())
-        });
-        problems.ignore(
-            &value.place,
-            "is not a known key and is ignored, as Cilium ignores it",
-            advice,
-        );
+        let advice = advice.or_else(|| (name == "start").then(|| "there is only `end`; a flow log starts when it is added".to_owned()));
+        problems.ignore(&value.place, "is not a known key and is ignored, as Cilium ignores it", advice);
     }
     if value.node.holds_infinity() {
-        problems.reject(
-            &value.place,
-            "holds a number that JSON cannot express",
-            None,
-        );
+        problems.reject(&value.place, "holds a number that JSON cannot express", None);
     }
 }
 

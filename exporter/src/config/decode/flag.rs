@@ -23,26 +23,16 @@ pub(super) fn filters_of_flag(text: &str, at: &At<'_>, problems: &mut Problems) 
         let what = match stream.next() {
             None => return filters,
             Some(Ok(Json(node))) if matches!(node.kind, Kind::Map(_)) => {
-                filters.push(filter(
-                    &At {
-                        node: &node,
-                        place: at.place.clone(),
-                    },
-                    problems,
-                ));
+                filters.push(filter(&At { node: &node, place: at.place.clone() }, problems));
                 continue;
             }
             Some(Ok(Json(node))) => format!("{} stands where a filter should", node.what()),
             Some(Err(error)) => format!("is not JSON: {error}"),
         };
-        let comma = text
-            .get(from..)
-            .is_some_and(|rest| rest.trim_start().starts_with(','));
+        let comma = text.get(from..).is_some_and(|rest| rest.trim_start().starts_with(','));
         let advice = match comma {
             true => "leave out the commas between filters",
-            false => {
-                "write JSON objects one after the other, as in {\"source_pod\":[\"a/\"]} {\"verdict\":[\"DROPPED\"]}"
-            }
+            false => "write JSON objects one after the other, as in {\"source_pod\":[\"a/\"]} {\"verdict\":[\"DROPPED\"]}",
         };
         problems.reject(&at.place, what, Some(advice.to_owned()));
         return filters;
@@ -53,10 +43,7 @@ pub(super) fn filters_of_flag(text: &str, at: &At<'_>, problems: &mut Problems) 
 struct Json(Node);
 
 fn scalar<E>(scalar: Scalar, text: impl Into<String>) -> Result<Json, E> {
-    Ok(Json(Node {
-        mark: Mark::default(),
-        kind: Kind::Scalar(scalar, text.into()),
-    }))
+    Ok(Json(Node { mark: Mark::default(), kind: Kind::Scalar(scalar, text.into()) }))
 }
 
 impl<'de> Deserialize<'de> for Json {
@@ -87,10 +74,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Json, E> {
-        scalar(
-            i64::try_from(number).map_or(Scalar::Unsigned(number), Scalar::Int),
-            number.to_string(),
-        )
+        scalar(i64::try_from(number).map_or(Scalar::Unsigned(number), Scalar::Int), number.to_string())
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Json, E> {
@@ -106,10 +90,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
         while let Some(Json(item)) = access.next_element()? {
             items.push(item);
         }
-        Ok(Json(Node {
-            mark: Mark::default(),
-            kind: Kind::List(items),
-        }))
+        Ok(Json(Node { mark: Mark::default(), kind: Kind::List(items) }))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Json, A::Error> {
@@ -118,17 +99,8 @@ impl<'de> Visitor<'de> for JsonVisitor {
             if entries.contains_key(&key) {
                 return Err(A::Error::custom(format!("{key} stands there twice")));
             }
-            entries.insert(
-                key,
-                Entry {
-                    mark: Mark::default(),
-                    value,
-                },
-            );
+            entries.insert(key, Entry { mark: Mark::default(), value });
         }
-        Ok(Json(Node {
-            mark: Mark::default(),
-            kind: Kind::Map(entries),
-        }))
+        Ok(Json(Node { mark: Mark::default(), kind: Kind::Map(entries) }))
     }
 }

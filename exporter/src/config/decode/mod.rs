@@ -42,34 +42,18 @@ pub(super) fn decode(root: &Node, problems: &mut Problems) -> Decoded {
     if let Some(helm) = fields.raw("hubble") {
         flow_logs.extend(statics::helm(&helm, problems));
     }
-    flow_logs.extend(
-        fields
-            .whole("flowLogs", problems, entries)
-            .unwrap_or_default(),
-    );
+    flow_logs.extend(fields.whole("flowLogs", problems, entries).unwrap_or_default());
     let sinks_at = fields.raw("sinks");
     Decoded {
         flow_logs,
-        sinks: fields
-            .whole("sinks", problems, sinks::sinks)
-            .unwrap_or_default(),
-        sink_names: sinks_at
-            .and_then(|at| at.entries(&mut Problems::default()))
-            .into_iter()
-            .flatten()
-            .map(|(name, _)| name.to_owned())
-            .collect(),
+        sinks: fields.whole("sinks", problems, sinks::sinks).unwrap_or_default(),
+        sink_names: sinks_at.and_then(|at| at.entries(&mut Problems::default())).into_iter().flatten().map(|(name, _)| name.to_owned()).collect(),
     }
 }
 
 /// The entries of a `flowLogs` list.
 fn entries(at: &At<'_>, problems: &mut Problems) -> Option<Vec<FlowLog>> {
-    Some(
-        at.items(problems)?
-            .iter()
-            .filter_map(|item| entry::flow_log(item, problems))
-            .collect(),
-    )
+    Some(at.items(problems)?.iter().filter_map(|item| entry::flow_log(item, problems)).collect())
 }
 
 /// Filters in the syntax of the agent's flags, for flags of ours that take the same.
@@ -79,17 +63,6 @@ fn entries(at: &At<'_>, problems: &mut Problems) -> Option<Vec<FlowLog>> {
 pub fn filters_of_flag(text: &str) -> Result<Vec<super::types::FilterText>, Problems> {
     let node = Node::null(super::yaml::Mark::default());
     let mut problems = Problems::default();
-    let filters = flag::filters_of_flag(
-        text,
-        &At {
-            node: &node,
-            place: Place::default(),
-        },
-        &mut problems,
-    );
-    if problems.rejects_file() {
-        Err(problems)
-    } else {
-        Ok(filters)
-    }
+    let filters = flag::filters_of_flag(text, &At { node: &node, place: Place::default() }, &mut problems);
+    if problems.rejects_file() { Err(problems) } else { Ok(filters) }
 }

@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use super::entry::file;
 use super::fields::{At, Fields, Unknown};
-use crate::config::keys::{
-    BASIC_AUTH, BATCH, FILE, KAFKA, Key, LOKI, NETWORK, RETENTION, S3 as S3_KEYS, SASL, SINK, TLS,
-};
+use crate::config::keys::{BASIC_AUTH, BATCH, FILE, KAFKA, Key, LOKI, NETWORK, RETENTION, S3 as S3_KEYS, SASL, SINK, TLS};
 use crate::config::place::{Places, Problems};
 use crate::config::sink_types::{
-    BasicAuth, Batch, Kafka, KafkaCompression, Loki, LokiEncoding, Retention, RetentionMode,
-    RetentionPeriod, S3, Sasl, SaslMechanism, Secret, Sink, SinkKind, Tls, WhenFull,
+    BasicAuth, Batch, Kafka, KafkaCompression, Loki, LokiEncoding, Retention, RetentionMode, RetentionPeriod, S3, Sasl, SaslMechanism, Secret, Sink,
+    SinkKind, Tls, WhenFull,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,17 +20,8 @@ enum Type {
     File,
 }
 
-const TYPES: &[(&str, Type)] = &[
-    ("s3", Type::S3),
-    ("loki", Type::Loki),
-    ("kafka", Type::Kafka),
-    ("file", Type::File),
-];
-const WHEN_FULL: &[(&str, WhenFull)] = &[
-    ("hold", WhenFull::Hold),
-    ("dropOldest", WhenFull::DropOldest),
-    ("detach", WhenFull::Detach),
-];
+const TYPES: &[(&str, Type)] = &[("s3", Type::S3), ("loki", Type::Loki), ("kafka", Type::Kafka), ("file", Type::File)];
+const WHEN_FULL: &[(&str, WhenFull)] = &[("hold", WhenFull::Hold), ("dropOldest", WhenFull::DropOldest), ("detach", WhenFull::Detach)];
 const DEFAULT_DRAIN: Duration = Duration::from_secs(300);
 const NO_LIMIT: u64 = u64::MAX;
 
@@ -61,30 +50,15 @@ fn sink(name: &str, at: &At<'_>, problems: &mut Problems) -> Option<Sink> {
     let network = kind != Type::File;
     let sink = Sink {
         name: name.to_owned(),
-        when_full: fields
-            .value("whenFull", problems, |at, problems| {
-                at.choice(problems, WHEN_FULL)
-            })
-            .unwrap_or(if kind == Type::S3 {
-                WhenFull::Hold
-            } else {
-                WhenFull::DropOldest
-            }),
-        drain_timeout: fields
-            .value("drainTimeout", problems, At::duration)
-            .unwrap_or(DEFAULT_DRAIN),
-        batch: if network {
-            fields.whole("batch", problems, |at, problems| batch(at, kind, problems))
+        when_full: fields.value("whenFull", problems, |at, problems| at.choice(problems, WHEN_FULL)).unwrap_or(if kind == Type::S3 {
+            WhenFull::Hold
         } else {
-            None
-        }
-        .unwrap_or_else(|| default_batch(kind)),
-        tls: if network {
-            fields.whole("tls", problems, tls)
-        } else {
-            None
-        }
-        .unwrap_or_default(),
+            WhenFull::DropOldest
+        }),
+        drain_timeout: fields.value("drainTimeout", problems, At::duration).unwrap_or(DEFAULT_DRAIN),
+        batch: if network { fields.whole("batch", problems, |at, problems| batch(at, kind, problems)) } else { None }
+            .unwrap_or_else(|| default_batch(kind)),
+        tls: if network { fields.whole("tls", problems, tls) } else { None }.unwrap_or_default(),
         kind: match kind {
             Type::S3 => s3(&fields, problems).map(SinkKind::S3),
             Type::Loki => loki(&fields, problems).map(SinkKind::Loki),
@@ -106,10 +80,7 @@ fn sink(name: &str, at: &At<'_>, problems: &mut Problems) -> Option<Sink> {
 /// The type decides which keys are known, so it is looked for before them.
 fn type_of(at: &At<'_>, problems: &mut Problems) -> Option<Type> {
     let entries = at.entries(problems)?;
-    match entries
-        .iter()
-        .find(|(key, value)| *key == "type" && !value.node.is_null())
-    {
+    match entries.iter().find(|(key, value)| *key == "type" && !value.node.is_null()) {
         Some((_, value)) => value.choice(problems, TYPES),
         None => {
             let advice = "write one of s3, loki, kafka, file";
@@ -121,26 +92,10 @@ fn type_of(at: &At<'_>, problems: &mut Problems) -> Option<Type> {
 
 fn default_batch(kind: Type) -> Batch {
     match kind {
-        Type::S3 => Batch {
-            max_bytes: 64 << 20,
-            max_records: NO_LIMIT,
-            max_age: Duration::from_secs(600),
-        },
-        Type::Loki => Batch {
-            max_bytes: 4 << 20,
-            max_records: 100_000,
-            max_age: Duration::from_secs(1),
-        },
-        Type::Kafka => Batch {
-            max_bytes: 1 << 20,
-            max_records: 10_000,
-            max_age: Duration::from_millis(100),
-        },
-        Type::File => Batch {
-            max_bytes: NO_LIMIT,
-            max_records: NO_LIMIT,
-            max_age: Duration::ZERO,
-        },
+        Type::S3 => Batch { max_bytes: 64 << 20, max_records: NO_LIMIT, max_age: Duration::from_secs(600) },
+        Type::Loki => Batch { max_bytes: 4 << 20, max_records: 100_000, max_age: Duration::from_secs(1) },
+        Type::Kafka => Batch { max_bytes: 1 << 20, max_records: 10_000, max_age: Duration::from_millis(100) },
+        Type::File => Batch { max_bytes: NO_LIMIT, max_records: NO_LIMIT, max_age: Duration::ZERO },
     }
 }
 
@@ -150,20 +105,10 @@ fn batch(at: &At<'_>, kind: Type, problems: &mut Problems) -> Option<Batch> {
     // An object of the archive never spans two hours.
     let longest = Duration::from_secs(if kind == Type::S3 { 3600 } else { 60 });
     let batch = Batch {
-        max_bytes: fields
-            .value("maxBytes", problems, |at, problems| {
-                at.size(problems, 1 << 10)
-            })
-            .unwrap_or(default.max_bytes),
-        max_records: fields
-            .value("maxRecords", problems, |at, problems| {
-                at.number(problems, 1, NO_LIMIT)
-            })
-            .unwrap_or(default.max_records),
+        max_bytes: fields.value("maxBytes", problems, |at, problems| at.size(problems, 1 << 10)).unwrap_or(default.max_bytes),
+        max_records: fields.value("maxRecords", problems, |at, problems| at.number(problems, 1, NO_LIMIT)).unwrap_or(default.max_records),
         max_age: fields
-            .value("maxAge", problems, |at, problems| {
-                at.duration_within(problems, Duration::from_millis(1), longest)
-            })
+            .value("maxAge", problems, |at, problems| at.duration_within(problems, Duration::from_millis(1), longest))
             .unwrap_or(default.max_age),
     };
     #[cfg(test)]
@@ -182,11 +127,7 @@ fn tls(at: &At<'_>, problems: &mut Problems) -> Option<Tls> {
     #[cfg(test)]
     fields.assert_all_asked();
     if tls.cert_file.is_some() != tls.key_file.is_some() {
-        problems.reject(
-            &at.place,
-            "needs certFile and keyFile together",
-            Some("write both, or none".into()),
-        );
+        problems.reject(&at.place, "needs certFile and keyFile together", Some("write both, or none".into()));
     }
     Some(tls)
 }
@@ -194,36 +135,19 @@ fn tls(at: &At<'_>, problems: &mut Problems) -> Option<Tls> {
 fn s3(fields: &Fields<'_>, problems: &mut Problems) -> Option<S3> {
     let endpoint = fields.value("endpoint", problems, http_url);
     let s3 = S3 {
-        url: fields
-            .required("url", problems, |at, problems| {
-                url(at, &["s3://", "file:///"], problems)
-            })
-            .unwrap_or_default(),
+        url: fields.required("url", problems, |at, problems| url(at, &["s3://", "file:///"], problems)).unwrap_or_default(),
         region: fields.value("region", problems, At::word),
-        path_style: fields
-            .value("pathStyle", problems, At::truth)
-            .unwrap_or(endpoint.is_some()),
+        path_style: fields.value("pathStyle", problems, At::truth).unwrap_or(endpoint.is_some()),
         endpoint,
         retention: fields.whole("retention", problems, retention),
-        legal_hold: fields
-            .value("legalHold", problems, At::truth)
-            .unwrap_or(false),
-        zstd_level: fields
-            .value("compression", problems, zstd_level)
-            .unwrap_or(3),
+        legal_hold: fields.value("legalHold", problems, At::truth).unwrap_or(false),
+        zstd_level: fields.value("compression", problems, zstd_level).unwrap_or(3),
         credentials_file: fields.value("credentialsFile", problems, At::word),
     };
     if s3.url.starts_with("file:") {
-        for (key, given) in [
-            ("retention", s3.retention.is_some()),
-            ("legalHold", s3.legal_hold),
-        ] {
+        for (key, given) in [("retention", s3.retention.is_some()), ("legalHold", s3.legal_hold)] {
             if given && let Some(at) = fields.raw(key) {
-                problems.reject(
-                    &at.place,
-                    "a folder has no locks",
-                    Some("use an s3:// url, or remove the key".into()),
-                );
+                problems.reject(&at.place, "a folder has no locks", Some("use an s3:// url, or remove the key".into()));
             }
         }
     }
@@ -232,14 +156,9 @@ fn s3(fields: &Fields<'_>, problems: &mut Problems) -> Option<S3> {
 
 fn retention(at: &At<'_>, problems: &mut Problems) -> Option<Retention> {
     let fields = Fields::take(at, &[RETENTION], Unknown::Reject, problems)?;
-    let modes = [
-        ("COMPLIANCE", RetentionMode::Compliance),
-        ("GOVERNANCE", RetentionMode::Governance),
-    ];
+    let modes = [("COMPLIANCE", RetentionMode::Compliance), ("GOVERNANCE", RetentionMode::Governance)];
     let mode = fields.required("mode", problems, |at, problems| at.choice(problems, &modes));
-    let days = fields.value("days", problems, |at, problems| {
-        at.number(problems, 1, 36_500)
-    });
+    let days = fields.value("days", problems, |at, problems| at.number(problems, 1, 36_500));
     let until = fields.value("until", problems, At::moment);
     #[cfg(test)]
     fields.assert_all_asked();
@@ -247,66 +166,39 @@ fn retention(at: &At<'_>, problems: &mut Problems) -> Option<Retention> {
         (Some(days), None) => RetentionPeriod::Days(u32::try_from(days).unwrap_or(u32::MAX)),
         (None, Some(until)) => RetentionPeriod::Until(until),
         (both, _) => {
-            let what = if both.is_some() {
-                "gives both days and until"
-            } else {
-                "gives neither days nor until"
-            };
+            let what = if both.is_some() { "gives both days and until" } else { "gives neither days nor until" };
             problems.reject(&at.place, what, Some("write one of them".into()));
             return None;
         }
     };
-    Some(Retention {
-        mode: mode?,
-        period,
-    })
+    Some(Retention { mode: mode?, period })
 }
 
 fn zstd_level(at: &At<'_>, problems: &mut Problems) -> Option<u8> {
     let text = at.text(problems)?;
     let level = match text.strip_prefix("zstd") {
         Some("") => Some(3),
-        Some(rest) => rest
-            .strip_prefix('-')
-            .and_then(|level| level.parse().ok())
-            .filter(|level| (1..=19).contains(level)),
+        Some(rest) => rest.strip_prefix('-').and_then(|level| level.parse().ok()).filter(|level| (1..=19).contains(level)),
         None => None,
     };
     if level.is_none() {
-        problems.reject(
-            &at.place,
-            format!("`{text}` is not known here"),
-            Some("write zstd, or zstd-1 to zstd-19".into()),
-        );
+        problems.reject(&at.place, format!("`{text}` is not known here"), Some("write zstd, or zstd-1 to zstd-19".into()));
     }
     level
 }
 
 fn loki(fields: &Fields<'_>, problems: &mut Problems) -> Option<Loki> {
-    let encodings = [
-        ("protobuf", LokiEncoding::Protobuf),
-        ("json", LokiEncoding::Json),
-    ];
+    let encodings = [("protobuf", LokiEncoding::Protobuf), ("json", LokiEncoding::Json)];
     let loki = Loki {
-        url: fields
-            .required("url", problems, http_url)
-            .unwrap_or_default(),
+        url: fields.required("url", problems, http_url).unwrap_or_default(),
         tenant: fields.value("tenant", problems, At::word),
         labels: fields.whole("labels", problems, labels).unwrap_or_default(),
         basic_auth: fields.whole("basicAuth", problems, basic_auth),
         bearer_token_file: fields.value("bearerTokenFile", problems, At::word),
-        encoding: fields
-            .value("encoding", problems, |at, problems| {
-                at.choice(problems, &encodings)
-            })
-            .unwrap_or_default(),
+        encoding: fields.value("encoding", problems, |at, problems| at.choice(problems, &encodings)).unwrap_or_default(),
     };
     if loki.basic_auth.is_some() && loki.bearer_token_file.is_some() {
-        problems.reject(
-            fields.place(),
-            "gives both basicAuth and bearerTokenFile",
-            Some("keep one".into()),
-        );
+        problems.reject(fields.place(), "gives both basicAuth and bearerTokenFile", Some("keep one".into()));
     }
     Some(loki)
 }
@@ -316,32 +208,17 @@ fn labels(at: &At<'_>, problems: &mut Problems) -> Option<BTreeMap<String, Strin
     use crate::config::yaml::Kind;
     let mut labels = BTreeMap::new();
     let mut add = |name: String, path: String, at: &At<'_>, problems: &mut Problems| {
-        let fits = |(n, c): (usize, char)| {
-            c.is_ascii_alphabetic() || c == '_' || (n > 0 && c.is_ascii_digit())
-        };
+        let fits = |(n, c): (usize, char)| c.is_ascii_alphabetic() || c == '_' || (n > 0 && c.is_ascii_digit());
         if name.is_empty() || !name.chars().enumerate().all(fits) || name.starts_with("__") {
-            problems.reject(
-                &at.place,
-                format!("`{name}` cannot be a label of Loki"),
-                Some("use letters, digits and single underscores".into()),
-            );
+            problems.reject(&at.place, format!("`{name}` cannot be a label of Loki"), Some("use letters, digits and single underscores".into()));
         } else if labels.insert(name.clone(), path).is_some() {
-            problems.reject(
-                &at.place,
-                format!("gives the label {name} twice"),
-                Some("write a map of label to path".into()),
-            );
+            problems.reject(&at.place, format!("gives the label {name} twice"), Some("write a map of label to path".into()));
         }
     };
     if let Kind::List(_) = &at.node.kind {
         for item in at.items(problems)? {
             if let Some(path) = item.word(problems) {
-                add(
-                    path.rsplit('.').next().unwrap_or_default().to_owned(),
-                    path.clone(),
-                    &item,
-                    problems,
-                );
+                add(path.rsplit('.').next().unwrap_or_default().to_owned(), path.clone(), &item, problems);
             }
         }
     } else {
@@ -357,13 +234,9 @@ fn labels(at: &At<'_>, problems: &mut Problems) -> Option<BTreeMap<String, Strin
 fn basic_auth(at: &At<'_>, problems: &mut Problems) -> Option<BasicAuth> {
     let fields = Fields::take(at, &[BASIC_AUTH], Unknown::Reject, problems)?;
     let auth = BasicAuth {
-        username: fields
-            .required("username", problems, At::word)
-            .unwrap_or_default(),
+        username: fields.required("username", problems, At::word).unwrap_or_default(),
         password_file: fields.value("passwordFile", problems, At::word),
-        password: fields
-            .value("password", problems, At::word)
-            .map(Secret::new),
+        password: fields.value("password", problems, At::word).map(Secret::new),
     };
     #[cfg(test)]
     fields.assert_all_asked();
@@ -382,48 +255,26 @@ fn kafka(fields: &Fields<'_>, problems: &mut Problems) -> Option<Kafka> {
         ("zstd", KafkaCompression::Zstd),
     ];
     Some(Kafka {
-        brokers: fields
-            .required("brokers", problems, brokers)
-            .unwrap_or_default(),
-        topic: fields
-            .required("topic", problems, topic)
-            .unwrap_or_default(),
+        brokers: fields.required("brokers", problems, brokers).unwrap_or_default(),
+        topic: fields.required("topic", problems, topic).unwrap_or_default(),
         sasl: fields.whole("sasl", problems, sasl),
-        compression: fields
-            .value("compression", problems, |at, problems| {
-                at.choice(problems, &codecs)
-            })
-            .unwrap_or_default(),
-        properties: fields
-            .whole("properties", problems, properties)
-            .unwrap_or_default(),
+        compression: fields.value("compression", problems, |at, problems| at.choice(problems, &codecs)).unwrap_or_default(),
+        properties: fields.whole("properties", problems, properties).unwrap_or_default(),
     })
 }
 
 fn brokers(at: &At<'_>, problems: &mut Problems) -> Option<Vec<String>> {
-    let brokers: Vec<String> = at
-        .items(problems)?
-        .iter()
-        .filter_map(|item| item.word(problems))
-        .collect();
+    let brokers: Vec<String> = at.items(problems)?.iter().filter_map(|item| item.word(problems)).collect();
     if brokers.is_empty() {
-        problems.reject(
-            &at.place,
-            "names no broker",
-            Some("write [\"kafka:9092\"]".into()),
-        );
+        problems.reject(&at.place, "names no broker", Some("write [\"kafka:9092\"]".into()));
     }
     Some(brokers)
 }
 
 fn topic(at: &At<'_>, problems: &mut Problems) -> Option<String> {
     let topic = at.word(problems)?;
-    let fits = topic.len() <= 249
-        && topic != "."
-        && topic != ".."
-        && topic
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    let fits =
+        topic.len() <= 249 && topic != "." && topic != ".." && topic.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
     if !fits {
         problems.reject(
             &at.place,
@@ -436,28 +287,13 @@ fn topic(at: &At<'_>, problems: &mut Problems) -> Option<String> {
 
 fn sasl(at: &At<'_>, problems: &mut Problems) -> Option<Sasl> {
     let fields = Fields::take(at, &[SASL], Unknown::Reject, problems)?;
-    let mechanisms = [
-        SaslMechanism::Plain,
-        SaslMechanism::ScramSha256,
-        SaslMechanism::ScramSha512,
-    ]
-    .map(|mechanism| (mechanism.as_str(), mechanism));
-    let mechanism = fields.required("mechanism", problems, |at, problems| {
-        at.choice(problems, &mechanisms)
-    });
-    let username = fields
-        .required("username", problems, At::word)
-        .unwrap_or_default();
-    let password_file = fields
-        .required("passwordFile", problems, At::word)
-        .unwrap_or_default();
+    let mechanisms = [SaslMechanism::Plain, SaslMechanism::ScramSha256, SaslMechanism::ScramSha512].map(|mechanism| (mechanism.as_str(), mechanism));
+    let mechanism = fields.required("mechanism", problems, |at, problems| at.choice(problems, &mechanisms));
+    let username = fields.required("username", problems, At::word).unwrap_or_default();
+    let password_file = fields.required("passwordFile", problems, At::word).unwrap_or_default();
     #[cfg(test)]
     fields.assert_all_asked();
-    Some(Sasl {
-        mechanism: mechanism?,
-        username,
-        password_file,
-    })
+    Some(Sasl { mechanism: mechanism?, username, password_file })
 }
 
 /// Properties of librdkafka that neither weaken delivery nor bring in secrets or keys of ours.
@@ -511,27 +347,16 @@ fn properties(at: &At<'_>, problems: &mut Problems) -> Option<BTreeMap<String, S
             continue;
         }
         let advice = match name {
-            "enable.idempotence"
-            | "acks"
-            | "request.required.acks"
-            | "message.timeout.ms"
-            | "delivery.timeout.ms"
-            | "transactional.id" => {
+            "enable.idempotence" | "acks" | "request.required.acks" | "message.timeout.ms" | "delivery.timeout.ms" | "transactional.id" => {
                 "flowlog sets it, since delivery depends on it; remove it".to_owned()
             }
             "bootstrap.servers" | "metadata.broker.list" => "write brokers".to_owned(),
             "compression.codec" | "compression.type" => "write compression".to_owned(),
-            name if name.starts_with("sasl.") => {
-                "write sasl: {mechanism, username, passwordFile}".to_owned()
-            }
+            name if name.starts_with("sasl.") => "write sasl: {mechanism, username, passwordFile}".to_owned(),
             name if name.starts_with("ssl.") => "write tls: {caFile, certFile, keyFile}".to_owned(),
             _ => format!("accepted are {}", KAFKA_PROPERTIES.join(", ")),
         };
-        problems.reject(
-            &value.place,
-            "is not a property that may be set here",
-            Some(advice),
-        );
+        problems.reject(&value.place, "is not a property that may be set here", Some(advice));
     }
     Some(properties)
 }
@@ -551,28 +376,12 @@ fn http_url(at: &At<'_>, problems: &mut Problems) -> Option<String> {
 /// An address that begins in one of these ways, goes on after it, and carries no password, which would be printed with it.
 fn url(at: &At<'_>, schemes: &[&str], problems: &mut Problems) -> Option<String> {
     let text = at.word(problems)?;
-    let Some(rest) = schemes
-        .iter()
-        .find_map(|scheme| text.strip_prefix(scheme))
-        .filter(|rest| !rest.is_empty())
-    else {
-        problems.reject(
-            &at.place,
-            "is not an address of the kind needed here",
-            Some(format!("begin it with {}", schemes.join(" or "))),
-        );
+    let Some(rest) = schemes.iter().find_map(|scheme| text.strip_prefix(scheme)).filter(|rest| !rest.is_empty()) else {
+        problems.reject(&at.place, "is not an address of the kind needed here", Some(format!("begin it with {}", schemes.join(" or "))));
         return None;
     };
-    if rest
-        .split('/')
-        .next()
-        .is_some_and(|host| host.contains('@'))
-    {
-        problems.reject(
-            &at.place,
-            "holds a user or password, which would be printed with it",
-            Some("use the keys for credentials".into()),
-        );
+    if rest.split('/').next().is_some_and(|host| host.contains('@')) {
+        problems.reject(&at.place, "holds a user or password, which would be printed with it", Some("use the keys for credentials".into()));
         return None;
     }
     Some(text)

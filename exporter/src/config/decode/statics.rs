@@ -55,9 +55,7 @@ pub(super) fn helm(at: &At<'_>, problems: &mut Problems) -> Vec<FlowLog> {
 
 /// In a values file both are off unless `enabled: true` stands there.
 fn enabled(at: &At<'_>) -> bool {
-    below(at, &["enabled"])
-        .and_then(|at| at.truth(&mut Problems::default()))
-        .unwrap_or(false)
+    below(at, &["enabled"]).and_then(|at| at.truth(&mut Problems::default())).unwrap_or(false)
 }
 
 /// The value below a path of keys, if every step is a map that has the next; anything else there is none of our business.
@@ -70,32 +68,17 @@ fn below<'n>(at: &At<'n>, keys: &[&str]) -> Option<At<'n>> {
         let mut place = at.place.clone();
         place.path = at.place.key(key);
         (place.line, place.column) = (entry.mark.line, entry.mark.column);
-        Some(At {
-            node: &entry.value,
-            place,
-        })
+        Some(At { node: &entry.value, place })
     })
 }
 
-fn flow_log(
-    fields: &Fields<'_>,
-    default_path: Option<&str>,
-    problems: &mut Problems,
-) -> Option<FlowLog> {
+fn flow_log(fields: &Fields<'_>, default_path: Option<&str>, problems: &mut Problems) -> Option<FlowLog> {
     let mut entry = plain(STATIC_NAME, fields.place());
     entry.file = file(fields, default_path.unwrap_or_default(), problems);
-    entry.field_mask = fields
-        .whole("fieldMask", problems, paths)
-        .unwrap_or_default();
-    entry.field_aggregate = fields
-        .whole("fieldAggregate", problems, paths)
-        .unwrap_or_default();
-    entry.aggregation_interval_ns = fields
-        .value("aggregationInterval", problems, At::interval)
-        .unwrap_or(0);
-    entry.include_filters = fields
-        .whole("allowList", problems, list)
-        .unwrap_or_default();
+    entry.field_mask = fields.whole("fieldMask", problems, paths).unwrap_or_default();
+    entry.field_aggregate = fields.whole("fieldAggregate", problems, paths).unwrap_or_default();
+    entry.aggregation_interval_ns = fields.value("aggregationInterval", problems, At::interval).unwrap_or(0);
+    entry.include_filters = fields.whole("allowList", problems, list).unwrap_or_default();
     entry.exclude_filters = fields.whole("denyList", problems, list).unwrap_or_default();
     entry.places = Places::new(fields.place().clone(), fields.node());
     let enabled = fields.value("enabled", problems, At::truth).unwrap_or(true);
@@ -122,18 +105,10 @@ fn paths(at: &At<'_>, problems: &mut Problems) -> Option<Vec<String>> {
 fn list(at: &At<'_>, problems: &mut Problems) -> Option<Vec<FilterText>> {
     let one = |at: &At<'_>, problems: &mut Problems| match &at.node.kind {
         Kind::Map(_) => vec![filter(at, problems)],
-        _ => at
-            .text(problems)
-            .map(|text| filters_of_flag(&text, at, problems))
-            .unwrap_or_default(),
+        _ => at.text(problems).map(|text| filters_of_flag(&text, at, problems)).unwrap_or_default(),
     };
     match &at.node.kind {
-        Kind::List(_) => Some(
-            at.items(problems)?
-                .iter()
-                .flat_map(|item| one(item, problems))
-                .collect(),
-        ),
+        Kind::List(_) => Some(at.items(problems)?.iter().flat_map(|item| one(item, problems)).collect()),
         _ => Some(one(at, problems)),
     }
 }

@@ -12,17 +12,11 @@ pub(crate) fn nearest<'k>(written: &str, known: impl Iterator<Item = &'k str>) -
         _ => 2,
     };
     let ranked = known.map(|word| (distance(&bare, &self::bare(word)), word));
-    ranked
-        .filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, word)| word)
+    ranked.filter(|(distance, _)| *distance <= allowed).min_by_key(|(distance, _)| *distance).map(|(_, word)| word)
 }
 
 fn bare(word: &str) -> Vec<u8> {
-    word.bytes()
-        .filter(|byte| !matches!(byte, b'-' | b'_'))
-        .map(|byte| byte.to_ascii_lowercase())
-        .collect()
+    word.bytes().filter(|byte| !matches!(byte, b'-' | b'_')).map(|byte| byte.to_ascii_lowercase()).collect()
 }
 
 /// Number of letters to insert, remove, replace or swap with the next.
@@ -50,14 +44,7 @@ mod tests {
 
     #[test]
     fn what_was_meant_is_found_and_other_words_are_left_alone() {
-        let known = [
-            "name",
-            "filePath",
-            "includeFilters",
-            "window",
-            "sinks",
-            "foldBy",
-        ];
+        let known = ["name", "filePath", "includeFilters", "window", "sinks", "foldBy"];
         for (written, meant) in [
             ("include_filters", Some("includeFilters")),
             ("includeFilter", Some("includeFilters")),

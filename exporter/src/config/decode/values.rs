@@ -34,9 +34,7 @@ pub(crate) fn go_duration(text: &str, days: bool) -> Result<i64, &'static str> {
         if whole.is_empty() && fraction.unwrap_or_default().is_empty() {
             return Err("is not a duration");
         }
-        let unit = &rest[..rest
-            .find(|c: char| c == '.' || c.is_ascii_digit())
-            .unwrap_or(rest.len())];
+        let unit = &rest[..rest.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(rest.len())];
         rest = &rest[unit.len()..];
         let nanoseconds: u64 = match unit {
             "" => return Err("has no unit"),
@@ -50,16 +48,9 @@ pub(crate) fn go_duration(text: &str, days: bool) -> Result<i64, &'static str> {
             "w" if days => 604_800_000_000_000,
             _ => return Err("has an unknown unit"),
         };
-        let whole: u64 = if whole.is_empty() {
-            0
-        } else {
-            whole.parse().map_err(|_| "is too long")?
-        };
+        let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| "is too long")? };
         let part = part_of(fraction.unwrap_or_default(), nanoseconds);
-        let sum = whole
-            .checked_mul(nanoseconds)
-            .and_then(|value| value.checked_add(part))
-            .and_then(|value| total.checked_add(value));
+        let sum = whole.checked_mul(nanoseconds).and_then(|value| value.checked_add(part)).and_then(|value| total.checked_add(value));
         total = sum.filter(|sum| *sum <= 1 << 63).ok_or("is too long")?;
     }
     match i64::try_from(total) {
@@ -95,11 +86,7 @@ pub(crate) fn format_duration(nanoseconds: i64) -> String {
         _ => {
             let (minutes, rest) = (magnitude / 60_000_000_000, magnitude % 60_000_000_000);
             // A whole number of seconds keeps its zeros: `10s`, not `1s`.
-            let seconds = if rest % 1_000_000_000 == 0 {
-                format!("{}s", rest / 1_000_000_000)
-            } else {
-                fraction(rest, 1_000_000_000, "s")
-            };
+            let seconds = if rest % 1_000_000_000 == 0 { format!("{}s", rest / 1_000_000_000) } else { fraction(rest, 1_000_000_000, "s") };
             match (minutes / 60, minutes % 60) {
                 (0, 0) => seconds,
                 (0, minutes) => format!("{minutes}m{seconds}"),
@@ -113,9 +100,7 @@ pub(crate) fn format_duration(nanoseconds: i64) -> String {
 /// A size in bytes: a number, or one with a unit (`64KiB`, `1GiB`, `10MB`).
 pub(crate) fn size(text: &str) -> Option<u64> {
     let text = text.trim();
-    let number_end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let number_end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let number: u64 = text[..number_end].parse().ok()?;
     let unit: u64 = match text[number_end..].trim_start() {
         "" | "B" => 1,
@@ -135,10 +120,7 @@ pub(crate) fn size(text: &str) -> Option<u64> {
 /// A size in the largest binary unit that divides it.
 pub(crate) fn format_size(bytes: u64) -> String {
     let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
-    match units
-        .into_iter()
-        .find(|(shift, _)| bytes != 0 && bytes.is_multiple_of(1 << shift))
-    {
+    match units.into_iter().find(|(shift, _)| bytes != 0 && bytes.is_multiple_of(1 << shift)) {
         Some((shift, unit)) => format!("{}{unit}", bytes >> shift),
         None => bytes.to_string(),
     }
@@ -147,32 +129,20 @@ pub(crate) fn format_size(bytes: u64) -> String {
 /// A moment in strict RFC 3339, as Go decodes one.
 pub(crate) fn moment(text: &str) -> Option<End> {
     let shape = text.as_bytes();
-    let digits = |range: std::ops::Range<usize>| {
-        shape
-            .get(range)
-            .is_some_and(|part| part.iter().all(u8::is_ascii_digit))
-    };
+    let digits = |range: std::ops::Range<usize>| shape.get(range).is_some_and(|part| part.iter().all(u8::is_ascii_digit));
     let separators = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
-    let fits = separators
-        .iter()
-        .all(|(at, byte)| shape.get(*at) == Some(byte))
-        && [0..4, 5..7, 8..10, 11..13, 14..16, 17..19]
-            .into_iter()
-            .all(digits)
+    let fits = separators.iter().all(|(at, byte)| shape.get(*at) == Some(byte))
+        && [0..4, 5..7, 8..10, 11..13, 14..16, 17..19].into_iter().all(digits)
         && &shape[17..19] < b"60".as_slice();
     if !fits {
         return None;
     }
     let rest = &text[19..];
-    let fraction = rest.strip_prefix('.').map_or(0, |after| {
-        1 + after.bytes().take_while(u8::is_ascii_digit).count()
-    });
+    let fraction = rest.strip_prefix('.').map_or(0, |after| 1 + after.bytes().take_while(u8::is_ascii_digit).count());
     let zone = rest.get(fraction..)?.as_bytes();
     let offset = match zone {
         b"Z" => 0,
-        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2]
-            if [h1, h2, m1, m2].iter().all(|digit| digit.is_ascii_digit()) =>
-        {
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] if [h1, h2, m1, m2].iter().all(|digit| digit.is_ascii_digit()) => {
             let two = |a: &u8, b: &u8| i64::from(a - b'0') * 10 + i64::from(b - b'0');
             let (hours, minutes) = (two(h1, h2), two(m1, m2));
             if hours > 23 || minutes > 59 {
@@ -187,25 +157,12 @@ pub(crate) fn moment(text: &str) -> Option<End> {
     }
     // The zone is applied here, so that every year and offset that Go accepts is.
     let civil: DateTime = text[..19].parse().ok()?;
-    let days = date(1970, 1, 1)
-        .until((Unit::Day, civil.date()))
-        .ok()?
-        .get_days();
-    let seconds = i64::from(days) * 86_400
-        + i64::from(civil.hour()) * 3600
-        + i64::from(civil.minute()) * 60
-        + i64::from(civil.second());
-    let nanoseconds = rest
-        .get(1..fraction.min(10))
-        .map_or(0, |digits| format!("{digits:0<9}").parse().unwrap_or(0));
+    let days = date(1970, 1, 1).until((Unit::Day, civil.date())).ok()?.get_days();
+    let seconds = i64::from(days) * 86_400 + i64::from(civil.hour()) * 3600 + i64::from(civil.minute()) * 60 + i64::from(civil.second());
+    let nanoseconds = rest.get(1..fraction.min(10)).map_or(0, |digits| format!("{digits:0<9}").parse().unwrap_or(0));
     // A year that nanoseconds since 1970 cannot hold stands for the end of time, or its beginning.
     let unix = seconds - offset;
-    Some(End {
-        text: text.to_owned(),
-        unix_ns: unix
-            .saturating_mul(1_000_000_000)
-            .saturating_add(nanoseconds),
-    })
+    Some(End { text: text.to_owned(), unix_ns: unix.saturating_mul(1_000_000_000).saturating_add(nanoseconds) })
 }
 
 impl At<'_> {
@@ -219,11 +176,7 @@ impl At<'_> {
                 None
             }
             Err(why) => {
-                let advice = if why == "has no unit" {
-                    format!("write {text}s for seconds")
-                } else {
-                    "write it like 500ms, 10s or 1h30m".into()
-                };
+                let advice = if why == "has no unit" { format!("write {text}s for seconds") } else { "write it like 500ms, 10s or 1h30m".into() };
                 problems.reject(&self.place, format!("`{text}` {why}"), Some(advice));
                 None
             }
@@ -231,29 +184,13 @@ impl At<'_> {
     }
 
     /// A duration within bounds.
-    pub fn duration_within(
-        &self,
-        problems: &mut Problems,
-        least: Duration,
-        most: Duration,
-    ) -> Option<Duration> {
+    pub fn duration_within(&self, problems: &mut Problems, least: Duration, most: Duration) -> Option<Duration> {
         let duration = self.duration(problems)?;
         if (least..=most).contains(&duration) {
             return Some(duration);
         }
-        let text = |duration: Duration| {
-            format_duration(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX))
-        };
-        problems.reject(
-            &self.place,
-            format!(
-                "{} is not between {} and {}",
-                text(duration),
-                text(least),
-                text(most)
-            ),
-            None,
-        );
+        let text = |duration: Duration| format_duration(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX));
+        problems.reject(&self.place, format!("{} is not between {} and {}", text(duration), text(least), text(most)), None);
         None
     }
 
@@ -261,11 +198,7 @@ impl At<'_> {
     pub fn interval(&self, problems: &mut Problems) -> Option<i64> {
         let text = match &self.node.kind {
             Kind::Scalar(Scalar::Null, _) => {
-                problems.reject(
-                    &self.place,
-                    "is empty",
-                    Some("write \"0s\", or remove the key".into()),
-                );
+                problems.reject(&self.place, "is empty", Some("write \"0s\", or remove the key".into()));
                 return None;
             }
             Kind::Scalar(Scalar::Bool(_), text) => text.clone(),
@@ -274,11 +207,8 @@ impl At<'_> {
         match go_duration(&text, false) {
             Ok(nanoseconds) => Some(nanoseconds),
             Err(why) => {
-                let advice = if why == "has no unit" {
-                    format!("write \"{text}s\" for seconds")
-                } else {
-                    "write it like \"30s\" or \"1m30s\"".into()
-                };
+                let advice =
+                    if why == "has no unit" { format!("write \"{text}s\" for seconds") } else { "write it like \"30s\" or \"1m30s\"".into() };
                 problems.reject(&self.place, format!("`{text}` {why}"), Some(advice));
                 None
             }
@@ -291,19 +221,11 @@ impl At<'_> {
         match size(&text) {
             Some(bytes) if bytes >= least => Some(bytes),
             Some(_) => {
-                problems.reject(
-                    &self.place,
-                    format!("`{text}` is less than {}", format_size(least)),
-                    None,
-                );
+                problems.reject(&self.place, format!("`{text}` is less than {}", format_size(least)), None);
                 None
             }
             None => {
-                problems.reject(
-                    &self.place,
-                    format!("`{text}` is not a size"),
-                    Some("write bytes, or a number with KiB, MiB or GiB".into()),
-                );
+                problems.reject(&self.place, format!("`{text}` is not a size"), Some("write bytes, or a number with KiB, MiB or GiB".into()));
                 None
             }
         }
@@ -314,22 +236,14 @@ impl At<'_> {
         let text = match &self.node.kind {
             Kind::Scalar(Scalar::Text, text) => text,
             _ => {
-                self.reject(
-                    problems,
-                    "a date and time",
-                    Some("write it like \"2026-12-31T23:59:59Z\"".into()),
-                );
+                self.reject(problems, "a date and time", Some("write it like \"2026-12-31T23:59:59Z\"".into()));
                 return None;
             }
         };
         let end = moment(text);
         if end.is_none() {
             let advice = "write date, T, time and zone, like \"2026-12-31T23:59:59Z\"".to_owned();
-            problems.reject(
-                &self.place,
-                format!("`{text}` is not a date and time of RFC 3339"),
-                Some(advice),
-            );
+            problems.reject(&self.place, format!("`{text}` is not a date and time of RFC 3339"), Some(advice));
         }
         end
     }
@@ -401,18 +315,9 @@ mod tests {
 
     #[test]
     fn moments_are_strict_rfc_3339() {
-        assert_eq!(
-            moment("1970-01-01T00:00:01Z").unwrap().unix_ns,
-            1_000_000_000
-        );
-        assert_eq!(
-            moment("1970-01-01T00:00:00.5Z").unwrap().unix_ns,
-            500_000_000
-        );
-        assert_eq!(
-            moment("2023-10-09T23:59:59-07:00").unwrap().unix_ns,
-            moment("2023-10-10T06:59:59Z").unwrap().unix_ns
-        );
+        assert_eq!(moment("1970-01-01T00:00:01Z").unwrap().unix_ns, 1_000_000_000);
+        assert_eq!(moment("1970-01-01T00:00:00.5Z").unwrap().unix_ns, 500_000_000);
+        assert_eq!(moment("2023-10-09T23:59:59-07:00").unwrap().unix_ns, moment("2023-10-10T06:59:59Z").unwrap().unix_ns);
         assert_eq!(moment("9999-12-31T23:59:59Z").unwrap().unix_ns, i64::MAX);
         for text in [
             "2023-10-09",

@@ -83,10 +83,7 @@ pub struct Entry {
 impl Node {
     /// The value of an empty document.
     pub fn null(mark: Mark) -> Self {
-        Node {
-            mark,
-            kind: Kind::Scalar(Scalar::Null, String::new()),
-        }
+        Node { mark, kind: Kind::Scalar(Scalar::Null, String::new()) }
     }
 
     /// True for nothing, `~` and `null`.
@@ -123,24 +120,15 @@ impl Node {
 pub fn parse(text: &[u8], problems: &mut Problems) -> Option<Node> {
     let top = Place::default();
     if text.len() > MAX_TEXT_BYTES {
-        problems.reject(
-            &top,
-            format!("the text is larger than {MAX_TEXT_BYTES} bytes"),
-            None,
-        );
+        problems.reject(&top, format!("the text is larger than {MAX_TEXT_BYTES} bytes"), None);
         return None;
     }
     let text = match std::str::from_utf8(text) {
         Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
         Err(error) => {
             let before = &text[..error.valid_up_to()];
-            let line = u32::try_from(before.iter().filter(|byte| **byte == b'\n').count() + 1)
-                .unwrap_or(u32::MAX);
-            problems.reject(
-                &Place { line, ..top },
-                "the text is not UTF-8",
-                Some("save the file as UTF-8".into()),
-            );
+            let line = u32::try_from(before.iter().filter(|byte| **byte == b'\n').count() + 1).unwrap_or(u32::MAX);
+            problems.reject(&Place { line, ..top }, "the text is not UTF-8", Some("save the file as UTF-8".into()));
             return None;
         }
     };
@@ -149,10 +137,7 @@ pub fn parse(text: &[u8], problems: &mut Problems) -> Option<Node> {
 
 /// In brackets and braces YAML 1.1, and so JSON, may be indented with tabs; the parser wants spaces there.
 fn spaces_for_tabs(text: &str) -> Cow<'_, str> {
-    let first = text
-        .lines()
-        .map(str::trim_start)
-        .find(|line| !line.is_empty() && !line.starts_with('#'));
+    let first = text.lines().map(str::trim_start).find(|line| !line.is_empty() && !line.starts_with('#'));
     if !text.contains('\t') || !first.is_some_and(|line| line.starts_with(['{', '['])) {
         return Cow::Borrowed(text);
     }

@@ -34,10 +34,8 @@ pub fn parse_go_integer(text: &str) -> Option<Scalar> {
 /// The whole number a JSON decoder of Go accepts for a float: it must have no fraction once written out.
 pub fn integral(number: f64) -> Option<i64> {
     // Both bounds are exact doubles; the upper one is the first that no longer fits.
-    (number.fract() == 0.0
-        && number >= -9_223_372_036_854_775_808.0
-        && number < 9_223_372_036_854_775_808.0)
-        .then_some(number as i64)
+    let fits = (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&number);
+    (number.fract() == 0.0 && fits).then_some(number as i64)
 }
 
 /// A float as `strconv.FormatFloat(number, 'g', -1, 64)` writes it.
@@ -46,11 +44,7 @@ pub fn format_go_float(number: f64) -> String {
         return "NaN".into();
     }
     if number.is_infinite() {
-        return if number > 0.0 {
-            "+Inf".into()
-        } else {
-            "-Inf".into()
-        };
+        return if number > 0.0 { "+Inf".into() } else { "-Inf".into() };
     }
     let scientific = format!("{number:e}");
     let Some((mantissa, exponent)) = scientific.split_once('e') else {
@@ -61,11 +55,7 @@ pub fn format_go_float(number: f64) -> String {
     if (-4..6).contains(&exponent) {
         return format!("{number}");
     }
-    format!(
-        "{mantissa}e{}{:02}",
-        if exponent < 0 { '-' } else { '+' },
-        exponent.abs()
-    )
+    format!("{mantissa}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 //! Names are looked up in the container `flow`, as upstream: a variable of a macro first, then `flow.<name>`, then `<name>`.
 
 use super::CelError;
+use super::expression::{Expression, Kind, Macro, MacroKind, qualified};
 use super::functions::{Function, named};
 use super::message::no_field;
-use super::parser::{Expression, Kind, Macro, MacroKind, qualified};
 use super::plan::{Fold, Node};
 use super::schema::{self, MessageType};
 use super::types::{Parameters, Type, most_general};
@@ -140,7 +140,7 @@ impl Checker<'_> {
                 self.parameters.accept(&[Type::Dyn], &[parameter]);
                 Type::Dyn
             }
-            Type::Dyn | Type::Error => Type::Dyn,
+            Type::Dyn | Type::Any => Type::Dyn,
             other => return self.error(at, &format!("a {other} has no fields")),
         };
         Ok((node, of))
@@ -205,6 +205,14 @@ impl Checker<'_> {
                 .collect();
             return self.error(at, &mismatch(name, member, &given));
         };
+        if function == Function::Index
+            && let [
+                _,
+                Node::Constant(key @ (Value::Null | Value::Bytes(_) | Value::Type(_))),
+            ] = nodes.as_slice()
+        {
+            return self.error(at, &format!("a {} can't be a key", key.type_name()));
+        }
         Ok((operation(function, nodes), result))
     }
 
@@ -277,7 +285,13 @@ impl Checker<'_> {
                 self.parameters.accept(&[Type::Dyn], &[parameter]);
                 Type::Dyn
             }
-            Type::Dyn | Type::Error => Type::Dyn,
+            Type::Dyn => Type::Dyn,
+            Type::Any => {
+                return self.error(
+                    of.range.at,
+                    "an any has no elements before it is asked for them: write dyn(…)",
+                );
+            }
             other => {
                 return self.error(
                     of.range.at,
@@ -353,7 +367,7 @@ fn global(name: &str) -> Option<(Node, Type)> {
     let named = TYPES.iter().find(|known| **known == name).copied();
     named
         .or_else(|| schema::message_named(name).map(|of: &MessageType| of.name))
-        .map(|name| (Node::Constant(Value::Type(name)), Type::Type))
+        .map(|name| (Node::Constant(Value::Type(name)), Type::Meta))
 }
 
 fn mismatch(name: &str, member: bool, given: &[String]) -> String {

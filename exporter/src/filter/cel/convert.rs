@@ -57,7 +57,7 @@ pub(super) fn to_int<'v>(of: &Value<'v>) -> Outcome<'v> {
         Value::Double(n) if *n > -limit && *n < limit => Ok(Value::Int(*n as i64)),
         Value::Double(_) => Err("integer overflow".to_owned()),
         Value::Duration(nanos) => Ok(Value::Int(*nanos)),
-        Value::Timestamp(seconds, _) => Ok(Value::Int(*seconds)),
+        Value::Timestamp(seconds, ..) => Ok(Value::Int(*seconds)),
         Value::Text(text) => text
             .parse()
             .map(Value::Int)
@@ -94,7 +94,7 @@ pub(super) fn to_text<'v>(of: &Value<'v>) -> Outcome<'v> {
             .map_err(|_| "the bytes are not UTF-8".to_owned())?
             .to_owned(),
         Value::Duration(nanos) => format!("{}s", *nanos as f64 / 1e9),
-        Value::Timestamp(seconds, nanos) => time::timestamp_text(*seconds, *nanos)?,
+        Value::Timestamp(seconds, nanos, ahead) => time::timestamp_text(*seconds, *nanos, *ahead)?,
         _ => return Err(no_overload(std::slice::from_ref(of))),
     };
     Ok(Value::Text(Cow::Owned(text)))

@@ -2,10 +2,10 @@
 //!
 //! Bounded: each evaluation has [`MAX_COST`] steps, where handling a text costs a step per 16 bytes. What runs out is an error, and so false.
 
+use super::expression::MacroKind;
 use super::functions::Function;
 use super::message::Message;
 use super::operators;
-use super::parser::MacroKind;
 use super::plan::{Fold, Node};
 use super::value::{Value, find};
 use crate::filter::re2::Pattern;
@@ -147,6 +147,9 @@ impl<'v> Evaluation<'v> {
         for (key, value) in entries {
             let (key, value) = (self.value(key)?, self.value(value)?);
             self.spend(built.len())?;
+            if matches!(key, Value::Bytes(_)) {
+                return Err("bytes can't be a key".to_owned());
+            }
             match built.iter_mut().find(|(k, _)| k.equals(&key)) {
                 Some(entry) => entry.1 = value,
                 None => built.push((key, value)),
@@ -225,7 +228,9 @@ fn has(operand: &Value<'_>, field: &str) -> Result<bool, String> {
     match operand {
         Value::Message(message) => message.has(field),
         Value::Map(entries) => Ok(find(entries, &Value::Text(field.into())).is_some()),
-        other => Err(format!("a {} has no field `{field}`", other.type_name())),
+        Value::List(_) => Err("a list has no fields".to_owned()),
+        // Behind `dyn` what has no fields at all simply does not have this one.
+        _ => Ok(false),
     }
 }
 

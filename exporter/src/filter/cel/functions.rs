@@ -166,7 +166,7 @@ fn signatures(function: Function, member: bool, a: Type, b: Type) -> Vec<Signatu
         (Function::Size, _) => to(Int, &[Bytes, list, map, Text]),
         (Function::Contains | Function::StartsWith | Function::EndsWith, true)
         | (Function::Matches, _) => vec![(vec![Text, Text], Bool)],
-        (Function::TypeOf, false) => to(Type::Type, &[a]),
+        (Function::TypeOf, false) => to(Type::Meta, &[a]),
         (Function::ToBool, false) => to(Bool, &[Bool, Text]),
         (Function::ToBytes, false) => to(Bytes, &[Bytes, Text]),
         (Function::ToDouble, false) => to(Double, &[Double, Int, Text, Uint]),

@@ -100,7 +100,7 @@ impl<'v> Message<'v> {
             Kind::Uint => Value::Uint(0),
             Kind::Text => Value::Text(Cow::Borrowed("")),
             Kind::Texts | Kind::Messages(_) => Value::list(Vec::new()),
-            Kind::Timestamp => Value::Timestamp(0, 0),
+            Kind::Timestamp => Value::Timestamp(0, 0, 0),
             Kind::BoolWrapper | Kind::Any => Value::Null,
             Kind::Message(of) => Value::Message(Message::Unset(of)),
         }))
@@ -263,7 +263,7 @@ fn message<'v, M>(of: &'v Option<M>, wrap: fn(&'v M) -> Message<'v>) -> Option<V
 
 fn flow_field<'v>(flow: &'v Flow<'v>, field: &str) -> Field<'v> {
     Ok(match field {
-        "time" => flow.time.map(|t| Value::Timestamp(t.seconds, t.nanos)),
+        "time" => flow.time.map(|t| Value::Timestamp(t.seconds, t.nanos, 0)),
         "uuid" => text(&flow.uuid),
         "emitter" => message(&flow.emitter, Message::Emitter),
         "verdict" => int(flow.verdict.0),

@@ -3,7 +3,7 @@
 //! Own code, since the interpreter is a contract of its own: which expressions check (`uint` against `int` does not), that `&&` and `||` absorb
 //! errors, that an unset message reads as its default. No crate at hand does proto types with a checker.
 //!
-//! The path of an expression: text → `lexer` → `parser` → `check` (against `schema`, with `types` and `functions`) → `plan` → `eval` (with
+//! The path of an expression: text → `lexer` → `parser`, `primary` (to an `expression`) → `check` (against `schema`, with `types` and `functions`) → `plan` → `eval` (with
 //! `value`, `message`, `operators`, `convert`, `time`). Bounded in length, depth and steps.
 //!
 //! Not there: messages that no flow contains, hexadecimal doubles, and `Any` other than of a Struct.
@@ -11,6 +11,7 @@
 mod check;
 mod convert;
 mod eval;
+mod expression;
 mod extensions;
 mod functions;
 mod lexer;
@@ -18,6 +19,7 @@ mod message;
 mod operators;
 mod parser;
 mod plan;
+mod primary;
 mod schema;
 #[cfg(test)]
 mod tests;

@@ -58,13 +58,13 @@ pub(super) fn apply<'v>(function: Function, values: &[Value<'v>]) -> Outcome<'v>
             time::parse_duration(text).map(Value::Duration)
         }
         (Function::ToTimestamp, [of @ Value::Timestamp(..)]) => Ok(of.clone()),
-        (Function::ToTimestamp, [Value::Int(seconds)]) => time::in_range(*seconds, 0),
+        (Function::ToTimestamp, [Value::Int(seconds)]) => time::in_range(*seconds, 0, 0),
         (Function::ToTimestamp, [Value::Text(text)]) => time::parse_timestamp(text),
         (Function::Time(part), [Value::Duration(nanos)]) => time::of_duration(part, *nanos),
-        (Function::Time(part), [Value::Timestamp(seconds, nanos)]) => {
+        (Function::Time(part), [Value::Timestamp(seconds, nanos, _)]) => {
             time::of_timestamp(part, *seconds, *nanos, "UTC")
         }
-        (Function::Time(part), [Value::Timestamp(seconds, nanos), Value::Text(zone)]) => {
+        (Function::Time(part), [Value::Timestamp(seconds, nanos, _), Value::Text(zone)]) => {
             time::of_timestamp(part, *seconds, *nanos, zone)
         }
         _ => Err(no_overload(values)),
@@ -140,8 +140,10 @@ fn joined<'v>(a: &Value<'v>, b: &Value<'v>) -> Outcome<'v> {
         (Value::Duration(a), Value::Duration(b)) => {
             a.checked_add(*b).map(Value::Duration).ok_or_else(overflow)
         }
-        (Value::Timestamp(s, n), Value::Duration(d))
-        | (Value::Duration(d), Value::Timestamp(s, n)) => time::shifted(*s, *n, i128::from(*d)),
+        (Value::Timestamp(s, n, ahead), Value::Duration(d))
+        | (Value::Duration(d), Value::Timestamp(s, n, ahead)) => {
+            time::shifted(*s, *n, i128::from(*d), *ahead)
+        }
         _ => Err(no_overload(&[a.clone(), b.clone()])),
     }
 }
@@ -151,8 +153,10 @@ fn time_difference<'v>(a: &Value<'v>, b: &Value<'v>) -> Outcome<'v> {
         (Value::Duration(a), Value::Duration(b)) => {
             a.checked_sub(*b).map(Value::Duration).ok_or_else(overflow)
         }
-        (Value::Timestamp(s, n), Value::Duration(d)) => time::shifted(*s, *n, -i128::from(*d)),
-        (Value::Timestamp(s, n), Value::Timestamp(t, m)) => time::between(*t, *m, *s, *n),
+        (Value::Timestamp(s, n, ahead), Value::Duration(d)) => {
+            time::shifted(*s, *n, -i128::from(*d), *ahead)
+        }
+        (Value::Timestamp(s, n, _), Value::Timestamp(t, m, _)) => time::between(*t, *m, *s, *n),
         _ => Err(no_overload(&[a.clone(), b.clone()])),
     }
 }
@@ -170,6 +174,14 @@ fn element<'v>(of: &Value<'v>, index: &Value<'v>) -> Outcome<'v> {
                 .and_then(|n| elements.get(n))
                 .cloned()
                 .ok_or_else(|| "index out of range".to_owned())
+        }
+        Value::Map(_)
+            if matches!(
+                index,
+                Value::Timestamp(..) | Value::Duration(_) | Value::Bytes(_)
+            ) =>
+        {
+            Err(no_overload(&[of.clone(), index.clone()]))
         }
         Value::Map(entries) => find(entries, index)
             .cloned()

@@ -1,7 +1,7 @@
 //! A checked expression, ready to be evaluated, and what of a flow it reads.
 
+use super::expression::MacroKind;
 use super::functions::Function;
-use super::parser::MacroKind;
 use super::schema::MessageType;
 use super::value::Value;
 use crate::filter::re2::Pattern;

@@ -17,12 +17,6 @@ pub(crate) struct MessageType {
     pub(crate) oneof: &'static [&'static str],
 }
 
-impl PartialEq for MessageType {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}
-
 /// What a field holds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
@@ -39,41 +33,7 @@ pub(crate) enum Kind {
     Messages(&'static MessageType),
 }
 
-impl Kind {
-    pub(super) fn type_of(self) -> Type {
-        match self {
-            Self::Bool => Type::Bool,
-            Self::Int => Type::Int,
-            Self::Uint => Type::Uint,
-            Self::Text => Type::Text,
-            Self::Texts => Type::list(Type::Text),
-            Self::Timestamp => Type::Timestamp,
-            Self::BoolWrapper => Type::BoolWrapper,
-            Self::Any => Type::Dyn,
-            Self::Message(message) => Type::Message(message),
-            Self::Messages(message) => Type::list(Type::Message(message)),
-        }
-    }
-}
-
-impl MessageType {
-    pub(super) fn kind(&self, field: &str) -> Option<Kind> {
-        self.fields
-            .iter()
-            .find(|(name, _)| *name == field)
-            .map(|(_, kind)| *kind)
-    }
-}
-
 use Kind::{Any, Bool, BoolWrapper, Int, Message, Messages, Text, Texts, Timestamp, Uint};
-
-const fn message(name: &'static str, fields: &'static [(&'static str, Kind)]) -> MessageType {
-    MessageType {
-        name,
-        fields,
-        oneof: &[],
-    }
-}
 
 pub(crate) static FLOW: MessageType = message(
     "flow.Flow",
@@ -330,6 +290,46 @@ static MESSAGES: &[&MessageType] = &[
     &POLICY,
     &AGGREGATE,
 ];
+
+const fn message(name: &'static str, fields: &'static [(&'static str, Kind)]) -> MessageType {
+    MessageType {
+        name,
+        fields,
+        oneof: &[],
+    }
+}
+
+impl PartialEq for MessageType {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Kind {
+    pub(super) fn type_of(self) -> Type {
+        match self {
+            Self::Bool => Type::Bool,
+            Self::Int => Type::Int,
+            Self::Uint => Type::Uint,
+            Self::Text => Type::Text,
+            Self::Texts => Type::list(Type::Text),
+            Self::Timestamp => Type::Timestamp,
+            Self::BoolWrapper => Type::BoolWrapper,
+            Self::Any => Type::Any,
+            Self::Message(message) => Type::Message(message),
+            Self::Messages(message) => Type::list(Type::Message(message)),
+        }
+    }
+}
+
+impl MessageType {
+    pub(super) fn kind(&self, field: &str) -> Option<Kind> {
+        self.fields
+            .iter()
+            .find(|(name, _)| *name == field)
+            .map(|(_, kind)| *kind)
+    }
+}
 
 /// The message type of a full name.
 pub(super) fn message_named(name: &str) -> Option<&'static MessageType> {

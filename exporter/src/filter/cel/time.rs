@@ -14,20 +14,21 @@ const NANOS: i128 = 1_000_000_000;
 type Outcome<'v> = Result<Value<'v>, String>;
 
 /// A timestamp, if it lies in the years there are.
-pub(super) fn in_range<'v>(seconds: i64, nanos: u32) -> Outcome<'v> {
+pub(super) fn in_range<'v>(seconds: i64, nanos: u32, ahead: i32) -> Outcome<'v> {
     if (MIN_SECONDS..=MAX_SECONDS).contains(&seconds) {
-        Ok(Value::Timestamp(seconds, nanos))
+        Ok(Value::Timestamp(seconds, nanos, ahead))
     } else {
         Err("timestamp outside the years 1 to 9999".to_owned())
     }
 }
 
 /// A timestamp moved by nanoseconds.
-pub(super) fn shifted<'v>(seconds: i64, nanos: u32, by: i128) -> Outcome<'v> {
+pub(super) fn shifted<'v>(seconds: i64, nanos: u32, by: i128, ahead: i32) -> Outcome<'v> {
     let total = i128::from(seconds) * NANOS + i128::from(nanos) + by;
     in_range(
         total.div_euclid(NANOS) as i64,
         total.rem_euclid(NANOS) as u32,
+        ahead,
     )
 }
 
@@ -47,13 +48,22 @@ fn civil(seconds: i64, offset: i64) -> Result<DateTime, String> {
         .map_err(|e| e.to_string())
 }
 
-/// RFC 3339 in UTC with as many fraction digits as it takes.
-pub(super) fn timestamp_text(seconds: i64, nanos: u32) -> Result<String, String> {
-    let at = civil(seconds, 0)?;
+/// RFC 3339 by a clock `ahead` of UTC, with as many fraction digits as it takes.
+pub(super) fn timestamp_text(seconds: i64, nanos: u32, ahead: i32) -> Result<String, String> {
+    let at = civil(seconds, ahead.into())?;
     let fraction = format!(".{nanos:09}");
     let fraction = fraction.trim_end_matches('0').trim_end_matches('.');
+    let zone = match ahead {
+        0 => "Z".to_owned(),
+        _ => format!(
+            "{}{:02}:{:02}",
+            if ahead < 0 { '-' } else { '+' },
+            ahead.abs() / 3600,
+            ahead.abs() / 60 % 60
+        ),
+    };
     Ok(format!(
-        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}{fraction}Z",
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}{fraction}{zone}",
         at.year(),
         at.month(),
         at.day(),
@@ -119,11 +129,15 @@ pub(super) fn parse_timestamp<'v>(text: &str) -> Outcome<'v> {
         0,
     )
     .map_err(|_| unreadable())?;
-    in_range(civil.duration_since(EPOCH).as_secs() - offset, nanos)
+    in_range(
+        civil.duration_since(EPOCH).as_secs() - i64::from(offset),
+        nanos,
+        offset,
+    )
 }
 
 /// `+hh:mm` or `-hh:mm` in seconds.
-fn zone_offset(text: &str) -> Option<i64> {
+fn zone_offset(text: &str) -> Option<i32> {
     let bytes = text.as_bytes();
     let shape = bytes.len() == 6 && bytes[3] == b':' && matches!(bytes[0], b'+' | b'-');
     let digits = [1, 2, 4, 5]
@@ -132,7 +146,7 @@ fn zone_offset(text: &str) -> Option<i64> {
     if !shape || !digits {
         return None;
     }
-    let (hours, minutes): (i64, i64) = (text[1..3].parse().ok()?, text[4..6].parse().ok()?);
+    let (hours, minutes): (i32, i32) = (text[1..3].parse().ok()?, text[4..6].parse().ok()?);
     if hours > 24 || minutes > 59 {
         return None;
     }

@@ -9,8 +9,8 @@ use super::schema::MessageType;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Type {
     Dyn,
-    /// The type of what has failed to check; goes with everything so that one mistake is reported once.
-    Error,
+    /// A `google.protobuf.Any`: as `dyn`, but no range for a macro.
+    Any,
     Null,
     Bool,
     Int,
@@ -25,7 +25,7 @@ pub(super) enum Type {
     Map(Box<Type>, Box<Type>),
     Message(&'static MessageType),
     /// The type of a type.
-    Type,
+    Meta,
     /// A parameter still to be found out.
     Parameter(usize),
 }
@@ -40,11 +40,11 @@ impl Type {
     }
 
     fn is_open(&self) -> bool {
-        matches!(self, Self::Dyn | Self::Error)
+        matches!(self, Self::Dyn | Self::Any)
     }
 
-    fn is_dyn_or_parameter(&self) -> bool {
-        matches!(self, Self::Dyn | Self::Parameter(_))
+    fn is_open_or_parameter(&self) -> bool {
+        self.is_open() || matches!(self, Self::Parameter(_))
     }
 }
 
@@ -52,7 +52,7 @@ impl std::fmt::Display for Type {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Dyn | Self::Parameter(_) => f.write_str("dyn"),
-            Self::Error => f.write_str("error"),
+            Self::Any => f.write_str("any"),
             Self::Null => f.write_str("null"),
             Self::Bool => f.write_str("bool"),
             Self::Int => f.write_str("int"),
@@ -66,7 +66,7 @@ impl std::fmt::Display for Type {
             Self::List(of) => write!(f, "list({of})"),
             Self::Map(key, value) => write!(f, "map({key}, {value})"),
             Self::Message(message) => f.write_str(message.name),
-            Self::Type => f.write_str("type"),
+            Self::Meta => f.write_str("type"),
         }
     }
 }
@@ -201,7 +201,7 @@ pub(super) fn most_general<'t>(one: &'t Type, other: &'t Type) -> &'t Type {
 }
 
 fn equal_or_less_specific(one: &Type, other: &Type) -> bool {
-    if one.is_dyn_or_parameter() {
+    if one.is_open_or_parameter() {
         return true;
     }
     match (one, other) {
@@ -209,6 +209,6 @@ fn equal_or_less_specific(one: &Type, other: &Type) -> bool {
         (Type::Map(k, v), Type::Map(l, w)) => {
             equal_or_less_specific(k, l) && equal_or_less_specific(v, w)
         }
-        (one, other) => !other.is_dyn_or_parameter() && one == other,
+        (one, other) => !other.is_open_or_parameter() && one == other,
     }
 }

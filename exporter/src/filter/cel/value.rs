@@ -17,8 +17,8 @@ pub(super) enum Value<'v> {
     Double(f64),
     Text(Cow<'v, str>),
     Bytes(Cow<'v, [u8]>),
-    /// Seconds since 1970 and nanoseconds.
-    Timestamp(i64, u32),
+    /// Seconds since 1970, nanoseconds, and how many seconds the clock was ahead of UTC that it was read from, which only its text shows.
+    Timestamp(i64, u32, i32),
     /// Nanoseconds.
     Duration(i64),
     List(Arc<Vec<Value<'v>>>),
@@ -56,7 +56,7 @@ impl<'v> Value<'v> {
             (Self::Bool(a), Self::Bool(b)) => a == b,
             (Self::Text(a), Self::Text(b)) => a == b,
             (Self::Bytes(a), Self::Bytes(b)) => a == b,
-            (Self::Timestamp(a, n), Self::Timestamp(b, m)) => (a, n) == (b, m),
+            (Self::Timestamp(a, n, _), Self::Timestamp(b, m, _)) => (a, n) == (b, m),
             (Self::Duration(a), Self::Duration(b)) => a == b,
             (Self::List(a), Self::List(b)) => {
                 a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| a.equals(b))
@@ -78,7 +78,7 @@ impl<'v> Value<'v> {
             (Self::Bool(a), Self::Bool(b)) => Some(a.cmp(b)),
             (Self::Text(a), Self::Text(b)) => Some(a.cmp(b)),
             (Self::Bytes(a), Self::Bytes(b)) => Some(a.cmp(b)),
-            (Self::Timestamp(a, n), Self::Timestamp(b, m)) => Some((a, n).cmp(&(b, m))),
+            (Self::Timestamp(a, n, _), Self::Timestamp(b, m, _)) => Some((a, n).cmp(&(b, m))),
             (Self::Duration(a), Self::Duration(b)) => Some(a.cmp(b)),
             _ => self.compare_numbers(other),
         }
@@ -127,11 +127,14 @@ fn compare_double(double: f64, whole: i128) -> Option<Ordering> {
     }))
 }
 
-/// The value of a key.
+/// The value of a key. A list, map or message is never found, as upstream compares them as keys by identity.
 pub(super) fn find<'m, 'v>(
     entries: &'m [(Value<'v>, Value<'v>)],
     key: &Value<'v>,
 ) -> Option<&'m Value<'v>> {
+    if matches!(key, Value::List(_) | Value::Map(_) | Value::Message(_)) {
+        return None;
+    }
     entries
         .iter()
         .find(|(k, _)| k.equals(key))

@@ -83,14 +83,16 @@ fn requirement(tokens: &mut Tokens<'_>) -> Result<Requirement, String> {
     };
     valid_key(written)?;
     let key = Key::new(written);
+    if absent {
+        return Ok(Requirement {
+            key,
+            condition: Condition::Absent,
+        });
+    }
     if matches!(tokens.peek(), Token::End | Token::Symbol(",")) {
         return Ok(Requirement {
             key,
-            condition: if absent {
-                Condition::Absent
-            } else {
-                Condition::Exists
-            },
+            condition: Condition::Exists,
         });
     }
     let operator = tokens.next();

@@ -139,6 +139,8 @@ fn what_kubernetes_refuses_is_refused() {
         "=web",
         "!",
         "!!app",
+        "!app=web",
+        "!app in (a)",
         "a b",
         "app=we b",
         "app,",

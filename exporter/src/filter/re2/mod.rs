@@ -10,6 +10,7 @@
 //! [`MAX_DEPTH`] levels that are not plain groups. Go has no such bounds of its own below 128 MiB.
 
 mod class;
+mod item;
 mod names;
 mod parse;
 #[cfg(test)]

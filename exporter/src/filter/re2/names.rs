@@ -69,9 +69,7 @@ const SCRIPTS: &str = "Adlam Ahom Anatolian_Hieroglyphs Arabic Armenian Avestan 
 /// The class of `\p{name}`, without regard to `(?i)`; `None` for a name Go does not know.
 pub(super) fn named(name: &str) -> Option<ClassUnicode> {
     let same = |other: &str| folded(name).eq(folded(other));
-    if folded(name).next().is_none() {
-        return None;
-    }
+    folded(name).next()?;
     for special in ["Any", "Assigned", "ASCII"] {
         if same(special) {
             return class_of(&format!(r"\p{{{special}}}"));

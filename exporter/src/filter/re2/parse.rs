@@ -4,63 +4,13 @@
 //! works rather than from the grammar, the rule is kept: `(?i)` stands between a character and its `*` without separating them, and a
 //! repetition directly behind a repetition is an error while `(a*)*` is not.
 
+use super::MAX_CLASS_RANGES;
 use super::class::{self, Rest};
-use super::{MAX_CLASS_RANGES, MAX_DEPTH};
+use super::item::{Flags, Group, Item, MAX_HEIGHT, alternation, bounded, concatenation};
 use regex_syntax::hir::{Class, ClassUnicode, Dot, Hir, Look, Repetition};
 
 /// Go's limit on a count, and on the product of nested counts.
 const MAX_REPEAT: u32 = 1000;
-/// Go's limit on nesting, groups included.
-const MAX_HEIGHT: usize = 1000;
-
-/// One element of a sequence.
-struct Item {
-    hir: Hir,
-    /// The largest product of nested counts, for Go's limit.
-    repeats: u32,
-    /// Levels as Go counts them: captures are a level.
-    height: usize,
-    /// Levels that are left in the tree built here, where groups are none.
-    depth: usize,
-}
-
-impl Item {
-    fn leaf(hir: Hir) -> Self {
-        Self {
-            hir,
-            repeats: 1,
-            height: 1,
-            depth: 1,
-        }
-    }
-}
-
-/// What `(?imsU)` switches. `U` changes which match is found, never whether there is one, so it is not kept.
-#[derive(Clone, Copy, Default)]
-struct Flags {
-    fold_case: bool,
-    multi_line: bool,
-    dot_all: bool,
-}
-
-/// An open group, or the whole pattern.
-struct Group {
-    alternatives: Vec<Item>,
-    sequence: Vec<Item>,
-    flags_outside: Flags,
-    capture: bool,
-}
-
-impl Group {
-    fn new(flags_outside: Flags, capture: bool) -> Self {
-        Self {
-            alternatives: Vec::new(),
-            sequence: Vec::new(),
-            flags_outside,
-            capture,
-        }
-    }
-}
 
 struct Parser {
     stack: Vec<Group>,
@@ -355,41 +305,6 @@ impl Parser {
         self.push(item);
         Ok(())
     }
-}
-
-fn bounded(item: Item) -> Result<Item, String> {
-    if item.depth > MAX_DEPTH || item.height > MAX_HEIGHT {
-        Err("expression nests too deeply".to_owned())
-    } else {
-        Ok(item)
-    }
-}
-
-fn concatenation(items: Vec<Item>) -> Result<Item, String> {
-    combined(items, Hir::concat)
-}
-
-fn alternation(mut group: Group) -> Result<Item, String> {
-    let last = concatenation(group.sequence)?;
-    group.alternatives.push(last);
-    combined(group.alternatives, Hir::alternation)
-}
-
-fn combined(mut items: Vec<Item>, how: fn(Vec<Hir>) -> Hir) -> Result<Item, String> {
-    if items.len() == 1
-        && let Some(only) = items.pop()
-    {
-        return Ok(only);
-    }
-    let max = |of: fn(&Item) -> usize| items.iter().map(of).max().unwrap_or(0) + 1;
-    let (height, depth) = (max(|i| i.height), max(|i| i.depth));
-    let repeats = items.iter().map(|i| i.repeats).max().unwrap_or(1);
-    bounded(Item {
-        hir: how(items.into_iter().map(|i| i.hir).collect()),
-        repeats,
-        height,
-        depth,
-    })
 }
 
 /// `{n}`, `{n,}` or `{n,m}` at the start of `rest`, which then is moved behind it; `None` when the brace is a literal one.

@@ -22,8 +22,3 @@ fn filters(include: &[&str], exclude: &[&str]) -> Result<Filters, Vec<BuildError
 fn event(json: &str) -> ExportEvent<'_> {
     decode(json.as_bytes(), Options::default()).unwrap()
 }
-
-/// Whether one event passes one include filter.
-fn passes(filter: &str, json: &str) -> bool {
-    filters(&[filter], &[]).unwrap().matches(&event(json))
-}

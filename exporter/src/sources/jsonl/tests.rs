@@ -15,10 +15,7 @@ struct Writer {
 
 impl Writer {
     fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-            rotations: 0,
-        }
+        Self { folder: tempfile::tempdir().unwrap(), rotations: 0 }
     }
 
     fn path(&self) -> PathBuf {
@@ -26,31 +23,19 @@ impl Writer {
     }
 
     fn write(&self, text: &str) {
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.path())
-            .unwrap()
-            .write_all(text.as_bytes())
-            .unwrap();
+        OpenOptions::new().create(true).append(true).open(self.path()).unwrap().write_all(text.as_bytes()).unwrap();
     }
 
     fn rotate(&mut self) -> PathBuf {
         self.rotations += 1;
-        let backup = self.folder.path().join(format!(
-            "events-2026-11-20T17-17-{:02}.000.log",
-            self.rotations
-        ));
+        let backup = self.folder.path().join(format!("events-2026-11-20T17-17-{:02}.000.log", self.rotations));
         fs::rename(self.path(), &backup).unwrap();
         backup
     }
 }
 
 fn compress(path: &Path) {
-    let mut gz = GzEncoder::new(
-        File::create(format!("{}.gz", path.display())).unwrap(),
-        Compression::fast(),
-    );
+    let mut gz = GzEncoder::new(File::create(format!("{}.gz", path.display())).unwrap(), Compression::fast());
     gz.write_all(&fs::read(path).unwrap()).unwrap();
     gz.finish().unwrap();
     fs::remove_file(path).unwrap();
@@ -61,10 +46,7 @@ fn read_all(follower: &mut Follower) -> (String, Option<Position>) {
     let (mut text, mut position) = (String::new(), None);
     while let Some(chunk) = follower.look().unwrap() {
         text.push_str(std::str::from_utf8(chunk.bytes).unwrap());
-        position = Some(Position {
-            offset: chunk.position.offset + chunk.bytes.len() as u64,
-            ..chunk.position
-        });
+        position = Some(Position { offset: chunk.position.offset + chunk.bytes.len() as u64, ..chunk.position });
     }
     (text, position)
 }
@@ -118,13 +100,7 @@ fn a_restart_goes_on_where_reading_stood_even_in_a_file_that_was_rotated_and_com
 fn a_file_that_is_gone_after_a_restart_is_said_and_reading_goes_on() {
     let writer = Writer::new();
     writer.write("b1\n");
-    let mut follower = Follower::new(
-        &writer.path(),
-        Some(Position {
-            file: [7; 16],
-            offset: 3,
-        }),
-    );
+    let mut follower = Follower::new(&writer.path(), Some(Position { file: [7; 16], offset: 3 }));
     assert_eq!(read_all(&mut follower).0, "b1\n");
     assert_eq!(follower.lost_track, 1);
 }

@@ -1,0 +1,51 @@
+//! `flowlog run`: the daemon. Starts it, follows its configuration and signals, shows a status line on a terminal, and ends it within seconds.
+
+mod serve;
+
+use std::path::Path;
+
+use super::{Failure, read_input};
+use crate::cli::RunArgs;
+use crate::config::settings::{Settings, settings};
+use crate::config::{Checked, build, read};
+use crate::daemon::identities::IdentitySources;
+use crate::daemon::start;
+
+/// Runs the command until a signal, or until standard input has ended and all is delivered.
+///
+/// # Errors
+/// When the daemon can't start, or its configuration is wrong.
+pub fn run(arguments: &RunArgs) -> Result<(), Failure> {
+    let settings = read_settings(arguments)?;
+    let checked = read_config(&arguments.config, arguments.strict)?;
+    let node = start::node_name(&settings);
+    let identities = IdentitySources::read(settings.identities.clone(), &node).map_err(|error| Failure::Usage(error.to_string()))?;
+    let prepared = start::prepare(&settings).map_err(|error| Failure::Runtime(error.to_string()))?;
+    // From here on there may be threads: what they inherit has been reduced.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Runtime(format!("cannot start the runtime: {error}")))?;
+    runtime.block_on(serve::serve(arguments, &settings, checked, identities, prepared))
+}
+
+pub(super) fn read_settings(arguments: &RunArgs) -> Result<Settings, Failure> {
+    let file = arguments.settings.as_deref().map(read_input).transpose()?;
+    settings(&arguments.daemon, file.as_deref()).map_err(|problems| Failure::Usage(problems.to_string()))
+}
+
+/// Reads the configuration; whatever is wrong with it is printed with key and line.
+pub(super) fn read_config(path: &Path, strict: bool) -> Result<Checked, Failure> {
+    let text = read_input(path)?;
+    let checked = read(&text, strict).map_err(|problems| Failure::Usage(format!("{} is refused:\n{problems}", path.display())))?;
+    for warning in &checked.warnings.0 {
+        eprintln!("flowlog: {}: {warning}", path.display());
+    }
+    for entry in &checked.file.flow_logs {
+        for problem in &build::check(entry).0 {
+            eprintln!("flowlog: {}: {problem}", path.display());
+        }
+    }
+    Ok(checked)
+}

@@ -1,0 +1,209 @@
+//! The daemon's main loop: reloads, signals, the watchdog, the status line.
+
+use std::io::{IsTerminal, Write};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::{LogFormat, RunArgs};
+use crate::commands::Failure;
+use crate::config::settings::{Settings, SourceSpec};
+use crate::config::watch::{Timing, Update, watch};
+use crate::config::{Checked, File, diff};
+use crate::daemon::identities::IdentitySources;
+use crate::daemon::life::{Life, interface_names};
+use crate::daemon::logging::{self, LogGuard, LogOptions};
+use crate::daemon::manager::View;
+use crate::daemon::notify_systemd::Systemd;
+use crate::daemon::pages::DaemonPages;
+use crate::daemon::privileges;
+use crate::daemon::start::Prepared;
+use crate::daemon::state::{Running, State};
+use crate::metrics::listener::Listener;
+
+/// Runs the daemon.
+pub async fn serve(arguments: &RunArgs, settings: &Settings, checked: Checked, identities: IdentitySources, prepared: Prepared) -> Result<(), Failure> {
+    let log = Arc::new(logging::start(&LogOptions {
+        folder: settings.log_dir.clone(),
+        json: settings.log_format == LogFormat::Json,
+        level: Some(settings.log_level.clone()),
+    }));
+    let state = Arc::clone(&prepared.state);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), capabilities = ?privileges::effective(), "starting");
+    if let Some(started) = &prepared.kernel {
+        tracing::info!("{}", started.kernel.features());
+    }
+    let systemd = Systemd::from_environment();
+    let mut file = checked.file;
+    let life = Life::begin(settings, prepared, identities, &file).await.map_err(|error| Failure::Runtime(error.to_string()))?;
+    let view = life.manager.view();
+    let listener = listen(settings, &life, &log).await?;
+    announce(&state, arguments, &life, listener.as_ref());
+    let interfaces = interface_names(&life.commons.around.get());
+    tracing::info!(config = %arguments.config.display(), flow_logs = file.flow_logs.len(), ?interfaces, listen = ?listener.as_ref().map(Listener::address), "running");
+    systemd.ready(&format!("{} flow logs", file.flow_logs.len()));
+
+    let mut life = life;
+    let delivered_all = follow(arguments, settings, &mut life, &mut file, &state, listener.as_ref(), &systemd, &view).await?;
+    systemd.stopping();
+    tracing::info!("stopping");
+    drop(life.end(delivered_all).await);
+    drop(listener);
+    Ok(())
+}
+
+/// Follows configuration and signals; true when standard input has ended, so that everything is to be delivered.
+#[expect(clippy::too_many_arguments, reason = "the parts of a running daemon, joined in this loop alone")]
+async fn follow(
+    arguments: &RunArgs,
+    settings: &Settings,
+    life: &mut Life,
+    file: &mut File,
+    state: &State,
+    listener: Option<&Listener>,
+    systemd: &Systemd,
+    view: &Mutex<View>,
+) -> Result<bool, Failure> {
+    let failed = |what: &str| {
+        let what = what.to_owned();
+        move |error: std::io::Error| Failure::Runtime(format!("cannot {what}: {error}"))
+    };
+    let (watching, updates) = watch(&arguments.config, arguments.strict, Some(file.hash), Timing::default()).map_err(failed("watch the configuration"))?;
+    let mut updates = forward(updates);
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed("listen for signals"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed("listen for signals"))?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(failed("listen for signals"))?;
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    let only_input = settings.sources.iter().all(|source| *source == SourceSpec::StandardInput);
+    let mut status = StatusLine::new();
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(false),
+            _ = interrupt.recv() => return Ok(false),
+            _ = hangup.recv() => watching.reload(),
+            Some(update) = updates.recv() => {
+                apply(update, arguments, life, file).await;
+                announce(state, arguments, life, listener);
+            }
+            _ = second.tick() => {
+                let text = status.text(&view.lock().unwrap_or_else(PoisonError::into_inner), life);
+                if systemd.watchdog_interval().is_some() {
+                    systemd.alive(&text);
+                }
+                status.show(&text);
+                if only_input && life.lines.ended.load(Relaxed) {
+                    status.end();
+                    return Ok(true);
+                }
+            }
+        }
+    }
+}
+
+/// Hands the watcher's updates, which come on a thread, to this loop.
+fn forward(updates: std::sync::mpsc::Receiver<Update>) -> tokio::sync::mpsc::Receiver<Update> {
+    let (sender, receiver) = tokio::sync::mpsc::channel(4);
+    tokio::task::spawn_blocking(move || {
+        while let Ok(update) = updates.recv() {
+            if sender.blocking_send(update).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+async fn apply(update: Update, arguments: &RunArgs, life: &mut Life, file: &mut File) {
+    match update {
+        Update::Accepted(checked) => {
+            let shorter = diff::shorter_retentions(file, &checked.file);
+            if !shorter.is_empty() && !arguments.allow_shorter_retention {
+                tracing::error!(problems = %shorter, "the reload is refused; start with --allow-shorter-retention to allow it");
+                return life.manager.reject(&shorter.to_string());
+            }
+            for warning in &checked.warnings.0 {
+                tracing::warn!(%warning, "configuration");
+            }
+            *file = checked.file;
+            life.manager.apply(file).await;
+            tracing::info!(flow_logs = file.flow_logs.len(), "reloaded");
+        }
+        Update::Rejected { problems, .. } => {
+            tracing::error!(%problems, "the reload is refused; whatever runs goes on");
+            life.manager.reject(&problems.to_string());
+        }
+        Update::Unreadable(error) => {
+            tracing::error!(%error, "the configuration cannot be read; whatever runs goes on");
+            life.manager.reject(&format!("{}: {error}", arguments.config.display()));
+        }
+        Update::Polling(error) => tracing::warn!(%error, "changes of the configuration are found by polling"),
+    }
+}
+
+async fn listen(settings: &Settings, life: &Life, log: &Arc<LogGuard>) -> Result<Option<Listener>, Failure> {
+    let Some(address) = settings.listen else { return Ok(None) };
+    let log = Arc::clone(log);
+    let pages = DaemonPages {
+        view: life.manager.view(),
+        intake: Arc::clone(&life.intake),
+        kernel: life.kernel.clone(),
+        around: Arc::clone(&life.commons.around),
+        clock: Arc::clone(&life.commons.clock),
+        log_dropped: Box::new(move || log.dropped_lines() as u64),
+    };
+    Listener::start(address, Arc::new(pages)).await.map(Some).map_err(|error| Failure::Runtime(error.to_string()))
+}
+
+fn announce(state: &State, arguments: &RunArgs, life: &Life, listener: Option<&Listener>) {
+    let config = std::fs::canonicalize(&arguments.config).unwrap_or_else(|_| arguments.config.clone());
+    let listen = listener.map(|listener| listener.address().to_string());
+    let running = Running { pid: std::process::id(), listen, config, files: life.manager.files() };
+    if let Err(error) = state.announce(&running) {
+        tracing::warn!(%error, "`flowlog status` and `flowlog observe` will not find this daemon");
+    }
+}
+
+/// One line at the foot of a terminal: what the daemon does.
+struct StatusLine {
+    shown: bool,
+    events: u64,
+    lines: u64,
+}
+
+impl StatusLine {
+    fn new() -> Self {
+        Self { shown: std::io::stderr().is_terminal(), events: 0, lines: 0 }
+    }
+
+    fn text(&mut self, view: &View, life: &Life) -> String {
+        let (mut events, mut lines, mut lost, mut lag) = (0, 0, 0, 0);
+        for log in &view.logs {
+            let totals = log.published.get().totals;
+            events = events.max(totals.events + totals.input_lines);
+            lines += totals.lines;
+            lost += totals.lost.values().sum::<u64>();
+            lag += log.sinks.iter().map(|(_, sink)| sink.lag_records.load(Relaxed)).sum::<u64>();
+        }
+        let unread = life.kernel.as_ref().map_or(0, |kernel| kernel.unread.load(Relaxed));
+        let text = format!(
+            "{} events/s, {} lines/s, {lost} lost, {lag} records behind, {unread} ring bytes unread",
+            events.saturating_sub(self.events),
+            lines.saturating_sub(self.lines)
+        );
+        (self.events, self.lines) = (events, lines);
+        text
+    }
+
+    fn show(&self, text: &str) {
+        if self.shown {
+            // A terminal that is gone ends the daemon by SIGHUP or not at all; it is no error here.
+            let _ = write!(std::io::stderr(), "\r\x1b[K{text}");
+        }
+    }
+
+    fn end(&self) {
+        self.show("");
+    }
+}

@@ -1,0 +1,262 @@
+//! The daemon's life: opens its logs, starts sources, flow logs and sinks, follows its configuration, and ends in the reverse order.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use flowlog_bpf::{Kernel, Retired, Ring, Started};
+use flowlog_sinks::spool::{Gap, Intake, IntakeOptions, Options, OpenError, boot_id, inspect};
+
+use super::identities::IdentitySources;
+use super::manager::Manager;
+use super::network_sinks::Origin;
+use super::running_log::Place;
+use super::start::Prepared;
+use super::state;
+use crate::config::File;
+use crate::config::settings::{Settings, SourceSpec};
+use crate::pipeline::engine::Commons;
+use crate::pipeline::note::{Note, cause};
+use crate::pipeline::surroundings::{Shared, Surroundings, absolute_node_name};
+use crate::sources::clock::ArrivalClock;
+use crate::sources::intake::SharedIntake;
+use crate::sources::kernel::KernelSource;
+use crate::sources::lines::{LinesSource, known_positions};
+
+/// How long the intake may take to close.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Why the daemon's logs can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum LifeError {
+    /// The intake.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// What is in the state folder.
+    #[error("the state folder cannot be read: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// A daemon at work.
+pub struct Life {
+    /// Its flow logs.
+    pub manager: Manager,
+    /// Its intake.
+    pub intake: Arc<SharedIntake>,
+    /// What its flow logs share.
+    pub commons: Commons,
+    /// The kernel side, if it is a source.
+    pub kernel: Option<Arc<KernelSource>>,
+    /// The JSONL sources.
+    pub lines: Arc<LinesSource>,
+    stop: Arc<AtomicBool>,
+    drains: Vec<JoinHandle<()>>,
+    tend: Option<JoinHandle<Kernel>>,
+}
+
+impl Life {
+    /// Opens everything, applies the configuration, and starts the sources.
+    ///
+    /// # Errors
+    /// When the intake or the state folder can't be opened.
+    pub async fn begin(settings: &Settings, prepared: Prepared, identities: IdentitySources, file: &File) -> Result<Self, LifeError> {
+        let Prepared { state, mut kernel, node } = prepared;
+        let boot = boot_id()?;
+        let resume_at = highest_position(&settings.state_dir)?;
+        let options = IntakeOptions { max_bytes: settings.intake_max_bytes, resume_at, ..IntakeOptions::new(&node, &boot) };
+        let (intake, found) = Intake::open(&state.intake(), &options)?;
+        let last_arrival = intake.arrival();
+        let clock = Arc::new(ArrivalClock::after(last_arrival.max(0)));
+        let rings = kernel.as_mut().map(|started| started.kernel.take_rings()).unwrap_or_default();
+        let renew = kernel.as_ref().and_then(|started| ahead(&intake, started.kernel.instance(), &rings));
+        let intake = Arc::new(SharedIntake::new(intake, Arc::clone(&clock)));
+        let lines = known_positions(&mut intake.readers().reader("sources", 0));
+
+        let around = Arc::new(Shared::new(surroundings(settings, &node, kernel.as_ref())));
+        let table = Arc::new(Shared::new(identities.table()));
+        tokio::spawn(identities.follow(Arc::clone(&table)));
+        let commons = Commons { identities: table, around: Arc::clone(&around), clock: Arc::clone(&clock) };
+        let place = Place {
+            options: Options { min_free_percent: u64::from(settings.disk_reserve_percent), renew, ..Options::new(&node, &boot) },
+            intake: intake.readers().clone(),
+            commons: commons.clone(),
+            origin: Origin { cluster: settings.cluster_name.clone(), node: node.clone(), log: String::new() },
+        };
+        let mut manager = Manager::new(Arc::clone(&state), place);
+        manager.apply(file).await;
+        if found.corrupt_bytes > 0 {
+            declare(&intake, Gap { cause: cause::INTAKE.to_owned(), bytes: Some(found.corrupt_bytes), ..Gap::default() });
+        }
+
+        let stop = Arc::new(AtomicBool::new(false));
+        let source = kernel.is_some().then(|| {
+            Arc::new(KernelSource {
+                intake: Arc::clone(&intake),
+                clock: Arc::clone(&clock),
+                around,
+                stop: Arc::clone(&stop),
+                counters: Mutex::default(),
+                unread: AtomicU64::new(0),
+                ring_bytes: AtomicU64::new(rings.iter().map(Ring::size).sum()),
+                stop_sweeps: AtomicBool::new(false),
+            })
+        });
+        let lines = Arc::new(LinesSource::new(Arc::clone(&intake), Arc::clone(&stop), lines));
+        let mut life = Self { manager, intake, commons, kernel: source, lines, stop, drains: Vec::new(), tend: None };
+        if let Some(started) = kernel {
+            life.begin_kernel(started, rings, last_arrival)?;
+        }
+        life.begin_lines(settings)?;
+        Ok(life)
+    }
+
+    fn begin_kernel(&mut self, started: Started, rings: Vec<Ring>, last_arrival: i64) -> std::io::Result<()> {
+        let Some(source) = self.kernel.clone() else { return Ok(()) };
+        let Started { kernel, retired, adopted, changes } = started;
+        if !adopted && last_arrival > 0 {
+            let now = self.commons.clock.now().unix;
+            source.note(&Note::Gap(Gap { cause: cause::UNOBSERVED.to_owned(), first: Some(last_arrival), last: Some(now), ..Gap::default() }));
+        }
+        for retired in retired {
+            empty(retired, &source);
+        }
+        source.learn(changes);
+        let instance = kernel.instance();
+        for ring in rings {
+            let source = Arc::clone(&source);
+            self.drains.push(std::thread::Builder::new().name(format!("drain {}", ring.number())).spawn(move || source.drain(instance, ring))?);
+        }
+        self.tend = Some(std::thread::Builder::new().name("sweep".to_owned()).spawn(move || source.tend(kernel))?);
+        Ok(())
+    }
+
+    fn begin_lines(&mut self, settings: &Settings) -> std::io::Result<()> {
+        for spec in &settings.sources {
+            let source = Arc::clone(&self.lines);
+            let thread = std::thread::Builder::new().name("lines".to_owned());
+            match spec {
+                SourceSpec::Kernel => {}
+                SourceSpec::JsonLines(path) => {
+                    let path = path.display().to_string();
+                    self.drains.push(thread.spawn(move || source.follow(&path))?);
+                }
+                // Not joined at the stop: a read of standard input can't be called back.
+                SourceSpec::StandardInput => drop(thread.spawn(move || source.read_standard_input())?),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends everything: sources first, then flow logs, then sinks. With `deliver_all` sinks get all the time they need. Gives the kernel side back.
+    pub async fn end(self, deliver_all: bool) -> Option<Kernel> {
+        let Self { manager, intake, stop, drains, tend, .. } = self;
+        let kernel = tokio::task::spawn_blocking(move || {
+            stop.store(true, Ordering::Release);
+            // The sweep first: what it reports last is still drained.
+            let kernel = tend.and_then(|tend| tend.join().ok());
+            drains.into_iter().for_each(|drain| drop(drain.join()));
+            kernel
+        })
+        .await
+        .ok()
+        .flatten();
+        manager.stop(deliver_all).await;
+        let _ = tokio::task::spawn_blocking(move || intake.close(PATIENCE)).await;
+        kernel
+    }
+
+    /// Detaches the kernel side, gets its last counts into the flow logs, and removes the pins.
+    ///
+    /// # Errors
+    /// When the programs can't be detached; then they are still attached.
+    pub async fn detach(mut self) -> Result<(), flowlog_bpf::Error> {
+        let (tend, source, stop) = (self.tend.take(), self.kernel.clone(), Arc::clone(&self.stop));
+        let (Some(tend), Some(source)) = (tend, source) else { return Ok(()) };
+        let drains = std::mem::take(&mut self.drains);
+        let detached = tokio::task::spawn_blocking(move || {
+            source.stop_tending();
+            let Ok(kernel) = tend.join() else { return Ok(None) };
+            let mut retired = kernel.detach()?;
+            // The drains still run: they make room for what is flushed.
+            while retired.flush()?.refused > 0 {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            stop.store(true, Ordering::Release);
+            drains.into_iter().for_each(|drain| drop(drain.join()));
+            Ok(Some(retired))
+        })
+        .await;
+        let retired = detached.unwrap_or(Ok(None))?;
+        self.end(true).await;
+        match retired {
+            Some(retired) => retired.remove(),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Empties what an earlier release or another size left attached.
+fn empty(mut retired: Retired, source: &KernelSource) {
+    let instance = retired.instance();
+    let mut rings = retired.take_rings();
+    loop {
+        let refused = match retired.flush() {
+            Ok(swept) => swept.refused,
+            Err(error) => {
+                tracing::error!(%error, "programs of an earlier start cannot be emptied; their pins stay");
+                return;
+            }
+        };
+        for ring in &mut rings {
+            source.drain_once(instance, ring);
+        }
+        if refused == 0 {
+            break;
+        }
+    }
+    if let Err(error) = retired.remove() {
+        tracing::error!(%error, "pins of an earlier start cannot be removed");
+    }
+}
+
+/// Says why the spools need new identities: the ring has been read further than the intake knows, so the intake is not the one that belongs to it.
+fn ahead(intake: &Intake, instance: [u8; 16], rings: &[Ring]) -> Option<String> {
+    let ring = rings.iter().find(|ring| ring.position() > intake.ring_end(&instance, ring.number()).unwrap_or_default())?;
+    Some(format!("ring {} has been read up to byte {}, which is further than the intake knows", ring.number(), ring.position()))
+}
+
+fn declare(intake: &SharedIntake, gap: Gap) {
+    if !matches!(intake.note(&Note::Gap(gap.clone())), Ok(true)) {
+        tracing::error!(?gap, "a gap could not be declared");
+    }
+}
+
+/// The highest intake position that any spool's last commit names.
+fn highest_position(state_dir: &Path) -> std::io::Result<u64> {
+    let mut highest = 0;
+    for (_, folder) in state::logs(state_dir)? {
+        if let Some(commit) = inspect::last_commit(&folder.join("spool"))? {
+            highest = highest.max(commit.intake_position);
+        }
+    }
+    Ok(highest)
+}
+
+fn surroundings(settings: &Settings, node: &str, kernel: Option<&Started>) -> Surroundings {
+    let mut around = Surroundings { node_name: absolute_node_name(&settings.cluster_name, node), ..Surroundings::default() };
+    if let Some(started) = kernel {
+        around.drop_reasons = started.kernel.reasons().iter().map(|(number, name)| (number, name.to_owned())).collect();
+        around.interfaces = started.kernel.interfaces().map(|interface| (interface.ifindex, (interface.name.clone(), crate::sources::kernel::side(interface)))).collect();
+    }
+    around
+}
+
+/// The interfaces that are watched, for the first message.
+#[must_use]
+pub fn interface_names(around: &Surroundings) -> Vec<String> {
+    let names: BTreeMap<u32, String> = around.interfaces.iter().map(|(index, (name, _))| (*index, name.clone())).collect();
+    names.into_values().collect()
+}

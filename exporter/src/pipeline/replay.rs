@@ -1,0 +1,118 @@
+//! Recorded flows through one flow log, without an intake: the input itself can be read again.
+//!
+//! The only difference to the daemon is the clock: windows are cut on the flow's own time. The window after the present one ends it, and so does a step of
+//! more than one window back; a flow that is a little late still joins. What is left at the end of the input is flushed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flowlog_sinks::spool::{Gap, Stalled};
+
+use super::fold::FoldTable;
+use super::json_lines::{self, Target};
+use super::log::CompiledLog;
+use super::output::Output;
+use super::surroundings::Surroundings;
+use super::totals::Totals;
+use crate::flow::{Event, ExportEvent};
+
+/// Lines after which what is there is made visible, where no window does it.
+const COMMIT_EVERY: u64 = 4096;
+
+/// One flow log being replayed into.
+pub struct ReplayLog {
+    log: Arc<CompiledLog>,
+    output: Output,
+    fold: FoldTable,
+    /// The accounting.
+    pub totals: Totals,
+    gaps: Vec<Gap>,
+    line: Vec<u8>,
+    around: Arc<Surroundings>,
+    /// Number of the open window, counted from 1970.
+    window: Option<i64>,
+    committed: u64,
+}
+
+impl ReplayLog {
+    /// Begins.
+    #[must_use]
+    pub fn new(log: Arc<CompiledLog>, output: Output, totals: Totals, fold: FoldTable, around: Arc<Surroundings>) -> Self {
+        Self { committed: totals.lines, log, output, fold, totals, gaps: Vec::new(), line: Vec::new(), around, window: None }
+    }
+
+    /// Applies one event. `now` is the wall clock, Unix nanoseconds.
+    ///
+    /// # Errors
+    /// When the disk does not take a commit just now. The event was applied; call [`ReplayLog::retry`].
+    pub fn apply(&mut self, event: ExportEvent<'_>, now: i64) -> Result<(), Stalled> {
+        let mut result = Ok(());
+        if self.log.folds()
+            && let Some(time) = event.flow().and_then(|flow| flow.time)
+            && let Some(Event::Flow(_)) = event.event
+        {
+            let window = time.unix_nanos().div_euclid(self.log.window);
+            match self.window {
+                Some(open) if window > open || open - window > 1 => {
+                    result = self.cut(now);
+                    self.window = Some(window);
+                }
+                Some(_) => {}
+                None => self.window = Some(window),
+            }
+        }
+        let Self { log, fold, output, totals, gaps, line, .. } = self;
+        json_lines::apply(event, now, &mut Target { log, fold, output, totals, gaps, line });
+        if self.fold.full() {
+            self.totals.early_cuts += 1;
+            self.output.spill(&mut self.fold);
+            self.fold.forget_idle();
+            return result.and(self.commit(now));
+        }
+        if self.totals.lines - self.committed >= COMMIT_EVERY {
+            return result.and(self.commit(now));
+        }
+        result
+    }
+
+    /// Ends the open window.
+    ///
+    /// # Errors
+    /// As for [`ReplayLog::apply`].
+    pub fn cut(&mut self, now: i64) -> Result<(), Stalled> {
+        if self.output.spilled() {
+            self.output.store_run(&mut self.fold);
+            self.commit(now)?;
+        }
+        let Self { around, output, fold, totals, gaps, .. } = self;
+        output.end_long_window(around, fold, totals, gaps);
+        self.fold.forget_idle();
+        self.commit(now)
+    }
+
+    fn commit(&mut self, now: i64) -> Result<(), Stalled> {
+        self.committed = self.totals.lines;
+        let gaps = std::mem::take(&mut self.gaps);
+        self.output.commit(0, now, &self.log.hash, gaps, &self.totals, &[])
+    }
+
+    /// Tries again what stalled.
+    ///
+    /// # Errors
+    /// When the disk still does not take it.
+    pub fn retry(&mut self) -> Result<(), Stalled> {
+        self.output.retry()
+    }
+
+    /// Bytes of the spool on disk.
+    #[must_use]
+    pub fn spool_bytes(&self) -> u64 {
+        self.output.writer().spool().metrics().bytes.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Closes the spool.
+    pub fn close(self, patience: Duration) -> Totals {
+        self.output.close(patience);
+        self.totals
+    }
+}
