@@ -44,11 +44,7 @@ impl Fields {
             names.insert(list[at].name, list[at].number as i32, at as u8);
             at += 1;
         }
-        Self {
-            message,
-            list,
-            names,
-        }
+        Self { message, list, names }
     }
 
     /// All fields in order.
@@ -59,9 +55,7 @@ impl Fields {
     /// Number of the field at a position, 0 when there is none.
     #[inline]
     pub fn number(&self, position: u32) -> u32 {
-        self.list
-            .get(position as usize)
-            .map_or(0, |field| field.number)
+        self.list.get(position as usize).map_or(0, |field| field.number)
     }
 
     /// Position of a proto name.
@@ -71,11 +65,7 @@ impl Fields {
 
     #[inline]
     fn name(&self, name: &[u8]) -> Option<Name> {
-        self.names.find(name, |position| {
-            self.list
-                .get(usize::from(position))
-                .map_or("", |field| field.name)
-        })
+        self.names.find(name, |position| self.list.get(usize::from(position)).map_or("", |field| field.name))
     }
 
     /// Number and position of a JSON key: a proto name or its lowerCamelCase form.
@@ -98,10 +88,7 @@ impl Fields {
 
     #[cold]
     fn camel_case(&self, key: &[u8]) -> Option<(u32, u8)> {
-        let position = self
-            .list
-            .iter()
-            .position(|field| is_camel_case_of(key, field.name))?;
+        let position = self.list.iter().position(|field| is_camel_case_of(key, field.name))?;
         Some((self.number(position as u32), position as u8))
     }
 }
@@ -115,11 +102,7 @@ fn is_camel_case_of(key: &[u8], name: &str) -> bool {
             upper = true;
             continue;
         }
-        let expected = if upper {
-            byte.to_ascii_uppercase()
-        } else {
-            byte
-        };
+        let expected = if upper { byte.to_ascii_uppercase() } else { byte };
         upper = false;
         if rest.next() != Some(&expected) {
             return false;
@@ -136,9 +119,7 @@ fn same(one: &[u8], other: &[u8]) -> bool {
         Some((u64::from_le_bytes(*head), u64::from_le_bytes(*tail)))
     };
     match (words(one), words(other)) {
-        (Some(one_words), Some(other_words)) => {
-            one_words == other_words && (one.len() <= 16 || one == other)
-        }
+        (Some(one_words), Some(other_words)) => one_words == other_words && (one.len() <= 16 || one == other),
         _ => one == other,
     }
 }
@@ -165,15 +146,7 @@ pub struct Name {
 impl<const SLOTS: usize> Names<SLOTS> {
     /// An empty table. `SLOTS` is a power of two, well above the number of names.
     pub const fn new() -> Self {
-        Self {
-            entries: [Name {
-                head: 0,
-                tail: 0,
-                number: 0,
-                position: 0,
-                length: 0,
-            }; SLOTS],
-        }
+        Self { entries: [Name { head: 0, tail: 0, number: 0, position: 0, length: 0 }; SLOTS] }
     }
 
     /// Adds a name, at compile time.
@@ -183,13 +156,7 @@ impl<const SLOTS: usize> Names<SLOTS> {
         while self.entries[slot].length != 0 {
             slot = (slot + 1) & (SLOTS - 1);
         }
-        self.entries[slot] = Name {
-            head,
-            tail,
-            number,
-            position,
-            length: text.len() as u8,
-        };
+        self.entries[slot] = Name { head, tail, number, position, length: text.len() as u8 };
     }
 
     /// Finds a name. `text_at` tells the name at a position; only those of more than sixteen bytes are asked for.
@@ -202,8 +169,7 @@ impl<const SLOTS: usize> Names<SLOTS> {
             if known.length == 0 {
                 return None;
             }
-            let same =
-                known.head == head && known.tail == tail && usize::from(known.length) == name.len();
+            let same = known.head == head && known.tail == tail && usize::from(known.length) == name.len();
             if same && (name.len() <= 16 || text_at(known.position).as_bytes() == name) {
                 return Some(known);
             }
@@ -219,10 +185,7 @@ const fn words(name: &[u8]) -> (u64, u64) {
         return (u64::from_le_bytes(*head), u64::from_le_bytes(*tail));
     }
     if let (Some(head), Some(tail)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
-        return (
-            u32::from_le_bytes(*head) as u64 | (u32::from_le_bytes(*tail) as u64) << 32,
-            0,
-        );
+        return (u32::from_le_bytes(*head) as u64 | (u32::from_le_bytes(*tail) as u64) << 32, 0);
     }
     match name {
         [a, b, c] => (*a as u64 | (*b as u64) << 8 | (*c as u64) << 16, 0),
@@ -235,9 +198,7 @@ const fn words(name: &[u8]) -> (u64, u64) {
 /// Where the search for a name starts.
 #[inline]
 const fn slot(head: u64, tail: u64, length: usize) -> usize {
-    let mixed = (head ^ tail.rotate_left(23))
-        .wrapping_add(length as u64)
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (head ^ tail.rotate_left(23)).wrapping_add(length as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> 48) as usize
 }
 
@@ -255,16 +216,8 @@ pub struct Select {
 impl Select {
     /// Every field of a message, whole.
     pub fn all(fields: &Fields) -> Self {
-        let wanted = if fields.list.len() >= 64 {
-            u64::MAX
-        } else {
-            (1 << fields.list.len()) - 1
-        };
-        Self {
-            wanted,
-            part: 0,
-            below: Vec::new(),
-        }
+        let wanted = if fields.list.len() >= 64 { u64::MAX } else { (1 << fields.list.len()) - 1 };
+        Self { wanted, part: 0, below: Vec::new() }
     }
 
     /// The wanted positions as bits.
@@ -285,15 +238,13 @@ impl Select {
         if self.part >> position & 1 == 0 {
             return None;
         }
-        self.below
-            .get((self.part & ((1 << position) - 1)).count_ones() as usize)
+        self.below.get((self.part & ((1 << position) - 1)).count_ones() as usize)
     }
 
     /// Wants the field at a position whole, which includes whatever was wanted below it.
     pub fn want(&mut self, position: u32) {
         if self.below(position).is_some() {
-            self.below
-                .remove((self.part & ((1 << position) - 1)).count_ones() as usize);
+            self.below.remove((self.part & ((1 << position) - 1)).count_ones() as usize);
             self.part &= !(1 << position);
         }
         self.wanted |= 1 << position;

@@ -5,12 +5,7 @@ use super::fields::{Below, FieldInfo, Fields};
 use super::value::IntoStatic;
 
 const fn flag(name: &'static str, key: &'static str, number: u32) -> FieldInfo {
-    FieldInfo {
-        name,
-        key,
-        number,
-        below: Below::Nothing,
-    }
+    FieldInfo { name, key, number, below: Below::Nothing }
 }
 
 /// A set of TCP flags.
@@ -80,10 +75,7 @@ pub struct TcpFlags<'a> {
 
 impl From<Flags> for TcpFlags<'_> {
     fn from(set: Flags) -> Self {
-        Self {
-            set,
-            unknown: Unknown::default(),
-        }
+        Self { set, unknown: Unknown::default() }
     }
 }
 
@@ -91,9 +83,6 @@ impl IntoStatic for TcpFlags<'_> {
     type Static = TcpFlags<'static>;
 
     fn into_static(self) -> TcpFlags<'static> {
-        TcpFlags {
-            set: self.set,
-            unknown: self.unknown.into_static(),
-        }
+        TcpFlags { set: self.set, unknown: self.unknown.into_static() }
     }
 }

@@ -137,8 +137,7 @@ impl Reader<'_> {
         let start = self.at;
         if self.byte() != b'"' {
             let value = self.bare_integer()?;
-            return i32::try_from(value)
-                .map_err(|_| self.error_at(start, Problem::Number("an enum's number")));
+            return i32::try_from(value).map_err(|_| self.error_at(start, Problem::Number("an enum's number")));
         }
         let name = self.text()?;
         match number_of(&name) {

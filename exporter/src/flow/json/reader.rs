@@ -44,13 +44,7 @@ pub struct Seen {
 impl<'a> Reader<'a> {
     /// Starts at the first byte. `keep_unknown`: unknown fields and enum names are kept instead of refused.
     pub fn new(text: &'a str, keep_unknown: bool) -> Self {
-        Self {
-            text,
-            bytes: text.as_bytes(),
-            at: 0,
-            keep_unknown,
-            last_time: ("", Default::default()),
-        }
+        Self { text, bytes: text.as_bytes(), at: 0, keep_unknown, last_time: ("", Default::default()) }
     }
 
     /// Whether unknown fields and enum names are kept.
@@ -83,11 +77,7 @@ impl<'a> Reader<'a> {
     /// The error of a byte that is not what had to come: a torn line when there is none.
     #[cold]
     pub fn expected(&self, what: &'static str) -> Box<Error> {
-        self.error(if self.at >= self.bytes.len() {
-            Problem::Torn
-        } else {
-            Problem::Expected(what)
-        })
+        self.error(if self.at >= self.bytes.len() { Problem::Torn } else { Problem::Expected(what) })
     }
 
     /// Skips white space.
@@ -177,11 +167,7 @@ impl<'a> Reader<'a> {
         if let Some((length, number)) = fields.expected(seen.next, rest) {
             self.at = start + length;
             self.space();
-            return Ok(Key {
-                start,
-                position: seen.next,
-                number,
-            });
+            return Ok(Key { start, position: seen.next, number });
         }
         self.other_key(fields)
     }
@@ -193,23 +179,13 @@ impl<'a> Reader<'a> {
             return Err(self.expected("a key"));
         }
         let end = scan::special(self.bytes, start + 1);
-        let Some([b'"', b':']) = self
-            .bytes
-            .get(end..)
-            .and_then(|rest| rest.first_chunk::<2>())
-        else {
+        let Some([b'"', b':']) = self.bytes.get(end..).and_then(|rest| rest.first_chunk::<2>()) else {
             return self.key_with_escapes(fields);
         };
         self.at = end + 2;
-        let (number, position) = fields
-            .key(self.bytes.get(start + 1..end).unwrap_or_default())
-            .unwrap_or_default();
+        let (number, position) = fields.key(self.bytes.get(start + 1..end).unwrap_or_default()).unwrap_or_default();
         self.space();
-        Ok(Key {
-            start,
-            position,
-            number,
-        })
+        Ok(Key { start, position, number })
     }
 
     /// A key that holds an escape, or has white space behind it.
@@ -219,11 +195,7 @@ impl<'a> Reader<'a> {
         let (number, position) = fields.key(self.text()?.as_bytes()).unwrap_or_default();
         self.take(b':', "a colon")?;
         self.space();
-        Ok(Key {
-            start,
-            position,
-            number,
-        })
+        Ok(Key { start, position, number })
     }
 
     /// Refuses a field that was read before.
@@ -266,12 +238,7 @@ impl<'a> Reader<'a> {
 
     /// Keeps a field whose enum name is unknown; passes any other error on.
     #[cold]
-    pub fn keep_unknown_name(
-        &mut self,
-        error: Box<Error>,
-        key: Key,
-        unknown: &mut Unknown<'a>,
-    ) -> Result<()> {
+    pub fn keep_unknown_name(&mut self, error: Box<Error>, key: Key, unknown: &mut Unknown<'a>) -> Result<()> {
         if !self.keep_unknown || !matches!(error.problem, Problem::UnknownName(_)) {
             return Err(error);
         }
@@ -291,12 +258,7 @@ impl<'a> Reader<'a> {
     }
 
     fn key_name(&self, key: Key) -> String {
-        let mut again = Reader {
-            text: self.text,
-            bytes: self.bytes,
-            at: key.start,
-            ..*self
-        };
+        let mut again = Reader { text: self.text, bytes: self.bytes, at: key.start, ..*self };
         again.text().map(Cow::into_owned).unwrap_or_default()
     }
 

@@ -40,11 +40,7 @@ impl<'a> Reader<'a> {
             let mut quote = start;
             loop {
                 let end = scan::unclean(self.bytes, quote + 1);
-                match self
-                    .bytes
-                    .get(end..)
-                    .and_then(|rest| rest.first_chunk::<3>())
-                {
+                match self.bytes.get(end..).and_then(|rest| rest.first_chunk::<3>()) {
                     Some([b'"', b',', b'"']) => quote = end + 2,
                     Some([b'"', b']', _]) => {
                         self.at = end + 2;
@@ -80,9 +76,7 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(super) fn word(&mut self, word: &'static str) -> Result<()> {
         let end = self.at + word.len();
-        if self.bytes.get(self.at..end) != Some(word.as_bytes())
-            || self.bytes.get(end).is_some_and(continues_a_word)
-        {
+        if self.bytes.get(self.at..end) != Some(word.as_bytes()) || self.bytes.get(end).is_some_and(continues_a_word) {
             return Err(self.expected(match word {
                 "null" => "null",
                 _ => "true or false",
@@ -97,18 +91,12 @@ impl<'a> Reader<'a> {
     fn digits(&self, from: usize, close: impl Fn(u8) -> bool) -> Option<(u64, usize)> {
         let mut value = 0u64;
         let mut at = from;
-        while let Some(digit) = self
-            .bytes
-            .get(at)
-            .map(|byte| byte.wrapping_sub(b'0'))
-            .filter(|digit| *digit < 10)
-        {
+        while let Some(digit) = self.bytes.get(at).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
             value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
             at += 1;
         }
         let length = at - from;
-        let plain =
-            (1..=19).contains(&length) && (length == 1 || self.bytes.get(from) != Some(&b'0'));
+        let plain = (1..=19).contains(&length) && (length == 1 || self.bytes.get(from) != Some(&b'0'));
         (plain && self.bytes.get(at).is_some_and(|byte| close(*byte))).then_some((value, at))
     }
 
@@ -117,8 +105,7 @@ impl<'a> Reader<'a> {
     pub fn integer(&mut self) -> Result<Integer> {
         let quoted = self.byte() == b'"';
         let plain = if quoted {
-            self.digits(self.at + 1, |byte| byte == b'"')
-                .map(|(value, end)| (value, end + 1))
+            self.digits(self.at + 1, |byte| byte == b'"').map(|(value, end)| (value, end + 1))
         } else {
             self.digits(self.at, |byte| matches!(byte, b',' | b'}' | b']'))
         };
