@@ -23,10 +23,7 @@ pub struct Any<'a> {
 
 impl Default for Any<'_> {
     fn default() -> Self {
-        Self {
-            json: Cow::Borrowed("{}"),
-            wire_value: None,
-        }
+        Self { json: Cow::Borrowed("{}"), wire_value: None }
     }
 }
 
@@ -34,25 +31,14 @@ impl<'a> Any<'a> {
     pub(crate) const FIELDS: Fields = Fields::new(
         "google.protobuf.Any",
         &[
-            FieldInfo {
-                name: "type_url",
-                number: 1,
-                below: Below::Nothing,
-            },
-            FieldInfo {
-                name: "value",
-                number: 2,
-                below: Below::Nothing,
-            },
+            FieldInfo { name: "type_url", key: "\"type_url\":", number: 1, below: Below::Nothing },
+            FieldInfo { name: "value", key: "\"value\":", number: 2, below: Below::Nothing },
         ],
     );
 
     /// Of an object that is canonical already.
     pub(crate) fn from_canonical(json: Cow<'a, str>) -> Self {
-        Self {
-            json,
-            wire_value: None,
-        }
+        Self { json, wire_value: None }
     }
 
     /// Of a type whose schema is not known; JSON shows the value in base64.
@@ -65,10 +51,7 @@ impl<'a> Any<'a> {
         json.push_str(",\"value\":\"");
         json.push_str(&base64::engine::general_purpose::STANDARD.encode(value));
         json.push_str("\"}");
-        Self {
-            json: Cow::Owned(json),
-            wire_value: Some(value.into()),
-        }
+        Self { json: Cow::Owned(json), wire_value: Some(value.into()) }
     }
 
     /// The value as protobuf, when it came so and its type is not known.
@@ -89,10 +72,7 @@ impl<'a> Any<'a> {
 
     /// The JSON of the struct, when it holds one.
     pub fn struct_json(&self) -> Option<&str> {
-        let rest = self
-            .json
-            .strip_prefix("{\"@type\":\"")?
-            .strip_prefix(STRUCT_TYPE)?;
+        let rest = self.json.strip_prefix("{\"@type\":\"")?.strip_prefix(STRUCT_TYPE)?;
         rest.strip_prefix("\",\"value\":")?.strip_suffix('}')
     }
 
@@ -100,12 +80,8 @@ impl<'a> Any<'a> {
     pub(crate) fn part(&self, type_url: bool, value: bool) -> Cow<'_, str> {
         match (type_url, value) {
             (true, true) => Cow::Borrowed(self.json()),
-            (true, false) if self.struct_json().is_some() => {
-                Cow::Owned(format!("{{\"@type\":\"{STRUCT_TYPE}\",\"value\":{{}}}}"))
-            }
-            (true, false) if !self.type_url().is_empty() => {
-                Cow::Owned(format!("{{\"@type\":\"{}\"}}", self.type_url()))
-            }
+            (true, false) if self.struct_json().is_some() => Cow::Owned(format!("{{\"@type\":\"{STRUCT_TYPE}\",\"value\":{{}}}}")),
+            (true, false) if !self.type_url().is_empty() => Cow::Owned(format!("{{\"@type\":\"{}\"}}", self.type_url())),
             _ => Cow::Borrowed("{}"),
         }
     }
@@ -115,9 +91,6 @@ impl IntoStatic for Any<'_> {
     type Static = Any<'static>;
 
     fn into_static(self) -> Any<'static> {
-        Any {
-            json: Cow::Owned(self.json.into_owned()),
-            wire_value: self.wire_value,
-        }
+        Any { json: Cow::Owned(self.json.into_owned()), wire_value: self.wire_value }
     }
 }

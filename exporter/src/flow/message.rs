@@ -65,11 +65,13 @@ macro_rules! message {
                 &[
                     $($crate::flow::fields::FieldInfo {
                         name: message!(@name $field $($json)?),
+                        key: concat!("\"", message!(@name $field $($json)?), "\":"),
                         number: $number,
                         below: <$kind as $crate::flow::json::WriteJson>::BELOW,
                     },)*
                     $($($crate::flow::fields::FieldInfo {
                         name: $member_json,
+                        key: concat!("\"", $member_json, "\":"),
                         number: $member_number,
                         below: <$member as $crate::flow::json::WriteJson>::BELOW,
                     },)*)?
@@ -104,10 +106,10 @@ macro_rules! message {
 
         impl<'a> $crate::flow::json::ReadJson<'a> for $name<'a> {
             fn read_json(&mut self, reader: &mut $crate::flow::json::Reader<'a>) -> $crate::flow::json::Result<()> {
-                let mut seen = Default::default();
+                let mut seen = $crate::flow::json::Seen::default();
                 let mut more = reader.open_object()?;
                 while more {
-                    let key = reader.key(&Self::FIELDS)?;
+                    let key = reader.key(&Self::FIELDS, &seen)?;
                     reader.once(&mut seen, key)?;
                     if key.number == 0 {
                         reader.unknown_field(key, &mut self.unknown)?;

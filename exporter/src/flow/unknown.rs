@@ -35,9 +35,7 @@ impl<'a> Unknown<'a> {
 
     /// JSON fields in the order they came.
     pub(super) fn json(&self) -> impl Iterator<Item = &str> {
-        self.0
-            .iter()
-            .flat_map(|kept| kept.json.iter().map(AsRef::as_ref))
+        self.0.iter().flat_map(|kept| kept.json.iter().map(AsRef::as_ref))
     }
 
     /// Protobuf fields in the order they came.
@@ -50,11 +48,6 @@ impl IntoStatic for Unknown<'_> {
     type Static = Unknown<'static>;
 
     fn into_static(self) -> Unknown<'static> {
-        Unknown(self.0.map(|kept| {
-            Box::new(Kept {
-                json: kept.json.into_static(),
-                wire: kept.wire,
-            })
-        }))
+        Unknown(self.0.map(|kept| Box::new(Kept { json: kept.json.into_static(), wire: kept.wire })))
     }
 }

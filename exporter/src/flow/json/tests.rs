@@ -3,10 +3,7 @@
 use super::*;
 use crate::mask::{Encoder, Mask, Redaction};
 
-const STRICT: Options = Options {
-    keep_unknown: false,
-    max_bytes: usize::MAX,
-};
+const STRICT: Options = Options { keep_unknown: false, max_bytes: usize::MAX };
 
 fn written(line: &str, options: Options) -> Result<String> {
     let event = decode(line.as_bytes(), options)?;
@@ -18,12 +15,7 @@ fn written(line: &str, options: Options) -> Result<String> {
 /// What becomes of a flow with these members.
 fn flow(members: &str) -> Result<String> {
     let line = written(&format!("{{\"flow\":{{{members}}}}}"), STRICT)?;
-    Ok(line
-        .trim_start_matches("{\"flow\":{")
-        .split("}")
-        .next()
-        .unwrap_or_default()
-        .to_owned())
+    Ok(line.trim_start_matches("{\"flow\":{").split("}").next().unwrap_or_default().to_owned())
 }
 
 #[test]
@@ -35,10 +27,7 @@ fn every_form_that_protojson_accepts_is_accepted() {
         (r#""proxy_port":"8e1""#, r#""proxy_port":80"#),
         (r#""proxy_port":0"#, ""),
         (r#""proxy_port":null"#, ""),
-        (
-            r#""socket_cookie":18446744073709551615"#,
-            r#""socket_cookie":"18446744073709551615""#,
-        ),
+        (r#""socket_cookie":18446744073709551615"#, r#""socket_cookie":"18446744073709551615""#),
         (r#""cgroupId":"1.0""#, r#""cgroup_id":"1""#),
         (r#""verdict":"DROPPED""#, r#""verdict":"DROPPED""#),
         (r#""verdict":2"#, r#""verdict":"DROPPED""#),
@@ -47,14 +36,8 @@ fn every_form_that_protojson_accepts_is_accepted() {
         (r#""isReply":false"#, r#""is_reply":false"#),
         (r#""is_reply":null"#, ""),
         (r#""node_labels":[]"#, ""),
-        (
-            r#""node_labels" : [ "a" , "b" ] "#,
-            r#""node_labels":["a","b"]"#,
-        ),
-        (
-            r#""node_labels":["\u0061","<"]"#,
-            r#""node_labels":["a","\u003c"]"#,
-        ),
+        (r#""node_labels" : [ "a" , "b" ] "#, r#""node_labels":["a","b"]"#),
+        (r#""node_labels":["\u0061","<"]"#, r#""node_labels":["a","\u003c"]"#),
         (r#""n\u006fde_name":"x""#, r#""node_name":"x""#),
         (r#""Summary":"\ud83d\ude00\/""#, r#""Summary":"😀/""#),
         (" \"uuid\"\t:\n\"u\"\r", r#""uuid":"u""#),
@@ -119,30 +102,15 @@ fn everything_else_is_refused() {
     ] {
         assert!(flow(given).is_err(), "{given}");
     }
-    for line in [
-        "",
-        "null",
-        "[]",
-        "{}}",
-        "{\"flow\":{}",
-        "{} x",
-        "\u{feff}{}",
-        "{\"flow\":{},\"lost_events\":{}}",
-    ] {
+    for line in ["", "null", "[]", "{}}", "{\"flow\":{}", "{} x", "\u{feff}{}", "{\"flow\":{},\"lost_events\":{}}"] {
         assert!(written(line, STRICT).is_err(), "{line}");
     }
 }
 
 #[test]
 fn a_null_beside_a_oneofs_member_is_no_second_member() {
-    assert_eq!(
-        flow(r#""l4":{"TCP":null,"UDP":{}}"#).unwrap(),
-        r#""l4":{"UDP":{"#
-    );
-    assert_eq!(
-        written(r#"{"flow":{},"lost_events":null}"#, STRICT).unwrap(),
-        r#"{"flow":{}}"#
-    );
+    assert_eq!(flow(r#""l4":{"TCP":null,"UDP":{}}"#).unwrap(), r#""l4":{"UDP":{"#);
+    assert_eq!(written(r#"{"flow":{},"lost_events":null}"#, STRICT).unwrap(), r#"{"flow":{}}"#);
 }
 
 #[test]
@@ -153,21 +121,9 @@ fn what_is_unknown_is_kept_at_the_end_of_its_message() {
         r#"{"flow":{"uuid":"u","l4":{"TCP":{"flags":{"SYN":true,"AE":true}}},"later":{"x":null},"verdict":"LATER"},"new_thing":[1,{"a":"\u003c"}]}"#
     );
     let error = decode(br#"{"flow":{"later":1}}"#, STRICT).unwrap_err();
-    assert_eq!(
-        *error,
-        Error {
-            at: 9,
-            problem: Problem::UnknownField("later".into())
-        }
-    );
+    assert_eq!(*error, Error { at: 9, problem: Problem::UnknownField("later".into()) });
     let error = decode(br#"{"flow":{"verdict":"LATER"}}"#, STRICT).unwrap_err();
-    assert_eq!(
-        *error,
-        Error {
-            at: 19,
-            problem: Problem::UnknownName("LATER".into())
-        }
-    );
+    assert_eq!(*error, Error { at: 19, problem: Problem::UnknownName("LATER".into()) });
 }
 
 #[test]
@@ -186,43 +142,22 @@ fn a_line_torn_anywhere_is_refused_and_says_so() {
 #[test]
 fn nothing_nests_without_bound() {
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
-        let deep = format!(
-            "{{\"x\":{}1{}}}",
-            open.repeat(100_000),
-            close.repeat(100_000)
-        );
-        assert_eq!(
-            decode(deep.as_bytes(), Options::default())
-                .unwrap_err()
-                .problem,
-            Problem::TooDeep(128)
-        );
+        let deep = format!("{{\"x\":{}1{}}}", open.repeat(100_000), close.repeat(100_000));
+        assert_eq!(decode(deep.as_bytes(), Options::default()).unwrap_err().problem, Problem::TooDeep(128));
         let deep = format!(
             r#"{{"flow":{{"extensions":{{"@type":"type.googleapis.com/google.protobuf.Struct","value":{{"a":{}1{}}}}}}}}}"#,
             open.repeat(127),
             close.repeat(127)
         );
-        assert_eq!(
-            decode(deep.as_bytes(), STRICT).unwrap_err().problem,
-            Problem::TooDeep(128)
-        );
+        assert_eq!(decode(deep.as_bytes(), STRICT).unwrap_err().problem, Problem::TooDeep(128));
     }
 }
 
 #[test]
 fn a_line_longer_than_asked_for_is_not_read() {
-    let options = Options {
-        max_bytes: 10,
-        ..Options::default()
-    };
+    let options = Options { max_bytes: 10, ..Options::default() };
     assert!(decode(b"{\"flow\":{}", options).unwrap_err().problem == Problem::Torn);
-    assert_eq!(
-        decode(b"{\"flow\":{}}", options).unwrap_err().problem,
-        Problem::TooLong {
-            bytes: 11,
-            limit: 10
-        }
-    );
+    assert_eq!(decode(b"{\"flow\":{}}", options).unwrap_err().problem, Problem::TooLong { bytes: 11, limit: 10 });
 }
 
 #[test]
@@ -233,8 +168,5 @@ fn an_extension_is_written_with_sorted_keys_and_gos_numbers() {
     assert_eq!(written(canonical, STRICT).unwrap(), canonical);
     let other = r#"{"flow":{"extensions":{"@type":"type.googleapis.com/x.Y","b":1.0,"a":2}}}"#;
     assert_eq!(written(other, Options::default()).unwrap(), other);
-    assert_eq!(
-        written(r#"{"flow":{"extensions":{}}}"#, STRICT).unwrap(),
-        r#"{"flow":{"extensions":{}}}"#
-    );
+    assert_eq!(written(r#"{"flow":{"extensions":{}}}"#, STRICT).unwrap(), r#"{"flow":{"extensions":{}}}"#);
 }

@@ -61,10 +61,7 @@ impl<'a> Wire<'a> for Any<'a> {
 }
 
 /// Writes a JSON object as the fields of a struct.
-fn write_struct(
-    reader: &mut Reader<'_>,
-    out: &mut Vec<u8>,
-) -> std::result::Result<(), Box<crate::flow::json::Error>> {
+fn write_struct(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> std::result::Result<(), Box<crate::flow::json::Error>> {
     let mut more = reader.open_object()?;
     while more {
         let key = reader.text()?;
@@ -82,10 +79,7 @@ fn write_struct(
     Ok(())
 }
 
-fn write_value(
-    reader: &mut Reader<'_>,
-    out: &mut Vec<u8>,
-) -> std::result::Result<(), Box<crate::flow::json::Error>> {
+fn write_value(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> std::result::Result<(), Box<crate::flow::json::Error>> {
     let mut read = Ok(());
     match reader.byte() {
         b'{' => write_nested(5, out, |out| read = write_struct(reader, out)),
@@ -105,10 +99,7 @@ fn write_value(
     read
 }
 
-fn write_list(
-    reader: &mut Reader<'_>,
-    out: &mut Vec<u8>,
-) -> std::result::Result<(), Box<crate::flow::json::Error>> {
+fn write_list(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> std::result::Result<(), Box<crate::flow::json::Error>> {
     let mut more = reader.open_list()?;
     while more {
         let mut read = Ok(());
@@ -170,11 +161,7 @@ fn read_value(bytes: &[u8], depth: usize, json: &mut String) -> Result<()> {
                 _ => json.push_str("null"),
             },
             (3, _) => quote(field.text()?, json),
-            (4, _) => json.push_str(if field.varint()? != 0 {
-                "true"
-            } else {
-                "false"
-            }),
+            (4, _) => json.push_str(if field.varint()? != 0 { "true" } else { "false" }),
             (5, _) => read_struct(field.bytes()?, depth, json)?,
             (6, _) => read_list(field.bytes()?, depth, json)?,
             _ => json.push_str("null"),

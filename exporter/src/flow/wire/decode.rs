@@ -72,17 +72,13 @@ impl<'a> Fields<'a> {
         let start = self.rest;
         let (number, kind) = self.tag()?;
         let found = self.value(number, kind, MAX_DEPTH)?;
-        let raw = start
-            .get(..start.len() - self.rest.len())
-            .unwrap_or_default();
+        let raw = start.get(..start.len() - self.rest.len()).unwrap_or_default();
         Ok(Some(Field { number, found, raw }))
     }
 
     fn tag(&mut self) -> Result<(u32, u8)> {
         let tag = self.varint()?;
-        let number = u32::try_from(tag >> 3)
-            .ok()
-            .filter(|number| (1..1 << 29).contains(number));
+        let number = u32::try_from(tag >> 3).ok().filter(|number| (1..1 << 29).contains(number));
         Ok((number.ok_or(Error::Number)?, (tag & 7) as u8))
     }
 
@@ -100,10 +96,7 @@ impl<'a> Fields<'a> {
                 self.rest = rest;
                 Ok(Found::Bytes(bytes))
             }
-            3 => self.group(
-                number,
-                depth.checked_sub(1).ok_or(Error::TooDeep(MAX_DEPTH))?,
-            ),
+            3 => self.group(number, depth.checked_sub(1).ok_or(Error::TooDeep(MAX_DEPTH))?),
             5 => {
                 self.rest = self.rest.get(4..).ok_or(Error::Torn)?;
                 Ok(Found::Other)
@@ -134,11 +127,7 @@ impl<'a> Fields<'a> {
                 return Ok(value);
             }
         }
-        Err(if self.rest.len() < 10 {
-            Error::Torn
-        } else {
-            Error::Number
-        })
+        Err(if self.rest.len() < 10 { Error::Torn } else { Error::Number })
     }
 }
 

@@ -64,9 +64,7 @@ mod tests {
 
     #[test]
     fn a_flow_has_the_bytes_of_the_schema() {
-        let event = of_json(
-            r#"{"flow":{"uuid":"u","verdict":"DROPPED","is_reply":false,"Summary":"s"},"node_name":"n"}"#,
-        );
+        let event = of_json(r#"{"flow":{"uuid":"u","verdict":"DROPPED","is_reply":false,"Summary":"s"},"node_name":"n"}"#);
         let mut bytes = Vec::new();
         encode(&event, &mut bytes);
         let flow = b"\x92\x02\x01u\x10\x02\xd2\x01\x00\x82\xea\x30\x01s";
@@ -80,10 +78,7 @@ mod tests {
         let flow = b"\x98\x06\x07\x93\x06\x08\x01\x94\x06\x10\x01";
         let bytes = [b"\x0a\x0b".as_slice(), flow].concat();
         let event = decode(&bytes).unwrap();
-        assert_eq!(
-            event.flow().map(|flow| flow.verdict),
-            Some(crate::flow::Verdict::FORWARDED)
-        );
+        assert_eq!(event.flow().map(|flow| flow.verdict), Some(crate::flow::Verdict::FORWARDED));
         let mut again = Vec::new();
         encode(&event, &mut again);
         assert_eq!(decode(&again).unwrap(), event);
@@ -97,17 +92,11 @@ mod tests {
             (b"\x0a\x05\x10", Error::Torn),
             (b"\x08\x01", Error::Type(1)),
             (b"\xc2\x3e\x01\xff", Error::NotUtf8(1000)),
-            (
-                b"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01",
-                Error::Number,
-            ),
+            (b"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", Error::Number),
             (b"\x00\x00", Error::Number),
             (b"\x0f", Error::Type(1)),
             (b"\xca\x3e\x02\x10\xff", Error::Torn),
-            (
-                b"\xca\x3e\x0b\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
-                Error::Time(1001),
-            ),
+            (b"\xca\x3e\x0b\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", Error::Time(1001)),
         ] {
             assert_eq!(decode(bytes).unwrap_err(), error, "{bytes:x?}");
         }

@@ -185,13 +185,9 @@ impl<'a, T: Wire<'a>> Wire<'a> for Vec<T> {
     fn write_wire(&self, number: u32, out: &mut Vec<u8>) {
         match self.first().and_then(T::varint) {
             Some(_) => write_nested(number, out, |out| {
-                self.iter()
-                    .filter_map(T::varint)
-                    .for_each(|value| write_varint(value, out));
+                self.iter().filter_map(T::varint).for_each(|value| write_varint(value, out));
             }),
-            None => self
-                .iter()
-                .for_each(|element| element.write_element(number, out)),
+            None => self.iter().for_each(|element| element.write_element(number, out)),
         }
     }
 
@@ -200,10 +196,7 @@ impl<'a, T: Wire<'a>> Wire<'a> for Vec<T> {
         if let (Found::Bytes(bytes), Some(_)) = (field.found, T::default().varint()) {
             for value in packed(bytes) {
                 let mut element = T::default();
-                element.read_wire(Field {
-                    found: Found::Varint(value?),
-                    ..field
-                })?;
+                element.read_wire(Field { found: Found::Varint(value?), ..field })?;
                 self.push(element);
             }
             return Ok(());
@@ -217,8 +210,7 @@ impl<'a, T: Wire<'a>> Wire<'a> for Vec<T> {
 
 impl<'a, T: Wire<'a>> Wire<'a> for Few<T> {
     fn write_wire(&self, number: u32, out: &mut Vec<u8>) {
-        self.iter()
-            .for_each(|element| element.write_wire(number, out));
+        self.iter().for_each(|element| element.write_wire(number, out));
     }
 
     fn read_wire(&mut self, field: Field<'a>) -> Result<()> {
@@ -248,10 +240,7 @@ impl<'a> Wire<'a> for Timestamp {
             }
         }
         let in_years = (Self::MIN_SECONDS..=Self::MAX_SECONDS).contains(&self.seconds);
-        self.nanos = u32::try_from(nanos)
-            .ok()
-            .filter(|nanos| in_years && *nanos < 1_000_000_000)
-            .ok_or(Error::Time(field.number))?;
+        self.nanos = u32::try_from(nanos).ok().filter(|nanos| in_years && *nanos < 1_000_000_000).ok_or(Error::Time(field.number))?;
         Ok(())
     }
 
@@ -280,11 +269,7 @@ impl<'a> Wire<'a> for TcpFlags<'a> {
             match flag.number {
                 number @ 1..=9 => {
                     let bit = 1 << (number - 1);
-                    self.set.0 = if flag.varint()? != 0 {
-                        self.set.0 | bit
-                    } else {
-                        self.set.0 & !bit
-                    };
+                    self.set.0 = if flag.varint()? != 0 { self.set.0 | bit } else { self.set.0 & !bit };
                 }
                 _ => self.unknown.keep_wire(flag.raw),
             }
