@@ -4,6 +4,7 @@ pub mod check;
 pub mod completions;
 pub mod detach;
 pub mod man;
+pub mod observe;
 pub mod reference;
 pub mod replay;
 pub mod run;

@@ -15,7 +15,7 @@ pub mod supply;
 mod types;
 mod validate;
 pub mod watch;
-mod yaml;
+pub(crate) mod yaml;
 
 pub use decode::filters_of_flag;
 pub(crate) use decode::values::format_size;

@@ -3,7 +3,7 @@
 //! Whether a value makes sense (is an address, is a pattern) is for [`super::Filters::compile`] to say; here only the shape counts, by protojson's
 //! strict rules: an unknown or repeated field, a number where a text is wanted, `null` in a list are errors (`spec/hubble.md` §2.2, §3.9).
 
-use crate::flow::json::{Error, Out, ReadJson, Reader, WriteJson};
+use crate::flow::json::{Error, OnUnknown, Out, ReadJson, Reader, WriteJson};
 use crate::flow::message::message;
 use crate::flow::value::IntoStatic;
 use crate::flow::{
@@ -102,7 +102,7 @@ impl FlowFilter<'static> {
     /// What is wrong and at which byte.
     pub fn from_json(text: &str) -> Result<Self, Box<Error>> {
         // Unknown fields are errors in a filter.
-        let mut reader = Reader::new(text, false);
+        let mut reader = Reader::new(text, OnUnknown::Refuse);
         let mut filter = FlowFilter::default();
         filter.read_json(&mut reader)?;
         reader.end()?;
