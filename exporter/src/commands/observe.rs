@@ -63,7 +63,8 @@ pub fn run(arguments: &ObserveArgs, matches: &ArgMatches) -> Result<(), Failure>
 /// The first file that the daemon here writes.
 fn daemons_file() -> Result<PathBuf, Failure> {
     let folder: PathBuf = std::env::var_os("FLOWLOG_STATE_DIR").map_or_else(|| DEFAULT_STATE_DIR.into(), PathBuf::from);
-    let running = state::running(&folder).map_err(|error| Failure::Runtime(format!("cannot read {}: {error}", folder.join("daemon.json").display())))?;
+    let running = state::running(&folder)
+        .map_err(|error| Failure::Runtime(format!("cannot read {}: {error}", folder.join("daemon.json").display())))?;
     let Some(running) = running else {
         return Err(Failure::Runtime(format!(
             "no flowlog runs on {}; name a file with --input-file, or its folder with FLOWLOG_STATE_DIR",

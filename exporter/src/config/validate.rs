@@ -133,7 +133,11 @@ fn lines(entry: &FlowLog, problems: &mut Problems) {
     let leaves = |path: &str| entry.field_mask.iter().any(|mask| covers(mask, path) || covers(path, mask));
     let mask = entry.places.below("fieldMask");
     if masked && !entry.window.is_zero() && !leaves("extensions") {
-        problems.warn(&mask, "folds lines, but leaves out their counts", Some("add extensions, or set window: 0 for a line per event".into()));
+        problems.warn(
+            &mask,
+            "folds lines, but leaves out their counts",
+            Some("add extensions, or set window: 0 for a line per event".into()),
+        );
     }
     if masked && !leaves("time") && !leaves("uuid") {
         let advice = "add time, so that tailers can tell the first line of a file from that of the next";

@@ -125,7 +125,8 @@ fn start_kernel(settings: &Settings) -> Result<Started, StartError> {
 /// Names the capability that is missing, if one is.
 fn advice() -> String {
     let has = privileges::effective();
-    let missing: Vec<&str> = ["CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON"].into_iter().filter(|name| !has.iter().any(|has| has == name)).collect();
+    let missing: Vec<&str> =
+        ["CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON"].into_iter().filter(|name| !has.iter().any(|has| has == name)).collect();
     match missing.is_empty() {
         true => String::new(),
         false => format!(
@@ -163,7 +164,9 @@ mod tests {
 
     #[test]
     fn releases_are_compared_by_number() {
-        for (release, version, expected) in [("6.18.44-x", (6, 6), true), ("5.15.0-91-generic", (5, 19), false), ("6.6.0", (6, 6), true), ("", (5, 15), false)] {
+        for (release, version, expected) in
+            [("6.18.44-x", (6, 6), true), ("5.15.0-91-generic", (5, 19), false), ("6.6.0", (6, 6), true), ("", (5, 15), false)]
+        {
             assert_eq!(has_kernel(release, version), expected, "{release}");
         }
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::config::{
-    Compress, File, FileOutput, FilterText, FlowLog, FoldBy, Redact, RedactHeaders, RetentionMode, RetentionPeriod, Sink, SinkKind, WhenFull,
+    Compress, File, FileOutput, FilterText, FlowLog, FoldBy, Redact, RedactHeaders, RetentionMode, RetentionPeriod, Sink, SinkKind,
+    WhenFull,
 };
 
 /// Describes a whole file.
@@ -57,7 +58,8 @@ fn flow_log(entry: &FlowLog, file: &File, rate: u64) -> String {
 
 fn keeps(entry: &FlowLog) -> String {
     let list = |filters: &[FilterText]| filters.iter().map(|filter| self::filter(&filter.value)).collect::<Vec<_>>().join("; or ");
-    let included = if entry.include_filters.is_empty() { "every flow".to_owned() } else { format!("flows with {}", list(&entry.include_filters)) };
+    let included =
+        if entry.include_filters.is_empty() { "every flow".to_owned() } else { format!("flows with {}", list(&entry.include_filters)) };
     match entry.exclude_filters.is_empty() {
         true => included,
         false => format!("{included}, except those with {}", list(&entry.exclude_filters)),
@@ -69,7 +71,8 @@ fn filter(value: &Value) -> String {
     let fields = value.as_object().into_iter().flatten().filter(|(_, values)| values.as_array().is_none_or(|values| !values.is_empty()));
     let fields: Vec<String> = fields
         .map(|(field, values)| {
-            let values = values.as_array().map_or_else(|| vec![plain(values)], |values| values.iter().map(|value| element(field, value)).collect());
+            let values =
+                values.as_array().map_or_else(|| vec![plain(values)], |values| values.iter().map(|value| element(field, value)).collect());
             format!("{field} {}", values.join(" or "))
         })
         .collect();
@@ -157,7 +160,9 @@ fn destination(sink: &Sink) -> String {
                     RetentionMode::Governance => "only with a special permission",
                 };
                 match &retention.period {
-                    RetentionPeriod::Days(days) => format!(", for {} deleted {mode}", number(usize::try_from(*days).unwrap_or(usize::MAX), "day")),
+                    RetentionPeriod::Days(days) => {
+                        format!(", for {} deleted {mode}", number(usize::try_from(*days).unwrap_or(usize::MAX), "day"))
+                    }
                     RetentionPeriod::Until(until) => format!(", until {} deleted {mode}", until.text),
                 }
             });

@@ -24,7 +24,13 @@ use crate::daemon::state::{Running, State};
 use crate::metrics::listener::Listener;
 
 /// Runs the daemon.
-pub async fn serve(arguments: &RunArgs, settings: &Settings, checked: Checked, identities: IdentitySources, prepared: Prepared) -> Result<(), Failure> {
+pub async fn serve(
+    arguments: &RunArgs,
+    settings: &Settings,
+    checked: Checked,
+    identities: IdentitySources,
+    prepared: Prepared,
+) -> Result<(), Failure> {
     let log = Arc::new(logging::start(&LogOptions {
         folder: settings.log_dir.clone(),
         json: settings.log_format == LogFormat::Json,
@@ -70,7 +76,8 @@ async fn follow(
         let what = what.to_owned();
         move |error: std::io::Error| Failure::Runtime(format!("cannot {what}: {error}"))
     };
-    let (watching, updates) = watch(&arguments.config, arguments.strict, Some(file.hash), Timing::default()).map_err(failed("watch the configuration"))?;
+    let (watching, updates) =
+        watch(&arguments.config, arguments.strict, Some(file.hash), Timing::default()).map_err(failed("watch the configuration"))?;
     let mut updates = forward(updates);
     let mut terminate = signal(SignalKind::terminate()).map_err(failed("listen for signals"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed("listen for signals"))?;

@@ -8,8 +8,8 @@ use super::fields::{At, Fields, Unknown};
 use crate::config::keys::{BASIC_AUTH, BATCH, FILE, KAFKA, Key, LOKI, NETWORK, RETENTION, S3 as S3_KEYS, SASL, SINK, TLS};
 use crate::config::place::{Places, Problems};
 use crate::config::sink_types::{
-    BasicAuth, Batch, Kafka, KafkaCompression, Loki, LokiEncoding, Retention, RetentionMode, RetentionPeriod, S3, Sasl, SaslMechanism, Secret, Sink,
-    SinkKind, Tls, WhenFull,
+    BasicAuth, Batch, Kafka, KafkaCompression, Loki, LokiEncoding, Retention, RetentionMode, RetentionPeriod, S3, Sasl, SaslMechanism,
+    Secret, Sink, SinkKind, Tls, WhenFull,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -253,7 +253,8 @@ fn kafka(fields: &Fields<'_>, problems: &mut Problems) -> Option<Kafka> {
 
 fn sasl(at: &At<'_>, problems: &mut Problems) -> Option<Sasl> {
     let fields = Fields::take(at, &[SASL], Unknown::Reject, problems)?;
-    let mechanisms = [SaslMechanism::Plain, SaslMechanism::ScramSha256, SaslMechanism::ScramSha512].map(|mechanism| (mechanism.as_str(), mechanism));
+    let mechanisms =
+        [SaslMechanism::Plain, SaslMechanism::ScramSha256, SaslMechanism::ScramSha512].map(|mechanism| (mechanism.as_str(), mechanism));
     let mechanism = fields.required("mechanism", problems, |at, problems| at.choice(problems, &mechanisms));
     let username = fields.required("username", problems, At::word).unwrap_or_default();
     let password_file = fields.required("passwordFile", problems, At::word).unwrap_or_default();

@@ -6,16 +6,20 @@ use crate::config::*;
 #[test]
 fn a_label_whose_path_the_mask_removes_is_an_error() {
     let file = |mask: &str, label: &str| {
-        format!("flowLogs:\n- name: a\n  fieldMask: {mask}\n  sinks: [l]\nsinks:\n  l:\n    type: loki\n    url: http://h\n    labels: {label}\n")
+        format!(
+            "flowLogs:\n- name: a\n  fieldMask: {mask}\n  sinks: [l]\nsinks:\n  l:\n    type: loki\n    url: http://h\n    labels: {label}\n"
+        )
     };
     assert!(
-        refused(&file("[time, verdict, extensions]", "{ns: source.namespace}")).contains("line 9: sinks.l.labels.ns: source.namespace is removed")
+        refused(&file("[time, verdict, extensions]", "{ns: source.namespace}"))
+            .contains("line 9: sinks.l.labels.ns: source.namespace is removed")
     );
     accepted(&file("[time, source, extensions]", "[source.namespace]"));
     accepted(&file("[]", "{ns: source.namespace}"));
     accepted(&file("[time, is_reply.value, extensions]", "[is_reply]"));
     assert!(refused(&file("[]", "[source.namespace, destination.namespace]")).contains("twice"));
-    for (label, why) in [("{a-b: verdict}", "no label name"), ("{a: source.pod_name}", "too many values"), ("{job: verdict}", "flowlog sets itself")]
+    for (label, why) in
+        [("{a-b: verdict}", "no label name"), ("{a: source.pod_name}", "too many values"), ("{job: verdict}", "flowlog sets itself")]
     {
         let message = refused(&file("[]", label));
         assert!(message.starts_with("line 9: sinks.l.labels.") && message.contains(why), "{label}: {message}");

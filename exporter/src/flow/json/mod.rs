@@ -47,10 +47,7 @@ pub struct Options {
 impl Default for Options {
     /// Keeps what is unknown, reads lines of up to 16 MiB.
     fn default() -> Self {
-        Self {
-            unknown: OnUnknown::Keep,
-            max_bytes: 16 << 20,
-        }
+        Self { unknown: OnUnknown::Keep, max_bytes: 16 << 20 }
     }
 }
 
@@ -63,12 +60,7 @@ pub fn decode(line: &[u8], options: Options) -> std::result::Result<ExportEvent<
         let problem = Problem::TooLong { bytes: line.len(), limit: options.max_bytes };
         return Err(Box::new(Error { at: options.max_bytes, problem }));
     }
-    let text = std::str::from_utf8(line).map_err(|error| {
-        Box::new(Error {
-            at: error.valid_up_to(),
-            problem: Problem::NotUtf8,
-        })
-    })?;
+    let text = std::str::from_utf8(line).map_err(|error| Box::new(Error { at: error.valid_up_to(), problem: Problem::NotUtf8 }))?;
     let mut reader = Reader::new(text, options.unknown);
     let mut event = ExportEvent::default();
     event.read_json(&mut reader)?;

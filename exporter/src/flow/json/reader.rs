@@ -44,13 +44,7 @@ pub struct Seen {
 impl<'a> Reader<'a> {
     /// Starts at the first byte. `on_unknown`: what becomes of unknown fields and enum names.
     pub fn new(text: &'a str, on_unknown: OnUnknown) -> Self {
-        Self {
-            text,
-            bytes: text.as_bytes(),
-            at: 0,
-            on_unknown,
-            last_time: ("", Default::default()),
-        }
+        Self { text, bytes: text.as_bytes(), at: 0, on_unknown, last_time: ("", Default::default()) }
     }
 
     /// Whether what is unknown is kept.
@@ -244,12 +238,7 @@ impl<'a> Reader<'a> {
 
     /// Keeps a field whose enum name is unknown; passes any other error on.
     #[cold]
-    pub fn keep_unknown_name(
-        &mut self,
-        error: Box<Error>,
-        key: Key,
-        unknown: &mut Unknown<'a>,
-    ) -> Result<()> {
+    pub fn keep_unknown_name(&mut self, error: Box<Error>, key: Key, unknown: &mut Unknown<'a>) -> Result<()> {
         if self.on_unknown == OnUnknown::Refuse || !matches!(error.problem, Problem::UnknownName(_)) {
             return Err(error);
         }

@@ -21,7 +21,8 @@ fn written(mask: &Mask, event: &ExportEvent<'_>) -> String {
 }
 
 fn read(line: &str) -> ExportEvent<'_> {
-    json::decode(line.as_bytes(), Options { unknown: crate::flow::json::OnUnknown::Refuse, ..Options::default() }).unwrap_or_else(|error| panic!("{error}: {line}"))
+    json::decode(line.as_bytes(), Options { unknown: crate::flow::json::OnUnknown::Refuse, ..Options::default() })
+        .unwrap_or_else(|error| panic!("{error}: {line}"))
 }
 
 /// The envelope of a flow's line is made of the flow.
