@@ -246,7 +246,7 @@ flowLogs:
   foldBy: service
   sinks: [audit, search]
 sinks:
-  audit: {type: s3, url: 's3://b/p', retention: {mode: COMPLIANCE, days: 365}}
+  audit: {type: s3, url: 's3://bucket/p', retention: {mode: COMPLIANCE, days: 365}}
   search: {type: loki, url: 'http://h', labels: {v: verdict}}
 ";
         let expected = "\
@@ -258,7 +258,7 @@ shop (line 2)
   folds    what is identical within 1s into one line, client ports left out
   hides    passwords in URLs, the HTTP headers Authorization, Proxy-Authorization, Cookie, Set-Cookie
   to       /x, rotated at 10 MiB, 5 kept, mode 0640
-  to       audit: objects below s3://b/p, for 365 days deleted by nobody
+  to       audit: objects below s3://bucket/p, for 365 days deleted by nobody
   to       search: Loki at http://h, labels v
   spool    up to 1GiB on disk
   spool    audit may be away for 1h 8m at 1000 lines/s of about 195 bytes; then the newest give way, declared
