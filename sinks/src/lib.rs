@@ -13,3 +13,4 @@ pub mod problem;
 pub mod secret;
 pub mod spool;
 pub mod tls;
+mod uid;

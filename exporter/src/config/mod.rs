@@ -68,6 +68,4 @@ pub fn read(text: &[u8], strict: bool) -> Result<Checked, Problems> {
 }
 
 #[cfg(test)]
-mod properties;
-#[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod properties;
 mod sinks;
 
 fn accepted(text: &str) -> Checked {

@@ -4,7 +4,10 @@
 
 use std::borrow::Cow;
 
+use base64::Engine as _;
+
 use super::fields::{Below, FieldInfo, Fields};
+use super::json::text::quote;
 use super::value::IntoStatic;
 
 /// Type of the only message flowlog writes.
@@ -14,12 +17,15 @@ pub const STRUCT_TYPE: &str = "type.googleapis.com/google.protobuf.Struct";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Any<'a> {
     json: Cow<'a, str>,
+    /// The value as protobuf, of a type that JSON cannot tell.
+    wire_value: Option<Box<[u8]>>,
 }
 
 impl Default for Any<'_> {
     fn default() -> Self {
         Self {
             json: Cow::Borrowed("{}"),
+            wire_value: None,
         }
     }
 }
@@ -43,7 +49,31 @@ impl<'a> Any<'a> {
 
     /// Of an object that is canonical already.
     pub(crate) fn from_canonical(json: Cow<'a, str>) -> Self {
-        Self { json }
+        Self {
+            json,
+            wire_value: None,
+        }
+    }
+
+    /// Of a type whose schema is not known; JSON shows the value in base64.
+    pub(super) fn of_wire(type_url: &str, value: &[u8]) -> Self {
+        if type_url.is_empty() && value.is_empty() {
+            return Self::default();
+        }
+        let mut json = String::from("{\"@type\":");
+        quote(type_url, &mut json);
+        json.push_str(",\"value\":\"");
+        json.push_str(&base64::engine::general_purpose::STANDARD.encode(value));
+        json.push_str("\"}");
+        Self {
+            json: Cow::Owned(json),
+            wire_value: Some(value.into()),
+        }
+    }
+
+    /// The value as protobuf, when it came so and its type is not known.
+    pub(super) fn wire_value(&self) -> Option<&[u8]> {
+        self.wire_value.as_deref()
     }
 
     /// The JSON object, `{"@type":…,…}`, in canonical form; `{}` when it is empty.
@@ -87,6 +117,7 @@ impl IntoStatic for Any<'_> {
     fn into_static(self) -> Any<'static> {
         Any {
             json: Cow::Owned(self.json.into_owned()),
+            wire_value: self.wire_value,
         }
     }
 }

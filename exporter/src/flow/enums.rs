@@ -80,6 +80,20 @@ macro_rules! open_enum {
             }
         }
 
+        impl<'a> $crate::flow::wire::Wire<'a> for $name {
+            fn write_wire(&self, number: u32, out: &mut Vec<u8>) {
+                self.0.write_wire(number, out);
+            }
+
+            fn read_wire(&mut self, field: $crate::flow::wire::Field<'a>) -> std::result::Result<(), $crate::flow::wire::Error> {
+                self.0.read_wire(field)
+            }
+
+            fn varint(&self) -> Option<u64> {
+                self.0.varint()
+            }
+        }
+
         impl std::fmt::Display for $name {
             /// The name, or the bare number where there is none.
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -162,6 +162,58 @@ macro_rules! message {
                 out.close(start);
             }
         }
+
+        impl<'a> $name<'a> {
+            /// Appends the fields as protobuf.
+            pub(crate) fn write_fields(&self, out: &mut Vec<u8>) {
+                use $crate::flow::wire::Wire as _;
+                $(self.$field.write_wire($number, out);)*
+                $(match &self.$slot {
+                    None => {}
+                    $(Some($choice::$variant(member)) => member.write_wire($member_number, out),)*
+                })?
+                out.extend_from_slice(self.unknown.wire());
+            }
+
+            /// Takes fields from protobuf, over those that are here already.
+            pub(crate) fn merge(&mut self, bytes: &'a [u8]) -> std::result::Result<(), $crate::flow::wire::Error> {
+                use $crate::flow::wire::Wire as _;
+                let mut fields = $crate::flow::wire::Fields::of(bytes);
+                while let Some(field) = fields.next()? {
+                    match field.number {
+                        $($number => self.$field.read_wire(field)?,)*
+                        $($($member_number => match &mut self.$slot {
+                            Some($choice::$variant(member)) => member.read_wire(field)?,
+                            slot => {
+                                let mut member = <$member>::default();
+                                member.read_wire(field)?;
+                                *slot = Some($choice::$variant(member));
+                            }
+                        },)*)?
+                        _ => self.unknown.keep_wire(field.raw),
+                    }
+                }
+                Ok(())
+            }
+        }
+
+        impl<'a> $crate::flow::wire::Wire<'a> for $name<'a> {
+            fn write_wire(&self, number: u32, out: &mut Vec<u8>) {
+                $crate::flow::wire::write_nested(number, out, |out| self.write_fields(out));
+            }
+
+            fn read_wire(&mut self, field: $crate::flow::wire::Field<'a>) -> std::result::Result<(), $crate::flow::wire::Error> {
+                self.merge(field.bytes()?)
+            }
+
+            fn write_some(&self, number: u32, out: &mut Vec<u8>) {
+                self.write_wire(number, out);
+            }
+
+            fn read_some(&mut self, field: $crate::flow::wire::Field<'a>) -> std::result::Result<(), $crate::flow::wire::Error> {
+                self.read_wire(field)
+            }
+        }
     };
     (@name $field:ident) => { stringify!($field) };
     (@name $field:ident $json:literal) => { $json };

@@ -29,7 +29,7 @@ impl<'a> Unknown<'a> {
     }
 
     /// Keeps a protobuf field: its tag and its value.
-    pub(super) fn keep_wire(&mut self, field: &[u8]) {
+    pub(crate) fn keep_wire(&mut self, field: &[u8]) {
         self.0.get_or_insert_default().wire.extend_from_slice(field);
     }
 
@@ -41,7 +41,7 @@ impl<'a> Unknown<'a> {
     }
 
     /// Protobuf fields in the order they came.
-    pub(super) fn wire(&self) -> &[u8] {
+    pub(crate) fn wire(&self) -> &[u8] {
         self.0.as_ref().map_or(&[], |kept| &kept.wire)
     }
 }

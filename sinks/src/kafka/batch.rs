@@ -9,6 +9,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
 
 use crate::spool::{Record, SpoolId};
+use crate::uid::Uid;
 
 use super::delivery::{Attempt, Fate, Notes};
 use super::errors::Class;
@@ -102,6 +103,11 @@ impl Frozen {
             .push(Known::Open);
     }
 
+    /// Where the uids of its messages are written.
+    pub fn uid(&self) -> Uid {
+        Uid::new(self.spool)
+    }
+
     /// Records in it.
     pub fn len(&self) -> usize {
         self.rows.len()
@@ -123,6 +129,7 @@ impl Frozen {
         topic: &'a str,
         running: &Running,
         place: usize,
+        uid: &mut Uid,
     ) -> BaseRecord<'a, [u8], [u8], usize> {
         let at = running.rows.get(place).copied().unwrap_or_default();
         let row = &self.rows[at];
@@ -137,11 +144,10 @@ impl Frozen {
             row.time
         };
         let mut number = itoa::Buffer::new();
-        let uid = self.spool.uid(row.sequence);
         let headers = OwnedHeaders::new_with_capacity(3)
             .insert(Header {
                 key: "flowlog-uid",
-                value: Some(&uid),
+                value: Some(uid.of(self.spool, row.sequence)),
             })
             .insert(Header {
                 key: "flowlog-sequence",

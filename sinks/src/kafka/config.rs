@@ -137,6 +137,12 @@ impl Options {
                 "is not for Kafka: each broker has to prove the name it is reached by; leave it out",
             );
         }
+        if self.sasl.is_none() && self.protocol().starts_with("sasl") {
+            add(
+                "properties.security.protocol",
+                "asks for SASL without a user; set the sink's sasl",
+            );
+        }
         if let Some(sasl) = &self.sasl {
             if sasl.username.is_empty() {
                 add("sasl.username", "is empty");
@@ -203,11 +209,14 @@ impl Options {
     }
 
     fn uses_tls(&self) -> bool {
-        self.tls != Tls::default()
-            || self
-                .properties
-                .get("security.protocol")
-                .is_some_and(|protocol| protocol == "ssl")
+        self.tls != Tls::default() || self.protocol().ends_with("ssl")
+    }
+
+    /// What the properties say of the protocol: whether TLS is wanted without files, and SASL, which needs the sink's `sasl`.
+    fn protocol(&self) -> &str {
+        self.properties
+            .get("security.protocol")
+            .map_or("", String::as_str)
     }
 
     fn security_protocol(&self) -> &'static str {

@@ -46,6 +46,13 @@ fn settings_that_can_not_work_are_refused_with_their_key() {
             Box::new(|options| options.tls.server_name = Some("x".into())),
         ),
         (
+            "properties.security.protocol",
+            Box::new(|options| {
+                let (key, value) = ("security.protocol", "sasl_ssl");
+                drop(options.properties.insert(key.into(), value.into()));
+            }),
+        ),
+        (
             "sasl.mechanism",
             Box::new(|options| options.sasl = sasl(Mechanism::Plain)),
         ),

@@ -69,12 +69,15 @@ impl KafkaSink {
         current: &Current,
         running: &mut Running,
     ) -> Result<(), Outcome> {
+        let mut uid = frozen.uid();
         while running.enqueued < running.rows.len() {
             let place = running.enqueued;
-            match current
-                .producer
-                .send(frozen.message(&self.options.topic, running, place))
-            {
+            match current.producer.send(frozen.message(
+                &self.options.topic,
+                running,
+                place,
+                &mut uid,
+            )) {
                 Ok(()) => {}
                 Err((KafkaError::MessageProduction(Code::QueueFull), message)) => {
                     self.notes.want_room();

@@ -15,6 +15,7 @@ use std::io::Write;
 use prost::encoding::{encode_varint, encoded_len_varint};
 
 use crate::spool::{Record, labels as pairs_of};
+use crate::uid::Uid;
 
 use super::config::Encoding;
 use super::labels;
@@ -50,6 +51,7 @@ pub struct Push {
     stream: Vec<u8>,
     entries: Vec<u8>,
     index: Vec<Entry>,
+    uid: Option<Uid>,
 }
 
 /// The nanoseconds since 1970 under which an entry is found, see the top of this file.
@@ -115,6 +117,7 @@ impl Push {
             stream,
             entries: Vec::new(),
             index: Vec::new(),
+            uid: None,
         }
     }
 
@@ -126,7 +129,8 @@ impl Push {
         scratch: &mut Vec<u8>,
     ) {
         let timestamp = timestamp(record.time, record.commit_time, record.sequence);
-        let uid = record.uid();
+        let uid = self.uid.get_or_insert_with(|| Uid::new(record.spool));
+        let uid = uid.of(record.spool, record.sequence);
         let mut number = itoa::Buffer::new();
         let sequence = number.format(record.sequence);
         let rest = pairs_of(record.labels)
@@ -137,7 +141,7 @@ impl Push {
                 scratch,
                 timestamp,
                 record.line,
-                &uid,
+                uid,
                 sequence,
                 rest,
             ),
@@ -145,7 +149,7 @@ impl Push {
                 &mut self.entries,
                 timestamp,
                 record.line,
-                &uid,
+                uid,
                 sequence,
                 rest,
             ),

@@ -91,7 +91,8 @@ impl<'a> Reader<'a> {
         Ok(json)
     }
 
-    fn colon(&mut self) -> Result<()> {
+    /// Reads a colon and the white space round it.
+    pub fn colon(&mut self) -> Result<()> {
         self.space();
         if self.byte() != b':' {
             return Err(self.expected("a colon"));

@@ -18,6 +18,7 @@ pub(crate) use error::Result;
 pub use error::{Error, Problem};
 pub(crate) use read::ReadJson;
 pub(crate) use reader::Reader;
+pub(crate) use slow::MAX_DEPTH;
 pub(crate) use write::{Out, WriteJson};
 
 use super::ExportEvent;
@@ -68,3 +69,6 @@ pub fn decode(line: &[u8], options: Options) -> std::result::Result<ExportEvent<
     reader.end()?;
     Ok(event)
 }
+
+#[cfg(test)]
+mod tests;

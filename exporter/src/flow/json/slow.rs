@@ -99,7 +99,7 @@ impl Reader<'_> {
     }
 
     /// Reads a number and leaves it as it is written.
-    pub(super) fn number(&mut self) -> Result<String> {
+    pub fn number(&mut self) -> Result<String> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         match number::token(rest) {
             Some(length) if !rest.get(length).is_some_and(continues_a_word) => {
