@@ -1,7 +1,7 @@
 //! `flowlog spool ls|cat|verify`: looks into a state folder without touching it, beside a running daemon too.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use flowlog_sinks::spool::inspect::{self, Part};
 use flowlog_sinks::spool::{Commit, Kind, SpoolId, split_record};
@@ -55,7 +55,7 @@ fn chosen(arguments: &SpoolArgs) -> Result<Vec<(String, PathBuf)>, Failure> {
         .collect())
 }
 
-fn read(folder: &PathBuf) -> Result<Contents, Failure> {
+fn read(folder: &Path) -> Result<Contents, Failure> {
     let failed = |error: std::io::Error| Failure::Runtime(format!("cannot read {}: {error}", folder.display()));
     let mut contents = Contents::default();
     for segment in inspect::segments(folder).map_err(failed)? {

@@ -65,14 +65,7 @@ pub fn prepare(settings: &Settings) -> Result<Prepared, StartError> {
 pub fn prepare_detach(settings: &Settings) -> Result<Prepared, StartError> {
     let state = Arc::new(State::take(&settings.state_dir)?);
     let kernel = Some(start_kernel(settings)?);
-    let node = recorded_node(&state.intake()).unwrap_or_else(|| node_name(settings));
-    Ok(Prepared { state, kernel, node })
-}
-
-/// The node that wrote the intake: logs belong to one, and a name given to `run` need not be given again.
-fn recorded_node(intake: &Path) -> Option<String> {
-    let segments = flowlog_sinks::spool::inspect::segments(intake).ok()?;
-    segments.into_iter().rev().find_map(|segment| segment.head.ok()).map(|head| head.node)
+    Ok(Prepared { state, kernel, node: node_name(settings) })
 }
 
 /// This node's name: as set, else the host's.

@@ -104,7 +104,6 @@ impl Output {
         self.line(around, &group.prepared, &group.sums, group.single.as_deref(), totals, gaps);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of a line come from three owners")]
     fn line(
         &mut self,
         around: &Surroundings,

@@ -140,12 +140,9 @@ impl KernelSource {
             match change {
                 InterfaceChange::Attached(interface) => {
                     tracing::info!(interface = interface.name, index = interface.ifindex, "attached");
-                    self.declare(
-                        &interface,
-                        cause::BEFORE_ATTACH,
-                        interface.before.received.packets + interface.before.transmitted.packets,
-                        { interface.before.received.bytes + interface.before.transmitted.bytes },
-                    );
+                    let (received, transmitted) = (interface.before.received, interface.before.transmitted);
+                    let (packets, bytes) = (received.packets + transmitted.packets, received.bytes + transmitted.bytes);
+                    self.declare(&interface, cause::BEFORE_ATTACH, packets, bytes);
                     self.around.change(|around| {
                         around.interfaces.insert(interface.ifindex, (interface.name.clone(), side(&interface)));
                     });
