@@ -167,9 +167,15 @@ mod tests {
 
     #[test]
     fn a_namespace_and_a_name_are_joined_as_a_path_is() {
-        for (namespace, name, joined) in
-            [("a", "p", "a/p"), ("", "p", "p"), ("a", "..", "."), ("a", "../..", ".."), ("a/", "/p/", "a/p"), ("", "/../p", "/p"), ("a", ".p", "a/.p")]
-        {
+        for (namespace, name, joined) in [
+            ("a", "p", "a/p"),
+            ("", "p", "p"),
+            ("a", "..", "."),
+            ("a", "../..", ".."),
+            ("a/", "/p/", "a/p"),
+            ("", "/../p", "/p"),
+            ("a", ".p", "a/.p"),
+        ] {
             let mut out = b"x".to_vec();
             join(namespace, name, &mut out);
             assert_eq!(String::from_utf8(out).unwrap(), format!("x{joined}"), "{namespace:?} {name:?}");

@@ -167,7 +167,14 @@ impl Printer {
     }
 
     /// Begins a record: the heading or the separator, the time and the node.
-    pub(super) fn fields_of<'r>(&self, table: bool, time: Option<Timestamp>, node: &str, columns: &[&str], row: &'r mut Vec<u8>) -> Fields<'r> {
+    pub(super) fn fields_of<'r>(
+        &self,
+        table: bool,
+        time: Option<Timestamp>,
+        node: &str,
+        columns: &[&str],
+        row: &'r mut Vec<u8>,
+    ) -> Fields<'r> {
         let style = &self.style;
         if !table {
             if self.records > 0 {

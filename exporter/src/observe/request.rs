@@ -9,7 +9,7 @@ use super::color::Colors;
 use super::printer::{Format, Style};
 use super::raw_filters::{self, ConfigFile, RawList};
 use super::times::{self, Layout};
-use crate::cli::observe::{FormatArgs, Observed, ObserveArgs, Selection};
+use crate::cli::observe::{FormatArgs, ObserveArgs, Observed, Selection};
 use crate::filter::{Filters, FlowFilter};
 use crate::flow::Timestamp;
 use crate::mask::{Encoder, Mask, Redaction};
@@ -119,7 +119,8 @@ fn output(format: &FormatArgs) -> &str {
 }
 
 fn style(format: &FormatArgs, follow: bool, terminal: bool) -> Result<Style, String> {
-    let legacy = std::env::var("HUBBLE_COMPAT").is_ok_and(|options| options.split(',').any(|option| option.eq_ignore_ascii_case("legacy-json-output")));
+    let legacy = std::env::var("HUBBLE_COMPAT")
+        .is_ok_and(|options| options.split(',').any(|option| option.eq_ignore_ascii_case("legacy-json-output")));
     let chosen = match output(format) {
         "compact" => Format::Compact,
         "dict" => Format::Dict,

@@ -29,8 +29,10 @@ impl Printer {
                 let separator = if self.records > 0 { "------------\n" } else { "" };
                 self.records = self.records.max(1);
                 let message = if status.message.is_empty() { "N/A".to_owned() } else { quoted(&status.message) };
-                let text =
-                    format!("{separator}  TIMESTAMP: {time}\n      STATE: {}\n      NODES: {names}\n    MESSAGE: {message}\n", status.state_change);
+                let text = format!(
+                    "{separator}  TIMESTAMP: {time}\n      STATE: {}\n      NODES: {names}\n    MESSAGE: {message}\n",
+                    status.state_change
+                );
                 self.errors.extend_from_slice(text.as_bytes());
                 self.style.colors.neutralise(&mut self.errors, start);
             }

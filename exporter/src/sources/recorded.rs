@@ -154,7 +154,8 @@ mod tests {
     #[test]
     fn lines_come_with_their_numbers_whatever_the_file_is_compressed_with() {
         let text = b"one\n\ntwo\r\nthree";
-        let expected: Vec<(String, String)> = [("1", "one"), ("3", "two"), ("4", "three")].map(|(n, l)| (n.to_owned(), l.to_owned())).into();
+        let expected: Vec<(String, String)> =
+            [("1", "one"), ("3", "two"), ("4", "three")].map(|(n, l)| (n.to_owned(), l.to_owned())).into();
         assert_eq!(read(text), expected);
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(text).unwrap();
