@@ -34,10 +34,7 @@ fn main() {
         skip("main", "minio is not built", "tests/services/build minio");
         return;
     }
-    let count = std::env::var("LINES")
-        .ok()
-        .and_then(|lines| lines.parse().ok())
-        .unwrap_or(400_000);
+    let count = std::env::var("LINES").ok().and_then(|lines| lines.parse().ok()).unwrap_or(400_000);
     let server = Service::start("minio");
     println!("{}", flowlog_benches::machine());
     println!(
@@ -54,12 +51,7 @@ fn shapes(count: usize) -> Vec<Shape> {
     if let Ok(path) = std::env::var("FLOWS") {
         let text = std::fs::read_to_string(&path).expect("the file FLOWS names");
         let lines: Vec<&str> = text.lines().collect();
-        let line = |at: usize| {
-            (
-                NOON + at as i64 * 500_000,
-                lines[at % lines.len()].to_owned(),
-            )
-        };
+        let line = |at: usize| (NOON + at as i64 * 500_000, lines[at % lines.len()].to_owned());
         shapes.push(Shape {
             name: format!("{} real lines, repeated", lines.len()),
             lines: (0..count).map(line).collect(),
@@ -90,18 +82,11 @@ fn pods(random: &mut Random) -> (u64, u64, u64, u64) {
 
 fn pod(service: u64, pod: u64) -> String {
     let hash = (service * 31 + pod * 17 + 5).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    format!(
-        "{{\"namespace\":\"team-{}\",\"pod_name\":\"service-{service}-{:08x}-{:05x}\"}}",
-        service % 8,
-        hash >> 36,
-        hash & 0xf_ffff
-    )
+    format!("{{\"namespace\":\"team-{}\",\"pod_name\":\"service-{service}-{:08x}-{:05x}\"}}", service % 8, hash >> 36, hash & 0xf_ffff)
 }
 
 fn time_text(time: i64) -> String {
-    jiff::Timestamp::from_nanosecond(i128::from(time))
-        .expect("a time")
-        .to_string()
+    jiff::Timestamp::from_nanosecond(i128::from(time)).expect("a time").to_string()
 }
 
 /// Hubble's line for each event under the 9-path mask of the examples, with its addresses and more where `whole`.
@@ -113,12 +98,7 @@ fn unfolded(count: usize, whole: bool) -> Shape {
         let port = 32_768 + random.below(28_000);
         let (packets, flags) = (
             1 + random.below(30),
-            [
-                "\"SYN\":true",
-                "\"ACK\":true",
-                "\"ACK\":true,\"PSH\":true",
-                "\"FIN\":true,\"ACK\":true",
-            ][random.below(4) as usize],
+            ["\"SYN\":true", "\"ACK\":true", "\"ACK\":true,\"PSH\":true", "\"FIN\":true,\"ACK\":true"][random.below(4) as usize],
         );
         let bytes = packets * (60 + random.below(900));
         let more = if whole {
@@ -137,16 +117,8 @@ fn unfolded(count: usize, whole: bool) -> Shape {
         );
         (time, text)
     };
-    let name = if whole {
-        "unfolded, all fields"
-    } else {
-        "unfolded, 9-path mask"
-    };
-    Shape {
-        name: name.to_owned(),
-        lines: (0..count).map(line).collect(),
-        flows: count as u64,
-    }
+    let name = if whole { "unfolded, all fields" } else { "unfolded, 9-path mask" };
+    Shape { name: name.to_owned(), lines: (0..count).map(line).collect(), flows: count as u64 }
 }
 
 /// The same traffic at 20 000 flows a second, folded by service in windows of a second, under the same mask.
@@ -159,9 +131,7 @@ fn folded(count: usize) -> Shape {
             let time = NOON + second * SECOND + at * 50_000 + random.below(50_000) as i64;
             let packets = 1 + random.below(30);
             let bytes = packets * (60 + random.below(900));
-            let sums = window
-                .entry(pods(&mut random))
-                .or_insert((time, time, 0, 0, 0));
+            let sums = window.entry(pods(&mut random)).or_insert((time, time, 0, 0, 0));
             *sums = (sums.0, time, sums.2 + packets, sums.3 + bytes, sums.4 + 1);
         }
         flows += 20_000;
@@ -178,11 +148,7 @@ fn folded(count: usize) -> Shape {
             lines.push((first, text));
         }
     }
-    Shape {
-        name: "folded by service, 9-path mask".to_owned(),
-        lines,
-        flows,
-    }
+    Shape { name: "folded by service, 9-path mask".to_owned(), lines, flows }
 }
 
 fn measure(server: &Service, shape: &Shape) {
@@ -190,13 +156,8 @@ fn measure(server: &Service, shape: &Shape) {
     let sink = sink(server, shape, folder.path());
     let writer = spooled(shape, folder.path());
     let spool = writer.spool();
-    let (mut reader, _) = spool
-        .reader("bench", WhenFull::Hold, Start::Oldest)
-        .expect("a reader");
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build();
+    let (mut reader, _) = spool.reader("bench", WhenFull::Hold, Start::Oldest).expect("a reader");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.expect("a runtime");
     let inside = runtime.enter();
     sink.resume(&mut reader, None).expect("a sink");
@@ -205,10 +166,7 @@ fn measure(server: &Service, shape: &Shape) {
     let (mut stored, mut objects) = (0, 0);
     loop {
         // Eleven minutes later: what is left is due.
-        match sink
-            .freeze(&mut reader, &sink.limits(), None, NOON + 660 * SECOND)
-            .expect("a batch")
-        {
+        match sink.freeze(&mut reader, &sink.limits(), None, NOON + 660 * SECOND).expect("a batch") {
             Step::Batch(batch) => {
                 if batch.records > 0 {
                     stored += batch.bytes;
@@ -216,21 +174,12 @@ fn measure(server: &Service, shape: &Shape) {
                 }
                 let outcome = runtime.block_on(sink.send(&batch.frozen));
                 assert!(matches!(outcome, Outcome::Delivered { .. }), "{outcome:?}");
-                reader.release(&reader.cursor());
             }
             _ => break,
         }
     }
-    let (seconds, processor) = (
-        started.elapsed().as_secs_f64(),
-        processor_seconds() - processor,
-    );
-    let megabytes = shape
-        .lines
-        .iter()
-        .map(|(_, line)| line.len() as u64 + 1)
-        .sum::<u64>() as f64
-        / 1e6;
+    let (seconds, processor) = (started.elapsed().as_secs_f64(), processor_seconds() - processor);
+    let megabytes = shape.lines.iter().map(|(_, line)| line.len() as u64 + 1).sum::<u64>() as f64 / 1e6;
     println!(
         "{:<34} {:>9} {:>8.0} {:>9.0} {:>9.0} {:>9.1} {:>8} {:>10.1} {:>10.1}",
         shape.name,
@@ -247,56 +196,30 @@ fn measure(server: &Service, shape: &Shape) {
 
 /// A sink into a locked bucket of its own.
 fn sink(server: &Service, shape: &Shape, folder: &Path) -> S3Sink {
-    let (endpoint, id, secret) = (
-        server.value("S3_ENDPOINT"),
-        server.value("S3_KEY"),
-        server.value("S3_SECRET"),
-    );
+    let (endpoint, id, secret) = (server.value("S3_ENDPOINT"), server.value("S3_KEY"), server.value("S3_SECRET"));
     let bucket = format!("bench-{}", shape.name.bytes().map(u64::from).sum::<u64>());
     Client::new(&endpoint, &id, &secret).make_bucket(&bucket, true);
     let credentials = folder.join("credentials");
-    std::fs::write(
-        &credentials,
-        format!("aws_access_key_id={id}\naws_secret_access_key={secret}\n"),
-    )
-    .expect("credentials");
+    std::fs::write(&credentials, format!("aws_access_key_id={id}\naws_secret_access_key={secret}\n")).expect("credentials");
     let options = Options {
         endpoint: Some(endpoint),
         credentials_file: Some(credentials),
-        retention: Some(Retention {
-            mode: Mode::Governance,
-            period: Period::Days(1),
-        }),
+        retention: Some(Retention { mode: Mode::Governance, period: Period::Days(1) }),
         ..Options::new(format!("s3://{bucket}"))
     };
-    let origin = Origin {
-        cluster: "c".into(),
-        log: "l".into(),
-        node: "n".into(),
-        daemon: "bench".into(),
-    };
+    let origin = Origin { cluster: "c".into(), log: "l".into(), node: "n".into(), daemon: "bench".into() };
     S3Sink::new(options, origin, folder.join("staging"), NOON).expect("a sink")
 }
 
 /// A spool that holds all lines, committed and on disk.
 fn spooled(shape: &Shape, folder: &Path) -> Writer {
-    let options = spool::Options {
-        max_bytes: 8 << 30,
-        ..spool::Options::new("n", "boot")
-    };
+    let options = spool::Options { max_bytes: 8 << 30, ..spool::Options::new("n", "boot") };
     let (mut writer, _) = Writer::open(&folder.join("spool"), &options).expect("a spool");
     for lines in shape.lines.chunks(10_000) {
         for (time, line) in lines {
-            writer
-                .append(*time, b"", b"", line.as_bytes())
-                .expect("a record");
+            writer.append(*time, b"", b"", line.as_bytes()).expect("a record");
         }
-        writer
-            .commit(Commit {
-                time: NOON,
-                ..Commit::default()
-            })
-            .expect("a commit");
+        writer.commit(Commit { time: NOON, ..Commit::default() }).expect("a commit");
     }
     while writer.durable().next < writer.next_sequence() {
         std::thread::sleep(Duration::from_millis(10));
@@ -307,15 +230,7 @@ fn spooled(shape: &Shape, folder: &Path) -> Writer {
 /// Processor time of this process so far, all threads, user and system.
 fn processor_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").expect("/proc");
-    let fields: Vec<&str> = stat
-        .rsplit_once(')')
-        .expect("a name")
-        .1
-        .split_whitespace()
-        .collect();
-    let ticks: f64 = fields[11..13]
-        .iter()
-        .map(|field| field.parse::<f64>().expect("a number"))
-        .sum();
+    let fields: Vec<&str> = stat.rsplit_once(')').expect("a name").1.split_whitespace().collect();
+    let ticks: f64 = fields[11..13].iter().map(|field| field.parse::<f64>().expect("a number")).sum();
     ticks / 100.0
 }

@@ -25,10 +25,7 @@ fn compile(programs: &Path, source: &str, object: &Path) -> Result<(), Box<dyn E
         _ => "bpfel",
     };
     // Debian keeps <asm/types.h> in a folder of the architecture's name.
-    let headers = format!(
-        "-I/usr/include/{}-linux-gnu",
-        env::var("CARGO_CFG_TARGET_ARCH")?
-    );
+    let headers = format!("-I/usr/include/{}-linux-gnu", env::var("CARGO_CFG_TARGET_ARCH")?);
     let status = Command::new(&clang)
         .current_dir(programs)
         .args(["-O2", "-g", "-target", target, "-mcpu=v3", "-Wall", "-Wextra", "-Werror", &headers])

@@ -14,10 +14,7 @@ impl Numbers {
 
     /// The next number below `bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
     }
 
@@ -26,24 +23,8 @@ impl Numbers {
     }
 }
 
-const NAMESPACES: [&str; 8] = [
-    "shop",
-    "kube-system",
-    "payments",
-    "observability",
-    "ingress-nginx",
-    "default",
-    "batch",
-    "search",
-];
-const APPS: [&str; 6] = [
-    "frontend",
-    "checkout-api",
-    "cart",
-    "recommendation",
-    "coredns",
-    "postgres-primary",
-];
+const NAMESPACES: [&str; 8] = ["shop", "kube-system", "payments", "observability", "ingress-nginx", "default", "batch", "search"];
+const APPS: [&str; 6] = ["frontend", "checkout-api", "cart", "recommendation", "coredns", "postgres-primary"];
 const FLAGS: [(&str, &str); 5] = [
     ("\"SYN\":true", "SYN"),
     ("\"SYN\":true,\"ACK\":true", "SYN, ACK"),
@@ -76,24 +57,11 @@ fn line(numbers: &mut Numbers, number: u64, lines: &mut String) {
         number / 1000 % 60,
         number % 1000 * 1_000_003 % 1_000_000_000
     );
-    let uuid = (
-        numbers.below(1 << 31),
-        numbers.below(1 << 16),
-        numbers.below(1 << 12),
-        numbers.below(1 << 31),
-        numbers.below(1 << 16),
-    );
+    let uuid = (numbers.below(1 << 31), numbers.below(1 << 16), numbers.below(1 << 12), numbers.below(1 << 31), numbers.below(1 << 16));
     let node = format!("production/worker-{}", numbers.below(40));
-    let (source_port, port) = (
-        32768 + numbers.below(28_000),
-        [80, 443, 8080, 5432, 53][numbers.below(5) as usize],
-    );
+    let (source_port, port) = (32768 + numbers.below(28_000), [80, 443, 8080, 5432, 53][numbers.below(5) as usize]);
     let kind = numbers.below(10);
-    let verdict = if numbers.below(20) == 0 {
-        "DROPPED"
-    } else {
-        "FORWARDED"
-    };
+    let verdict = if numbers.below(20) == 0 { "DROPPED" } else { "FORWARDED" };
     let (flags, names) = FLAGS[numbers.below(5) as usize];
     let (l4, l7, summary, r#type) = match kind {
         0 => (
@@ -117,14 +85,7 @@ fn line(numbers: &mut Numbers, number: u64, lines: &mut String) {
     };
     let (source, destination) = (endpoint(numbers), endpoint(numbers));
     let (mac, other) = (numbers.below(256), numbers.below(256));
-    let address = |numbers: &mut Numbers| {
-        format!(
-            "10.{}.{}.{}",
-            numbers.below(8),
-            numbers.below(256),
-            numbers.below(256)
-        )
-    };
+    let address = |numbers: &mut Numbers| format!("10.{}.{}.{}", numbers.below(8), numbers.below(256), numbers.below(256));
     let (from, to) = (address(numbers), address(numbers));
     let _ = writeln!(
         lines,

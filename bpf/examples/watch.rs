@@ -10,43 +10,22 @@ use flowlog_bpf::{Kernel, Options, Ring, Selection};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let seconds = arguments
-        .next()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(5);
+    let seconds = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(5);
     let names: Vec<String> = arguments.collect();
-    let interfaces = if names.is_empty() {
-        Selection::PodsAndUplink
-    } else {
-        Selection::Named(names)
-    };
-    let options = Options {
-        pins: PathBuf::from("/sys/fs/bpf/flowlog/watch"),
-        interfaces,
-        ..Options::default()
-    };
+    let interfaces = if names.is_empty() { Selection::PodsAndUplink } else { Selection::Named(names) };
+    let options = Options { pins: PathBuf::from("/sys/fs/bpf/flowlog/watch"), interfaces, ..Options::default() };
     let started = Kernel::start(&options)?;
     let mut kernel = started.kernel;
     println!("{}", kernel.features());
-    println!(
-        "adopted: {}, drops: {}",
-        started.adopted,
-        kernel.sees_drops()
-    );
-    started
-        .changes
-        .iter()
-        .for_each(|change| println!("{change:?}"));
+    println!("adopted: {}, drops: {}", started.adopted, kernel.sees_drops());
+    started.changes.iter().for_each(|change| println!("{change:?}"));
     let mut rings = kernel.take_rings();
     let end = Instant::now() + Duration::from_secs(seconds);
     while Instant::now() < end {
         std::thread::sleep(kernel.sweep_period());
         kernel.sweep()?;
         rings.iter_mut().for_each(print);
-        kernel
-            .interfaces_changed()?
-            .iter()
-            .for_each(|change| println!("{change:?}"));
+        kernel.interfaces_changed()?.iter().for_each(|change| println!("{change:?}"));
     }
     println!("{:#?}", kernel.counters()?);
     println!("{:?}", kernel.unreported()?);

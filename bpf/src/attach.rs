@@ -29,29 +29,16 @@ impl Attachment {
 
 fn refused(link: &Link, how: &'static str) -> impl Fn(io::Error) -> Error {
     let (name, ifindex) = (link.name.clone(), link.ifindex);
-    move |source| Error::Attach {
-        name: name.clone(),
-        ifindex,
-        how,
-        source,
-    }
+    move |source| Error::Attach { name: name.clone(), ifindex, how, source }
 }
 
 /// Attaches both programs. `auto` falls back to clsact where the kernel does not know tcx (EINVAL).
-pub(crate) fn attach(
-    link: &Link,
-    mode: AttachMode,
-    programs: &Programs,
-    folder: &Path,
-    netlink: &Netlink,
-) -> Result<Attachment, Error> {
+pub(crate) fn attach(link: &Link, mode: AttachMode, programs: &Programs, folder: &Path, netlink: &Netlink) -> Result<Attachment, Error> {
     if mode == AttachMode::Clsact {
         return attach_clsact(link, programs, netlink);
     }
     match attach_tcx(link, programs, folder) {
-        Err(Error::Attach { source, .. })
-            if mode == AttachMode::Auto && source.raw_os_error() == Some(libc::EINVAL) =>
-        {
+        Err(Error::Attach { source, .. }) if mode == AttachMode::Auto && source.raw_os_error() == Some(libc::EINVAL) => {
             attach_clsact(link, programs, netlink)
         }
         other => other,
@@ -61,8 +48,7 @@ pub(crate) fn attach(
 fn attach_tcx(link: &Link, programs: &Programs, folder: &Path) -> Result<Attachment, Error> {
     let one = |hook: Hook| -> Result<OwnedFd, Error> {
         let path = folder.join(pins::link_name(link.ifindex, hook));
-        let attached =
-            sys::tcx_attach(programs.at(hook), link.ifindex, hook).map_err(refused(link, "tcx"))?;
+        let attached = sys::tcx_attach(programs.at(hook), link.ifindex, hook).map_err(refused(link, "tcx"))?;
         pins::unpin(&path)?;
         sys::pin(attached.as_fd(), &path).map_err(|source| Error::pin(&path, source))?;
         Ok(attached)
@@ -81,9 +67,7 @@ fn attach_clsact(link: &Link, programs: &Programs, netlink: &Netlink) -> Result<
     let refused = refused(link, "clsact");
     let made_qdisc = netlink.add_clsact(link.ifindex).map_err(&refused)?;
     for hook in Hook::BOTH {
-        netlink
-            .set_filter(link.ifindex, hook, programs.at(hook))
-            .map_err(&refused)?;
+        netlink.set_filter(link.ifindex, hook, programs.at(hook)).map_err(&refused)?;
     }
     Ok(Attachment::Clsact { made_qdisc })
 }
@@ -106,12 +90,7 @@ pub(crate) fn adopt(ifindex: u32, folder: &Path) -> Result<Option<Attachment>, E
 }
 
 /// Puts other programs in place, each in one step: no packet meets none or two.
-pub(crate) fn replace(
-    link: &Link,
-    attachment: &Attachment,
-    programs: &Programs,
-    netlink: &Netlink,
-) -> Result<(), Error> {
+pub(crate) fn replace(link: &Link, attachment: &Attachment, programs: &Programs, netlink: &Netlink) -> Result<(), Error> {
     match attachment {
         Attachment::Tcx(links) => {
             for (hook, tcx) in Hook::BOTH.into_iter().zip(links) {
@@ -120,9 +99,7 @@ pub(crate) fn replace(
         }
         Attachment::Clsact { .. } => {
             for hook in Hook::BOTH {
-                netlink
-                    .set_filter(link.ifindex, hook, programs.at(hook))
-                    .map_err(refused(link, "clsact"))?;
+                netlink.set_filter(link.ifindex, hook, programs.at(hook)).map_err(refused(link, "clsact"))?;
             }
         }
     }
@@ -130,12 +107,7 @@ pub(crate) fn replace(
 }
 
 /// Takes the programs off an interface; it may be gone already.
-pub(crate) fn detach(
-    ifindex: u32,
-    attachment: &Attachment,
-    folder: &Path,
-    netlink: &Netlink,
-) -> Result<(), Error> {
+pub(crate) fn detach(ifindex: u32, attachment: &Attachment, folder: &Path, netlink: &Netlink) -> Result<(), Error> {
     match attachment {
         Attachment::Tcx(_) => {
             for hook in Hook::BOTH {

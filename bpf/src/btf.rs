@@ -28,9 +28,7 @@ impl Reasons {
     /// Reads the running kernel's; empty where it has no BTF or no reasons (before Linux 5.17).
     pub(crate) fn of_running_kernel() -> Self {
         let bytes = std::fs::read(RUNNING).unwrap_or_default();
-        Self {
-            names: enumeration(&bytes, ENUM).unwrap_or_default(),
-        }
+        Self { names: enumeration(&bytes, ENUM).unwrap_or_default() }
     }
 
     /// The kernel's name without `SKB_DROP_REASON_`, for example `NETFILTER_DROP`; `None` for a number the running
@@ -41,17 +39,12 @@ impl Reasons {
 
     /// The number of a name.
     pub fn number(&self, name: &str) -> Option<u32> {
-        self.names
-            .iter()
-            .find(|(_, known)| *known == name)
-            .map(|(number, _)| *number)
+        self.names.iter().find(|(_, known)| *known == name).map(|(number, _)| *number)
     }
 
     /// All of them, by number.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &str)> {
-        self.names
-            .iter()
-            .map(|(number, name)| (*number, name.as_str()))
+        self.names.iter().map(|(number, name)| (*number, name.as_str()))
     }
 
     /// The kernel gives no reasons.
@@ -79,12 +72,8 @@ fn enumeration(btf: &[u8], name: &str) -> Option<BTreeMap<u32, String>> {
     let start = word(btf, HEADER)? as usize;
     let (types_at, types_length) = (word(btf, 8)? as usize, word(btf, 12)? as usize);
     let (strings_at, strings_length) = (word(btf, 16)? as usize, word(btf, 20)? as usize);
-    let types = btf
-        .get(start.checked_add(types_at)?..)?
-        .get(..types_length)?;
-    let strings = btf
-        .get(start.checked_add(strings_at)?..)?
-        .get(..strings_length)?;
+    let types = btf.get(start.checked_add(types_at)?..)?.get(..types_length)?;
+    let strings = btf.get(start.checked_add(strings_at)?..)?.get(..strings_length)?;
     let mut at = 0;
     while let (Some(name_at), Some(info)) = (word(types, at), word(types, at + 4)) {
         let (kind, members) = (info >> 24 & 0x1f, (info & 0xffff) as usize);
@@ -93,10 +82,7 @@ fn enumeration(btf: &[u8], name: &str) -> Option<BTreeMap<u32, String>> {
             let member = |index: usize| {
                 let at = body + index * 8;
                 let name = text(strings, word(types, at)?)?;
-                let short = PREFIXES
-                    .iter()
-                    .find_map(|prefix| name.strip_prefix(prefix))
-                    .unwrap_or(name);
+                let short = PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name);
                 Some((word(types, at + 4)?, short.to_owned()))
             };
             return (0..members).map(member).collect();
@@ -121,26 +107,17 @@ mod tests {
     fn the_running_kernels_reasons_have_their_names() {
         let reasons = Reasons::of_running_kernel();
         if reasons.is_empty() {
-            println!(
-                "SKIPPED: this kernel has no BTF or no drop reasons; run on Linux 5.17 or later with CONFIG_DEBUG_INFO_BTF"
-            );
+            println!("SKIPPED: this kernel has no BTF or no drop reasons; run on Linux 5.17 or later with CONFIG_DEBUG_INFO_BTF");
             return;
         }
-        let number = reasons
-            .number("NETFILTER_DROP")
-            .expect("every kernel with reasons has this one");
+        let number = reasons.number("NETFILTER_DROP").expect("every kernel with reasons has this one");
         assert_eq!(reasons.name(number), Some("NETFILTER_DROP"));
         assert_eq!(reasons.name(u32::MAX - 1), None);
     }
 
     #[test]
     fn bytes_that_are_no_btf_name_nothing() {
-        for bytes in [
-            &b""[..],
-            b"\x9f\xeb",
-            &[0x9f, 0xeb, 1, 0, 255, 255, 255, 255, 9, 9, 9, 9],
-            &[0xff; 64],
-        ] {
+        for bytes in [&b""[..], b"\x9f\xeb", &[0x9f, 0xeb, 1, 0, 255, 255, 255, 255, 9, 9, 9, 9], &[0xff; 64]] {
             assert_eq!(enumeration(bytes, ENUM), None);
         }
     }

@@ -74,11 +74,7 @@ pub struct SideCounters {
 impl SideCounters {
     /// What must have been, or still is to be, reported by rows whose side belongs to this interface.
     pub fn in_rows(&self) -> Count {
-        let rest = |seen: u64, others: [u64; 4]| {
-            others
-                .iter()
-                .fold(seen, |left, other| left.wrapping_sub(*other))
-        };
+        let rest = |seen: u64, others: [u64; 4]| others.iter().fold(seen, |left, other| left.wrapping_sub(*other));
         let others = [self.unparsed, self.other, self.folded, self.unattributed];
         Count {
             packets: rest(self.seen.packets, others.map(|count| count.packets)),
@@ -104,13 +100,7 @@ pub enum Unparsed {
 
 impl Unparsed {
     /// Every reason, in the order the kernel counts them.
-    pub const ALL: [Self; 5] = [
-        Self::NotIp,
-        Self::Truncated,
-        Self::BadHeader,
-        Self::ExtensionHeaders,
-        Self::VlanDepth,
-    ];
+    pub const ALL: [Self; 5] = [Self::NotIp, Self::Truncated, Self::BadHeader, Self::ExtensionHeaders, Self::VlanDepth];
 
     /// The word for metrics.
     pub fn name(self) -> &'static str {

@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No bpffs, and none could be mounted.
-    #[error(
-        "{path} is not in a bpffs and none could be mounted there ({source}): run `mount -t bpf bpf /sys/fs/bpf` as root"
-    )]
+    #[error("{path} is not in a bpffs and none could be mounted there ({source}): run `mount -t bpf bpf /sys/fs/bpf` as root")]
     NoBpffs {
         /// Folder for pins.
         path: PathBuf,
@@ -97,9 +95,6 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn pin(path: &Path, source: io::Error) -> Self {
-        Self::Pin {
-            path: path.to_owned(),
-            source,
-        }
+        Self::Pin { path: path.to_owned(), source }
     }
 }

@@ -44,14 +44,6 @@ pub struct Count {
     pub bytes: u64,
 }
 
-impl Count {
-    /// Adds another count to this one.
-    pub fn add(&mut self, other: Count) {
-        self.packets = self.packets.wrapping_add(other.packets);
-        self.bytes = self.bytes.wrapping_add(other.bytes);
-    }
-}
-
 /// What one side of a flow saw of TCP in a delta. Zeros for other protocols.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tcp {
@@ -171,6 +163,9 @@ pub struct FlowReport {
 }
 
 /// Packets of one tuple dropped for one reason. Times are nanoseconds of the boot clock.
+///
+/// A packet for this host may be dropped after it was delivered (`NO_SOCKET`, a full socket buffer): it entered as well.
+/// The kernel also says `NO_SOCKET` of an echo reply that a raw socket has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DropReport {
     /// Whose.
@@ -273,16 +268,23 @@ pub enum MalformedWhy {
     Field(&'static str),
 }
 
+impl Count {
+    /// Adds another count to this one.
+    pub fn add(&mut self, other: Count) {
+        self.packets = self.packets.wrapping_add(other.packets);
+        self.bytes = self.bytes.wrapping_add(other.bytes);
+    }
+}
+
 impl fmt::Display for Malformed {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(to, "ring record at byte {}: ", self.offset)?;
         match self.why {
             MalformedWhy::Truncated => write!(to, "cut short"),
             MalformedWhy::Unfinished => write!(to, "not finished by the kernel"),
-            MalformedWhy::Version(version) => write!(
-                to,
-                "layout version {version}, this release reads version {LAYOUT_VERSION}; use the release that wrote it"
-            ),
+            MalformedWhy::Version(version) => {
+                write!(to, "layout version {version}, this release reads version {LAYOUT_VERSION}; use the release that wrote it")
+            }
             MalformedWhy::Kind(kind) => write!(to, "unknown kind {kind}"),
             MalformedWhy::Size(size) => write!(to, "size {size} does not fit its kind"),
             MalformedWhy::Field(name) => write!(to, "field {name} out of range"),

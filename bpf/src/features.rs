@@ -28,34 +28,14 @@ pub struct Features {
 
 impl Features {
     pub(crate) fn of_running_kernel(reasons: &Reasons) -> Self {
-        let release = rustix::system::uname()
-            .release()
-            .to_string_lossy()
-            .into_owned();
+        let release = rustix::system::uname().release().to_string_lossy().into_owned();
         let version = version(&release);
-        let by_version = |name, since: &'static str, without| Feature {
-            name,
-            since,
-            present: version >= self::version(since),
-            without,
-        };
+        let by_version = |name, since: &'static str, without| Feature { name, since, present: version >= self::version(since), without };
         let btf = std::path::Path::new("/sys/kernel/btf/vmlinux").exists();
         let rows = vec![
-            by_version(
-                "flow programs (ring, atomics, walks over maps)",
-                "5.15",
-                "flowlog does not run",
-            ),
-            by_version(
-                "tcx links: pinned, replaced in one step",
-                "6.6",
-                "clsact filters; CAP_NET_ADMIN is kept",
-            ),
-            by_version(
-                "bpf() on open descriptors without CAP_BPF",
-                "5.19",
-                "CAP_BPF is kept",
-            ),
+            by_version("flow programs (ring, atomics, walks over maps)", "5.15", "flowlog does not run"),
+            by_version("tcx links: pinned, replaced in one step", "6.6", "clsact filters; CAP_NET_ADMIN is kept"),
+            by_version("bpf() on open descriptors without CAP_BPF", "5.19", "CAP_BPF is kept"),
             Feature {
                 name: "type information (CONFIG_DEBUG_INFO_BTF)",
                 since: "5.4",
@@ -92,11 +72,7 @@ impl fmt::Display for Features {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(to, "Linux {}", self.release)?;
         for row in &self.rows {
-            let (mark, rest) = if row.present {
-                ("yes", String::new())
-            } else {
-                ("no", format!("; without it: {}", row.without))
-            };
+            let (mark, rest) = if row.present { ("yes", String::new()) } else { ("no", format!("; without it: {}", row.without)) };
             writeln!(to, "  {mark:<3} {} (since {}){rest}", row.name, row.since)?;
         }
         Ok(())
@@ -105,9 +81,7 @@ impl fmt::Display for Features {
 
 /// Major and minor out of a release such as "6.18.44-generic".
 fn version(release: &str) -> (u32, u32) {
-    let mut numbers = release
-        .split(|letter: char| !letter.is_ascii_digit())
-        .map(|part| part.parse().unwrap_or(0));
+    let mut numbers = release.split(|letter: char| !letter.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
@@ -116,39 +90,20 @@ mod tests {
     use super::*;
 
     fn on(release: &str) -> Features {
-        Features {
-            release: release.into(),
-            rows: Vec::new(),
-        }
+        Features { release: release.into(), rows: Vec::new() }
     }
 
     #[test]
     fn capabilities_kept_follow_kernel_and_way_of_attaching() {
-        assert!(
-            on("6.18.44-x")
-                .kept_capabilities(AttachMode::Auto)
-                .is_empty()
-        );
-        assert_eq!(
-            on("6.18").kept_capabilities(AttachMode::Clsact),
-            ["CAP_NET_ADMIN"]
-        );
-        assert_eq!(
-            on("6.1.0-13-amd64").kept_capabilities(AttachMode::Auto),
-            ["CAP_NET_ADMIN"]
-        );
-        assert_eq!(
-            on("5.15.0").kept_capabilities(AttachMode::Auto),
-            ["CAP_NET_ADMIN", "CAP_BPF"]
-        );
+        assert!(on("6.18.44-x").kept_capabilities(AttachMode::Auto).is_empty());
+        assert_eq!(on("6.18").kept_capabilities(AttachMode::Clsact), ["CAP_NET_ADMIN"]);
+        assert_eq!(on("6.1.0-13-amd64").kept_capabilities(AttachMode::Auto), ["CAP_NET_ADMIN"]);
+        assert_eq!(on("5.15.0").kept_capabilities(AttachMode::Auto), ["CAP_NET_ADMIN", "CAP_BPF"]);
     }
 
     #[test]
     fn the_table_says_what_happens_without() {
         let text = Features::of_running_kernel(&Reasons::default()).to_string();
-        assert!(
-            text.contains("reasons for drops (since 5.17); without it: drops are not seen"),
-            "{text}"
-        );
+        assert!(text.contains("reasons for drops (since 5.17); without it: drops are not seen"), "{text}");
     }
 }

@@ -68,7 +68,7 @@ pub enum InterfaceChange {
         /// veth that came and went unseen tells only what it transmitted.
         last: Option<LinkCounters>,
         /// What the programs counted on it.
-        counted: crate::InterfaceCounters,
+        counted: Box<crate::InterfaceCounters>,
         /// When, in nanoseconds of the boot clock.
         boot_ns: u64,
     },

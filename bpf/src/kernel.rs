@@ -12,10 +12,7 @@ use crate::load::{Programs, programs_hash};
 use crate::maps::{Maps, Meta, Sizes};
 use crate::sweep::{Mode, Sweeper};
 use crate::watch::Watch;
-use crate::{
-    Counters, Error, Features, Interface, InterfaceChange, Options, Reasons, Retired, Ring, Swept,
-    Unreported, pins, sys, tables,
-};
+use crate::{Counters, Error, Features, Interface, InterfaceChange, Options, Reasons, Retired, Ring, Swept, Unreported, pins, sys, tables};
 
 /// The attached programs of one state folder.
 #[derive(Debug)]
@@ -68,10 +65,7 @@ impl Kernel {
         }
         // Detached before the new ones are attached, or both would count the same packets; the moment between is a
         // gap, which the interfaces' own counters tell.
-        let retired = others
-            .into_iter()
-            .map(Retired::of)
-            .collect::<Result<Vec<_>, _>>()?;
+        let retired = others.into_iter().map(Retired::of).collect::<Result<Vec<_>, _>>()?;
         let adopted = ours.is_some();
         let (folder, mut meta, maps) = match ours {
             Some(found) => {
@@ -79,21 +73,14 @@ impl Kernel {
                 (found.folder, found.meta, maps)
             }
             None => {
-                let meta = Meta::new(sizes).map_err(|source| Error::System {
-                    what: "random numbers",
-                    source,
-                })?;
+                let meta = Meta::new(sizes).map_err(|source| Error::System { what: "random numbers", source })?;
                 let folder = pins::folder(&options.pins, &meta.instance);
                 std::fs::create_dir(&folder).map_err(|source| Error::pin(&folder, source))?;
                 let maps = Maps::make(&folder, &meta)?;
                 (folder, meta, maps)
             }
         };
-        let pinned = if meta.programs == hash {
-            Programs::open(&folder)?
-        } else {
-            None
-        };
+        let pinned = if meta.programs == hash { Programs::open(&folder)? } else { None };
         let replace = pinned.is_none();
         let programs = match pinned {
             Some(programs) => programs,
@@ -112,25 +99,9 @@ impl Kernel {
         }
         let rings = map_rings(&maps, &meta)?;
         let sweeper = Sweeper::of(&programs, meta.sizes.slices)?;
-        let kernel = Self {
-            folder,
-            meta,
-            maps,
-            programs,
-            sweeper,
-            watch,
-            rings,
-            features,
-            reasons,
-            next_slice: 0,
-        };
+        let kernel = Self { folder, meta, maps, programs, sweeper, watch, rings, features, reasons, next_slice: 0 };
         kernel.report_vanished(&changes)?;
-        Ok(Started {
-            kernel,
-            retired,
-            adopted,
-            changes,
-        })
+        Ok(Started { kernel, retired, adopted, changes })
     }
 
     /// Random id of the rings; the same as long as the pins live. Stands in every intake frame.
@@ -168,10 +139,7 @@ impl Kernel {
     /// Cumulative counters since the pins were made.
     pub fn counters(&self) -> Result<Counters, Error> {
         let sizes = &self.meta.sizes;
-        tables::counters(
-            &self.maps,
-            u64::from(sizes.slices) * u64::from(sizes.rows_per_slice),
-        )
+        tables::counters(&self.maps, u64::from(sizes.slices) * u64::from(sizes.rows_per_slice))
     }
 
     /// What is counted and not reported yet. Walks every row: for status, tests and the comparison at a commit. Exact
@@ -231,12 +199,7 @@ impl Kernel {
     pub fn detach(mut self) -> Result<Retired, Error> {
         self.watch.detach()?;
         pins::detach_links(&self.folder)?;
-        Ok(Retired::from_parts(
-            self.folder,
-            self.meta,
-            self.sweeper,
-            self.rings,
-        ))
+        Ok(Retired::from_parts(self.folder, self.meta, self.sweeper, self.rings))
     }
 }
 
@@ -250,28 +213,22 @@ fn attach_drops(folder: &Path, programs: &Programs, replace: bool) -> Result<(),
     let Some(drops) = &programs.drops else {
         return Ok(());
     };
-    if sys::open_pin(&path)
-        .map_err(|source| Error::pin(&path, source))?
-        .is_some()
-    {
+    if sys::open_pin(&path).map_err(|source| Error::pin(&path, source))?.is_some() {
         return Ok(());
     }
-    let link =
-        sys::tracepoint_attach(drops.tracepoint.as_fd()).map_err(|source| Error::Attach {
-            name: "kfree_skb".into(),
-            ifindex: 0,
-            how: "tracepoint",
-            source,
-        })?;
+    let link = sys::tracepoint_attach(drops.tracepoint.as_fd()).map_err(|source| Error::Attach {
+        name: "kfree_skb".into(),
+        ifindex: 0,
+        how: "tracepoint",
+        source,
+    })?;
     sys::pin(link.as_fd(), &path).map_err(|source| Error::pin(&path, source))
 }
 
 /// Maps every ring of an instance.
 pub(crate) fn map_rings(maps: &Maps, meta: &Meta) -> Result<Vec<Ring>, Error> {
     let map = |(number, ring): (u32, &OwnedFd)| {
-        let mapped = ring
-            .try_clone()
-            .and_then(|ring| Ring::map(number, ring, meta.sizes.ring_bytes as usize));
+        let mapped = ring.try_clone().and_then(|ring| Ring::map(number, ring, meta.sizes.ring_bytes as usize));
         mapped.map_err(|source| Error::Ring { number, source })
     };
     (0..).zip(&maps.rings).map(map).collect()

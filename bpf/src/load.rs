@@ -53,8 +53,7 @@ struct Constants {
 
 impl Constants {
     fn of(options: &Options, sizes: &Sizes) -> io::Result<Self> {
-        let nanoseconds =
-            |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / 2);
+        let nanoseconds = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / 2);
         let pair = |ports: [u16; 2]| u32::from(ports[0]) | u32::from(ports[1]) << 16;
         Ok(Self {
             report_interval_ns: nanoseconds(options.times.report_interval),
@@ -91,33 +90,20 @@ pub(crate) fn programs_hash(options: &Options, sizes: &Sizes, drops: bool) -> Re
     let hash = all
         .iter()
         .flat_map(|part| part.iter())
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
     Ok(hash.max(1))
 }
 
 fn constants(options: &Options, sizes: &Sizes) -> Result<Constants, Error> {
-    Constants::of(options, sizes).map_err(|source| Error::System {
-        what: "the network namespace's number",
-        source,
-    })
+    Constants::of(options, sizes).map_err(|source| Error::System { what: "the network namespace's number", source })
 }
 
 impl Programs {
     /// Loads new programs over the maps pinned in `folder`.
-    pub(crate) fn load(
-        folder: &Path,
-        options: &Options,
-        sizes: &Sizes,
-        drops: Option<&Reasons>,
-    ) -> Result<Self, Error> {
+    pub(crate) fn load(folder: &Path, options: &Options, sizes: &Sizes, drops: Option<&Reasons>) -> Result<Self, Error> {
         let constants = constants(options, sizes)?;
         // Needs no type information of the running kernel.
-        let mut flow = loader(folder, &constants)
-            .btf(None)
-            .load(FLOW_OBJECT)
-            .map_err(|error| refused("flow", &error))?;
+        let mut flow = loader(folder, &constants).btf(None).load(FLOW_OBJECT).map_err(|error| refused("flow", &error))?;
         let drops = drops.and_then(|reasons| {
             let loaded = load_drops(folder, &constants, reasons);
             loaded.inspect_err(|error| tracing::warn!(%error, "drops are not seen: verdicts follow what entered and left")).ok()
@@ -136,34 +122,20 @@ impl Programs {
             let path = folder.join(name);
             sys::open_pin(&path).map_err(|source| Error::pin(&path, source))
         };
-        let (Some(ingress), Some(egress), Some(sweep)) =
-            (open(INGRESS)?, open(EGRESS)?, open(SWEEP)?)
-        else {
+        let (Some(ingress), Some(egress), Some(sweep)) = (open(INGRESS)?, open(EGRESS)?, open(SWEEP)?) else {
             return Ok(None);
         };
         let drops = match (open(DROP)?, open(DROP_SWEEP)?) {
             (Some(tracepoint), Some(sweep)) => Some(DropPrograms { tracepoint, sweep }),
             _ => None,
         };
-        Ok(Some(Self {
-            ingress,
-            egress,
-            sweep,
-            drops,
-        }))
+        Ok(Some(Self { ingress, egress, sweep, drops }))
     }
 
     /// Pins them, each in one step in place of its predecessor.
     pub(crate) fn pin(&self, folder: &Path) -> Result<(), Error> {
-        let flow = [
-            (INGRESS, &self.ingress),
-            (EGRESS, &self.egress),
-            (SWEEP, &self.sweep),
-        ];
-        let drops = self
-            .drops
-            .iter()
-            .flat_map(|drops| [(DROP, &drops.tracepoint), (DROP_SWEEP, &drops.sweep)]);
+        let flow = [(INGRESS, &self.ingress), (EGRESS, &self.egress), (SWEEP, &self.sweep)];
+        let drops = self.drops.iter().flat_map(|drops| [(DROP, &drops.tracepoint), (DROP_SWEEP, &drops.sweep)]);
         for (name, program) in flow.into_iter().chain(drops) {
             let (path, aside) = (folder.join(name), folder.join(format!("{name}_new")));
             match std::fs::remove_file(&aside) {
@@ -208,18 +180,12 @@ fn refused(name: &'static str, error: &dyn std::error::Error) -> Error {
 }
 
 fn missing(name: &'static str) -> Error {
-    Error::Load {
-        name,
-        why: "the embedded object does not have it".into(),
-    }
+    Error::Load { name, why: "the embedded object does not have it".into() }
 }
 
 fn duplicate(program: &aya::programs::ProgramFd) -> Result<OwnedFd, Error> {
     let source = program.as_fd().try_clone_to_owned();
-    source.map_err(|source| Error::System {
-        what: "a program's descriptor could not be duplicated",
-        source,
-    })
+    source.map_err(|source| Error::System { what: "a program's descriptor could not be duplicated", source })
 }
 
 fn classifier(object: &mut Ebpf, name: &'static str) -> Result<OwnedFd, Error> {
@@ -259,11 +225,7 @@ const AFTER: [&str; 24] = [
     "RECURSION_LIMIT",
 ];
 
-fn load_drops(
-    folder: &Path,
-    constants: &Constants,
-    reasons: &Reasons,
-) -> Result<DropPrograms, Error> {
+fn load_drops(folder: &Path, constants: &Constants, reasons: &Reasons) -> Result<DropPrograms, Error> {
     let btf = Btf::from_sys_fs().map_err(|error| refused(DROP, &error))?;
     let not_specified = reasons.number("NOT_SPECIFIED").unwrap_or(0);
     let mut after = [0_u64; 4];
@@ -276,16 +238,12 @@ fn load_drops(
     loader.btf(Some(&btf));
     loader.override_global("reason_not_specified", &not_specified, true);
     loader.override_global("after_reasons", &after[..], true);
-    let mut object = loader
-        .load(DROP_OBJECT)
-        .map_err(|error| refused("drop", &error))?;
+    let mut object = loader.load(DROP_OBJECT).map_err(|error| refused("drop", &error))?;
     let sweep = classifier(&mut object, DROP_SWEEP)?;
     let Some(Program::BtfTracePoint(program)) = object.program_mut(DROP) else {
         return Err(missing(DROP));
     };
-    program
-        .load("kfree_skb", &btf)
-        .map_err(|error| refused(DROP, &error))?;
+    program.load("kfree_skb", &btf).map_err(|error| refused(DROP, &error))?;
     let tracepoint = duplicate(program.fd().map_err(|error| refused(DROP, &error))?)?;
     Ok(DropPrograms { tracepoint, sweep })
 }

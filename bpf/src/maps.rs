@@ -61,13 +61,9 @@ impl Sizes {
     /// Rounds what was asked for to what maps can have.
     pub(crate) fn of(options: &Options) -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32);
-        let rings = options
-            .rings
-            .unwrap_or(if cpus > 16 { cpus / 8 } else { 1 });
+        let rings = options.rings.unwrap_or(if cpus > 16 { cpus / 8 } else { 1 });
         let rings = rings.clamp(1, 16).next_power_of_two();
-        let asked = options
-            .ring_bytes
-            .unwrap_or((cpus << 20).clamp(8 << 20, 64 << 20));
+        let asked = options.ring_bytes.unwrap_or((cpus << 20).clamp(8 << 20, 64 << 20));
         let page = rustix::param::page_size() as u32;
         let ring_bytes = (asked.min(1 << 30) / rings).next_power_of_two().max(page);
         let rows = options.rows.clamp(64, ROWS_PER_SLICE * MAX_SLICES);
@@ -101,19 +97,9 @@ impl Meta {
 
     fn encode(&self) -> [u8; Self::SIZE] {
         let sizes = &self.sizes;
-        let numbers = [
-            self.layout,
-            sizes.slices,
-            sizes.rows_per_slice,
-            sizes.rings,
-            sizes.ring_bytes,
-        ];
+        let numbers = [self.layout, sizes.slices, sizes.rows_per_slice, sizes.rings, sizes.ring_bytes];
         let mut bytes = [0; Self::SIZE];
-        for (at, number) in numbers
-            .into_iter()
-            .chain([sizes.fold_rows, sizes.drop_rows])
-            .enumerate()
-        {
+        for (at, number) in numbers.into_iter().chain([sizes.fold_rows, sizes.drop_rows]).enumerate() {
             bytes[at * 4..at * 4 + 4].copy_from_slice(&number.to_ne_bytes());
         }
         bytes[32..48].copy_from_slice(&self.instance);
@@ -134,30 +120,18 @@ impl Meta {
             fold_rows: number(5),
             drop_rows: number(6),
         };
-        Self {
-            layout: number(0),
-            sizes,
-            instance,
-            programs: u64_at(bytes, 48),
-            made_boot_ns: u64_at(bytes, 56),
-        }
+        Self { layout: number(0), sizes, instance, programs: u64_at(bytes, 48), made_boot_ns: u64_at(bytes, 56) }
     }
 }
 
 /// The word at a byte offset of a value; 0 beyond its end.
 pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    bytes
-        .get(at..)
-        .and_then(|rest| rest.first_chunk())
-        .map_or(0, |word| u64::from_ne_bytes(*word))
+    bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |word| u64::from_ne_bytes(*word))
 }
 
 /// The half word at a byte offset of a value; 0 beyond its end.
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    bytes
-        .get(at..)
-        .and_then(|rest| rest.first_chunk())
-        .map_or(0, |word| u32::from_ne_bytes(*word))
+    bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |word| u32::from_ne_bytes(*word))
 }
 
 /// Open descriptors of every map of an instance.
@@ -176,21 +150,13 @@ pub(crate) struct Maps {
 }
 
 fn shape(name: &'static str, kind: u32, key: usize, value: usize, entries: u32) -> MapShape {
-    MapShape {
-        name,
-        kind,
-        key: key as u32,
-        value: value as u32,
-        entries,
-        flags: 0,
-    }
+    MapShape { name, kind, key: key as u32, value: value as u32, entries, flags: 0 }
 }
 
 /// Makes a map and pins it under its name.
 fn make(folder: &Path, shape: &MapShape, pin: &str) -> Result<OwnedFd, Error> {
     let map = create(shape, None)?;
-    sys::pin(map.as_fd(), &folder.join(pin))
-        .map_err(|source| Error::pin(&folder.join(pin), source))?;
+    sys::pin(map.as_fd(), &folder.join(pin)).map_err(|source| Error::pin(&folder.join(pin), source))?;
     Ok(map)
 }
 
@@ -208,29 +174,17 @@ fn create(shape: &MapShape, inner: Option<std::os::fd::BorrowedFd<'_>>) -> Resul
 }
 
 /// Makes an array of maps and fills it with `inner`, each pinned as `<name>_<number>`.
-fn make_outer(
-    folder: &Path,
-    outer: &MapShape,
-    inner: &MapShape,
-    number: u32,
-) -> Result<Vec<OwnedFd>, Error> {
-    let pins: Vec<String> = (0..number)
-        .map(|at| format!("{}_{at}", inner.name))
-        .collect();
-    let inner: Vec<OwnedFd> = pins
-        .iter()
-        .map(|pin| make(folder, inner, pin))
-        .collect::<Result<_, _>>()?;
+fn make_outer(folder: &Path, outer: &MapShape, inner: &MapShape, number: u32) -> Result<Vec<OwnedFd>, Error> {
+    let pins: Vec<String> = (0..number).map(|at| format!("{}_{at}", inner.name)).collect();
+    let inner: Vec<OwnedFd> = pins.iter().map(|pin| make(folder, inner, pin)).collect::<Result<_, _>>()?;
     let map = create(outer, inner.first().map(AsFd::as_fd))?;
     for (at, inner) in (0_u32..).zip(&inner) {
         let descriptor = std::os::fd::AsRawFd::as_raw_fd(inner);
-        sys::map_update(map.as_fd(), &at.to_ne_bytes(), &descriptor.to_ne_bytes()).map_err(
-            |source| Error::Map {
-                what: "fill",
-                name: outer.name,
-                source,
-            },
-        )?;
+        sys::map_update(map.as_fd(), &at.to_ne_bytes(), &descriptor.to_ne_bytes()).map_err(|source| Error::Map {
+            what: "fill",
+            name: outer.name,
+            source,
+        })?;
     }
     let path = folder.join(outer.name);
     sys::pin(map.as_fd(), &path).map_err(|source| Error::pin(&path, source))?;
@@ -239,63 +193,22 @@ fn make_outer(
 
 impl Maps {
     /// Names that the programs use, each pinned in the instance's folder.
-    pub(crate) const PROGRAM_MAPS: [&'static str; 7] = [
-        "slices",
-        "rings",
-        "folds",
-        "unattributed",
-        "interfaces",
-        "totals",
-        "drops",
-    ];
+    pub(crate) const PROGRAM_MAPS: [&'static str; 7] = ["slices", "rings", "folds", "unattributed", "interfaces", "totals", "drops"];
 
     /// Makes all maps of a new instance in an empty folder.
     pub(crate) fn make(folder: &Path, meta: &Meta) -> Result<Self, Error> {
         let sizes = &meta.sizes;
         let row = shape("rows", HASH, KEY_SIZE, ROW_SIZE, sizes.rows_per_slice);
         let ring = shape("ring", RINGBUF, 0, 0, sizes.ring_bytes);
-        let rows = make_outer(
-            folder,
-            &shape("slices", ARRAY_OF_MAPS, 4, 4, MAX_SLICES),
-            &row,
-            sizes.slices,
-        )?;
-        let rings = make_outer(
-            folder,
-            &shape("rings", ARRAY_OF_MAPS, 4, 4, 16),
-            &ring,
-            sizes.rings,
-        )?;
-        let interface = MapShape {
-            flags: NO_PREALLOC,
-            ..shape("interfaces", PERCPU_HASH, 4, INTERFACE_SIZE, INTERFACES)
-        };
-        let folds = make(
-            folder,
-            &shape("folds", HASH, KEY_SIZE, FOLD_SIZE, sizes.fold_rows),
-            "folds",
-        )?;
-        let drops = make(
-            folder,
-            &shape("drops", HASH, DROP_KEY_SIZE, DROP_ROW_SIZE, sizes.drop_rows),
-            "drops",
-        )?;
-        let unattributed = make(
-            folder,
-            &shape("unattributed", ARRAY, 4, UNATTRIBUTED_SIZE, 1),
-            "unattributed",
-        )?;
+        let rows = make_outer(folder, &shape("slices", ARRAY_OF_MAPS, 4, 4, MAX_SLICES), &row, sizes.slices)?;
+        let rings = make_outer(folder, &shape("rings", ARRAY_OF_MAPS, 4, 4, 16), &ring, sizes.rings)?;
+        let interface = MapShape { flags: NO_PREALLOC, ..shape("interfaces", PERCPU_HASH, 4, INTERFACE_SIZE, INTERFACES) };
+        let folds = make(folder, &shape("folds", HASH, KEY_SIZE, FOLD_SIZE, sizes.fold_rows), "folds")?;
+        let drops = make(folder, &shape("drops", HASH, DROP_KEY_SIZE, DROP_ROW_SIZE, sizes.drop_rows), "drops")?;
+        let unattributed = make(folder, &shape("unattributed", ARRAY, 4, UNATTRIBUTED_SIZE, 1), "unattributed")?;
         let interfaces = make(folder, &interface, "interfaces")?;
-        let totals = make(
-            folder,
-            &shape("totals", PERCPU_ARRAY, 4, TOTALS_SIZE, 1),
-            "totals",
-        )?;
-        let marks = make(
-            folder,
-            &shape("marks", HASH, 4, MARK_SIZE, INTERFACES),
-            "marks",
-        )?;
+        let totals = make(folder, &shape("totals", PERCPU_ARRAY, 4, TOTALS_SIZE, 1), "totals")?;
+        let marks = make(folder, &shape("marks", HASH, 4, MARK_SIZE, INTERFACES), "marks")?;
         let maps = Self {
             marks,
             meta: create(&shape("meta", ARRAY, 4, Meta::SIZE, 1), None)?,
@@ -323,11 +236,7 @@ impl Maps {
                 Err(source) => Err(Error::pin(&path, source)),
             }
         };
-        let several = |name: &str, number: u32| {
-            (0..number)
-                .map(|at| open(&format!("{name}_{at}")))
-                .collect::<Result<Vec<_>, _>>()
-        };
+        let several = |name: &str, number: u32| (0..number).map(|at| open(&format!("{name}_{at}"))).collect::<Result<Vec<_>, _>>();
         Ok(Self {
             rows: several("rows", sizes.slices)?,
             rings: several("ring", sizes.rings)?,
@@ -349,21 +258,13 @@ impl Maps {
         };
         let mut value = [0; Meta::SIZE];
         let found =
-            sys::map_lookup(map.as_fd(), &[0; 4], &mut value).map_err(|source| Error::Map {
-                what: "read",
-                name: "meta",
-                source,
-            })?;
+            sys::map_lookup(map.as_fd(), &[0; 4], &mut value).map_err(|source| Error::Map { what: "read", name: "meta", source })?;
         Ok(found.then(|| Meta::decode(&value)))
     }
 
     /// Replaces the meta value.
     pub(crate) fn write_meta(&self, meta: &Meta) -> Result<(), Error> {
-        sys::map_update(self.meta.as_fd(), &[0; 4], &meta.encode()).map_err(|source| Error::Map {
-            what: "write",
-            name: "meta",
-            source,
-        })
+        sys::map_update(self.meta.as_fd(), &[0; 4], &meta.encode()).map_err(|source| Error::Map { what: "write", name: "meta", source })
     }
 }
 
@@ -373,18 +274,9 @@ impl Meta {
         let mut instance = [0; 16];
         let mut filled = 0;
         while filled < instance.len() {
-            filled += rustix::rand::getrandom(
-                &mut instance[filled..],
-                rustix::rand::GetRandomFlags::empty(),
-            )?;
+            filled += rustix::rand::getrandom(&mut instance[filled..], rustix::rand::GetRandomFlags::empty())?;
         }
         let made_boot_ns = sys::nanoseconds_since_boot();
-        Ok(Self {
-            layout: u32::from(LAYOUT_VERSION),
-            sizes,
-            instance,
-            programs: 0,
-            made_boot_ns,
-        })
+        Ok(Self { layout: u32::from(LAYOUT_VERSION), sizes, instance, programs: 0, made_boot_ns })
     }
 }

@@ -6,9 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with,
-};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with};
 
 use crate::event::Count;
 use crate::interface::LinkCounters;
@@ -111,14 +109,11 @@ impl Netlink {
     /// Every link of this network namespace.
     pub(crate) fn links(&self) -> io::Result<Vec<Link>> {
         let mut links = Vec::new();
-        self.ask(
-            Message::new(GET_LINK, REQUEST | DUMP, &[0; 16]),
-            |kind, body| {
-                if kind == NEW_LINK {
-                    links.extend(parse_link(body));
-                }
-            },
-        )?;
+        self.ask(Message::new(GET_LINK, REQUEST | DUMP, &[0; 16]), |kind, body| {
+            if kind == NEW_LINK {
+                links.extend(parse_link(body));
+            }
+        })?;
         Ok(links)
     }
 
@@ -127,14 +122,11 @@ impl Netlink {
         let mut header = [0; 16];
         header[4..8].copy_from_slice(&ifindex.to_ne_bytes());
         let mut link = None;
-        let asked = self.ask(
-            Message::new(GET_LINK, REQUEST | ACKNOWLEDGE, &header),
-            |kind, body| {
-                if kind == NEW_LINK {
-                    link = parse_link(body);
-                }
-            },
-        );
+        let asked = self.ask(Message::new(GET_LINK, REQUEST | ACKNOWLEDGE, &header), |kind, body| {
+            if kind == NEW_LINK {
+                link = parse_link(body);
+            }
+        });
         match asked {
             Err(error) if error.raw_os_error() == Some(Errno::NODEV.raw_os_error()) => Ok(None),
             Err(error) => Err(error),
@@ -145,14 +137,11 @@ impl Netlink {
     /// Devices of the default routes, IPv4 and IPv6, of the main table.
     pub(crate) fn default_route_devices(&self) -> io::Result<Vec<u32>> {
         let mut devices = Vec::new();
-        self.ask(
-            Message::new(GET_ROUTE, REQUEST | DUMP, &[0; 12]),
-            |kind, body| {
-                if kind == NEW_ROUTE {
-                    parse_default_route(body, &mut devices);
-                }
-            },
-        )?;
+        self.ask(Message::new(GET_ROUTE, REQUEST | DUMP, &[0; 12]), |kind, body| {
+            if kind == NEW_ROUTE {
+                parse_default_route(body, &mut devices);
+            }
+        })?;
         Ok(devices)
     }
 
@@ -188,11 +177,7 @@ impl Netlink {
 
     /// Adds the clsact queueing discipline; `false` if there was one.
     pub(crate) fn add_clsact(&self, ifindex: u32) -> io::Result<bool> {
-        let mut message = Message::new(
-            NEW_QDISC,
-            REQUEST | ACKNOWLEDGE | CREATE | EXCLUSIVE,
-            &qdisc(ifindex),
-        );
+        let mut message = Message::new(NEW_QDISC, REQUEST | ACKNOWLEDGE | CREATE | EXCLUSIVE, &qdisc(ifindex));
         message.attribute(TCA_KIND, b"clsact\0");
         match self.ask(message, |_, _| ()) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
@@ -202,32 +187,17 @@ impl Netlink {
 
     /// Takes the clsact queueing discipline away, and every filter on it.
     pub(crate) fn delete_clsact(&self, ifindex: u32) -> io::Result<()> {
-        self.ask(
-            Message::new(DELETE_QDISC, REQUEST | ACKNOWLEDGE, &qdisc(ifindex)),
-            |_, _| (),
-        )
+        self.ask(Message::new(DELETE_QDISC, REQUEST | ACKNOWLEDGE, &qdisc(ifindex)), |_, _| ())
     }
 
     /// Hangs a classifier on a clsact hook, in one step in place of an earlier one of ours.
-    pub(crate) fn set_filter(
-        &self,
-        ifindex: u32,
-        hook: Hook,
-        program: BorrowedFd<'_>,
-    ) -> io::Result<()> {
-        let mut message = Message::new(
-            NEW_FILTER,
-            REQUEST | ACKNOWLEDGE | CREATE | REPLACE,
-            &filter(ifindex, hook),
-        );
+    pub(crate) fn set_filter(&self, ifindex: u32, hook: Hook, program: BorrowedFd<'_>) -> io::Result<()> {
+        let mut message = Message::new(NEW_FILTER, REQUEST | ACKNOWLEDGE | CREATE | REPLACE, &filter(ifindex, hook));
         message.attribute(TCA_KIND, b"bpf\0");
         let descriptor = std::os::fd::AsRawFd::as_raw_fd(&program);
         message.nested(TCA_OPTIONS, |options| {
             options.attribute(TCA_BPF_DESCRIPTOR, &descriptor.to_ne_bytes());
-            options.attribute(
-                TCA_BPF_NAME,
-                format!("flowlog_{}\0", hook.name()).as_bytes(),
-            );
+            options.attribute(TCA_BPF_NAME, format!("flowlog_{}\0", hook.name()).as_bytes());
             options.attribute(TCA_BPF_FLAGS, &1_u32.to_ne_bytes()); // the return value decides
         });
         self.ask(message, |_, _| ())
@@ -235,8 +205,7 @@ impl Netlink {
 
     /// Takes our filter off a clsact hook.
     pub(crate) fn delete_filter(&self, ifindex: u32, hook: Hook) -> io::Result<()> {
-        let mut message =
-            Message::new(DELETE_FILTER, REQUEST | ACKNOWLEDGE, &filter(ifindex, hook));
+        let mut message = Message::new(DELETE_FILTER, REQUEST | ACKNOWLEDGE, &filter(ifindex, hook));
         message.attribute(TCA_KIND, b"bpf\0");
         self.ask(message, |_, _| ())
     }
@@ -255,14 +224,8 @@ impl Netlink {
                 match kind {
                     MESSAGE_DONE => return Ok(()),
                     MESSAGE_ERROR => {
-                        let code = body
-                            .first_chunk()
-                            .map_or(0, |code| i32::from_ne_bytes(*code));
-                        return if code == 0 {
-                            Ok(())
-                        } else {
-                            Err(io::Error::from_raw_os_error(-code))
-                        };
+                        let code = body.first_chunk().map_or(0, |code| i32::from_ne_bytes(*code));
+                        return if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(-code)) };
                     }
                     kind => each(kind, body),
                 }
@@ -312,8 +275,7 @@ impl Message {
     }
 
     fn attribute(&mut self, kind: u16, value: &[u8]) {
-        self.bytes
-            .extend_from_slice(&(4 + value.len() as u16).to_ne_bytes());
+        self.bytes.extend_from_slice(&(4 + value.len() as u16).to_ne_bytes());
         self.bytes.extend_from_slice(&kind.to_ne_bytes());
         self.bytes.extend_from_slice(value);
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
@@ -357,10 +319,7 @@ fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
 }
 
 fn text(value: &[u8]) -> String {
-    let end = value
-        .iter()
-        .position(|byte| *byte == 0)
-        .unwrap_or(value.len());
+    let end = value.iter().position(|byte| *byte == 0).unwrap_or(value.len());
     String::from_utf8_lossy(&value[..end]).into_owned()
 }
 
@@ -379,9 +338,7 @@ fn parse_link(body: &[u8]) -> Option<Link> {
         match kind {
             IFLA_NAME => link.name = text(value),
             IFLA_LINK_INFO => {
-                link.kind = attributes(value)
-                    .find(|(kind, _)| *kind == INFO_KIND)
-                    .map(|(_, kind)| text(kind));
+                link.kind = attributes(value).find(|(kind, _)| *kind == INFO_KIND).map(|(_, kind)| text(kind));
             }
             IFLA_STATS64 => link.counters = parse_counters(value),
             IFLA_LINK_NAMESPACE => link.crosses_namespaces = true,
@@ -393,16 +350,7 @@ fn parse_link(body: &[u8]) -> Option<Link> {
 
 fn parse_counters(value: &[u8]) -> LinkCounters {
     let word = |at: usize| crate::maps::u64_at(value, at * 8);
-    LinkCounters {
-        received: Count {
-            packets: word(0),
-            bytes: word(2),
-        },
-        transmitted: Count {
-            packets: word(1),
-            bytes: word(3),
-        },
-    }
+    LinkCounters { received: Count { packets: word(0), bytes: word(2) }, transmitted: Count { packets: word(1), bytes: word(3) } }
 }
 
 fn parse_default_route(body: &[u8], devices: &mut Vec<u32>) {
@@ -415,9 +363,7 @@ fn parse_default_route(body: &[u8], devices: &mut Vec<u32>) {
     }
     for (kind, value) in attributes(&body[12..]) {
         match kind {
-            RTA_INTERFACE => {
-                devices.extend(value.first_chunk().map(|index| u32::from_ne_bytes(*index)))
-            }
+            RTA_INTERFACE => devices.extend(value.first_chunk().map(|index| u32::from_ne_bytes(*index))),
             RTA_MULTIPATH => {
                 let mut hops = value;
                 while let Some([low, high, _, _, index @ ..]) = hops.first_chunk::<8>() {

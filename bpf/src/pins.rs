@@ -27,22 +27,13 @@ pub(crate) struct Found {
 
 /// Makes sure that `pins` is a folder in a bpffs, mounting one at the usual place if need be.
 pub(crate) fn prepare(pins: &Path) -> Result<(), Error> {
-    let refused = |source: io::Error| Error::NoBpffs {
-        path: pins.to_owned(),
-        source,
-    };
+    let refused = |source: io::Error| Error::NoBpffs { path: pins.to_owned(), source };
     if !in_bpffs(pins) {
         if !pins.starts_with(USUAL_PLACE) {
             return Err(refused(io::Error::other("not below /sys/fs/bpf")));
         }
-        mount(
-            "bpf",
-            USUAL_PLACE,
-            "bpf",
-            MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC,
-            None,
-        )
-        .map_err(|error| refused(error.into()))?;
+        mount("bpf", USUAL_PLACE, "bpf", MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC, None)
+            .map_err(|error| refused(error.into()))?;
         tracing::info!("mounted a bpffs at {USUAL_PLACE}");
     }
     std::fs::create_dir_all(pins).map_err(|source| Error::pin(pins, source))
@@ -50,9 +41,7 @@ pub(crate) fn prepare(pins: &Path) -> Result<(), Error> {
 
 fn in_bpffs(path: &Path) -> bool {
     let existing = path.ancestors().find(|folder| folder.exists());
-    existing
-        .and_then(|folder| statfs(folder).ok())
-        .is_some_and(|fs| fs.f_type as u64 == BPFFS)
+    existing.and_then(|folder| statfs(folder).ok()).is_some_and(|fs| fs.f_type as u64 == BPFFS)
 }
 
 /// The instances pinned below `pins`; unfinished ones are removed.
@@ -74,12 +63,7 @@ pub(crate) fn instances(pins: &Path) -> Result<Vec<Found>, Error> {
 
 /// Folder of an instance.
 pub(crate) fn folder(pins: &Path, instance: &[u8; 16]) -> PathBuf {
-    pins.join(
-        instance
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>(),
-    )
+    pins.join(instance.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
 }
 
 /// Name of a tcx link's pin.
@@ -91,12 +75,8 @@ pub(crate) fn link_name(ifindex: u32, hook: Hook) -> String {
 pub(crate) fn linked_interfaces(folder: &Path) -> Result<Vec<u32>, Error> {
     let mut interfaces = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|source| Error::pin(folder, source))? {
-        let name = entry
-            .map_err(|source| Error::pin(folder, source))?
-            .file_name();
-        let index: Option<u32> = name
-            .to_str()
-            .and_then(|name| name.strip_prefix("link_")?.split('_').next()?.parse().ok());
+        let name = entry.map_err(|source| Error::pin(folder, source))?.file_name();
+        let index: Option<u32> = name.to_str().and_then(|name| name.strip_prefix("link_")?.split('_').next()?.parse().ok());
         interfaces.extend(index);
     }
     interfaces.sort_unstable();
@@ -108,11 +88,7 @@ pub(crate) fn linked_interfaces(folder: &Path) -> Result<Vec<u32>, Error> {
 pub(crate) fn detach_links(folder: &Path) -> Result<(), Error> {
     for entry in std::fs::read_dir(folder).map_err(|source| Error::pin(folder, source))? {
         let path = entry.map_err(|source| Error::pin(folder, source))?.path();
-        if path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .is_some_and(|name| name.starts_with("link_"))
-        {
+        if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("link_")) {
             detach_link(&path)?;
         }
     }

@@ -37,33 +37,15 @@ pub struct Probe {
 impl Probe {
     /// Of a running kernel side; `lo` must be among its interfaces for anything to be counted.
     pub fn of(kernel: &Kernel) -> Result<Self, Error> {
-        let duplicate = |program: &OwnedFd| {
-            program.try_clone().map_err(|source| Error::System {
-                what: "a program's descriptor",
-                source,
-            })
-        };
+        let duplicate = |program: &OwnedFd| program.try_clone().map_err(|source| Error::System { what: "a program's descriptor", source });
         let programs = kernel.programs();
-        Ok(Self {
-            ingress: duplicate(&programs.ingress)?,
-            egress: duplicate(&programs.egress)?,
-        })
+        Ok(Self { ingress: duplicate(&programs.ingress)?, egress: duplicate(&programs.egress)? })
     }
 
     /// Gives one frame (Ethernet header first, 14 bytes at least) to a program `times` times. Returns the time of one
     /// run as the kernel measured it.
-    pub fn run(
-        &self,
-        way: Way,
-        frame: &[u8],
-        times: u32,
-        segmentation: Segmentation,
-    ) -> Result<Duration, Error> {
-        let program = if way == Way::In {
-            &self.ingress
-        } else {
-            &self.egress
-        };
+    pub fn run(&self, way: Way, frame: &[u8], times: u32, segmentation: Segmentation) -> Result<Duration, Error> {
+        let program = if way == Way::In { &self.ingress } else { &self.egress };
         let mut context = Context {
             ingress_ifindex: u32::from(way == Way::Through),
             gso_size: segmentation.size,
@@ -71,12 +53,7 @@ impl Probe {
             ..Context::default()
         };
         let nanoseconds =
-            sys::test_run(program.as_fd(), frame, &mut context, times).map_err(|source| {
-                Error::System {
-                    what: "a test run",
-                    source,
-                }
-            })?;
+            sys::test_run(program.as_fd(), frame, &mut context, times).map_err(|source| Error::System { what: "a test run", source })?;
         Ok(Duration::from_nanos(nanoseconds.into()))
     }
 }

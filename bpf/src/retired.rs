@@ -26,10 +26,7 @@ impl Retired {
     pub(crate) fn of(found: Found) -> Result<Self, Error> {
         let Found { folder, meta } = found;
         let maps = Maps::open(&folder, &meta.sizes)?;
-        let netlink = Netlink::open().map_err(|source| Error::Netlink {
-            what: "listed",
-            source,
-        })?;
+        let netlink = Netlink::open().map_err(|source| Error::Netlink { what: "listed", source })?;
         for (ifindex, mark) in tables::attach_marks(&maps)? {
             if mark.clsact {
                 attach::detach_clsact(ifindex, mark.made_qdisc, &netlink);
@@ -37,30 +34,13 @@ impl Retired {
         }
         pins::detach_links(&folder)?;
         let programs = Programs::open(&folder)?;
-        let sweeper = programs
-            .map(|programs| Sweeper::of(&programs, meta.sizes.slices))
-            .transpose()?;
+        let sweeper = programs.map(|programs| Sweeper::of(&programs, meta.sizes.slices)).transpose()?;
         let rings = map_rings(&maps, &meta)?;
-        Ok(Self {
-            folder,
-            meta,
-            sweeper,
-            rings,
-        })
+        Ok(Self { folder, meta, sweeper, rings })
     }
 
-    pub(crate) fn from_parts(
-        folder: PathBuf,
-        meta: Meta,
-        sweeper: Sweeper,
-        rings: Vec<Ring>,
-    ) -> Self {
-        Self {
-            folder,
-            meta,
-            sweeper: Some(sweeper),
-            rings,
-        }
+    pub(crate) fn from_parts(folder: PathBuf, meta: Meta, sweeper: Sweeper, rings: Vec<Ring>) -> Self {
+        Self { folder, meta, sweeper: Some(sweeper), rings }
     }
 
     /// Random id of these rings.

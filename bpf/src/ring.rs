@@ -55,27 +55,9 @@ impl Ring {
         let page = rustix::param::page_size();
         // SAFETY: a fresh shared mapping at an address the kernel chooses; it overlaps nothing of ours. The length is
         // the one page that the ring offers for writing.
-        let consumer = unsafe {
-            mmap(
-                std::ptr::null_mut(),
-                page,
-                ProtFlags::READ | ProtFlags::WRITE,
-                MapFlags::SHARED,
-                &map,
-                0,
-            )?
-        };
+        let consumer = unsafe { mmap(std::ptr::null_mut(), page, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, &map, 0)? };
         // SAFETY: as above, read-only: the producer page and the data, which the kernel lays out twice in a row.
-        let producer = unsafe {
-            mmap(
-                std::ptr::null_mut(),
-                page + 2 * size,
-                ProtFlags::READ,
-                MapFlags::SHARED,
-                &map,
-                page as u64,
-            )
-        };
+        let producer = unsafe { mmap(std::ptr::null_mut(), page + 2 * size, ProtFlags::READ, MapFlags::SHARED, &map, page as u64) };
         let producer = match producer {
             Ok(address) => address,
             Err(error) => {
@@ -85,17 +67,8 @@ impl Ring {
             }
         };
         match (NonNull::new(consumer.cast()), NonNull::new(producer.cast())) {
-            (Some(consumer), Some(producer)) => Ok(Self {
-                number,
-                map,
-                size,
-                page,
-                consumer,
-                producer,
-            }),
-            _ => Err(std::io::Error::other(
-                "the kernel mapped a ring at address 0",
-            )),
+            (Some(consumer), Some(producer)) => Ok(Self { number, map, size, page, consumer, producer }),
+            _ => Err(std::io::Error::other("the kernel mapped a ring at address 0")),
         }
     }
 
@@ -125,8 +98,7 @@ impl Ring {
         while end < produced {
             // SAFETY: a record starts at `end`, 8-aligned and inside the data; its length word is written atomically
             // by the kernel, which clears BUSY with a full barrier after the record is complete.
-            let header =
-                unsafe { self.data(end).cast::<AtomicU32>().as_ref() }.load(Ordering::Acquire);
+            let header = unsafe { self.data(end).cast::<AtomicU32>().as_ref() }.load(Ordering::Acquire);
             if header & BUSY != 0 {
                 break;
             }
@@ -146,19 +118,14 @@ impl Ring {
         // until `release`, which needs `&mut self` and so the end of this borrow; length <= size, and the data is
         // mapped twice, so the slice stays inside the mapping. Every byte was initialised by the kernel.
         let bytes = unsafe { std::slice::from_raw_parts(self.data(start).as_ptr(), length) };
-        Some(Batch {
-            ring: self.number,
-            position: start,
-            bytes,
-        })
+        Some(Batch { ring: self.number, position: start, bytes })
     }
 
     /// Gives everything before `position` ([`Batch::end`]) back to the kernel. Positions behind the current one or
     /// ahead of what was produced are ignored.
     pub fn release(&mut self, position: u64) {
         let consumer = self.consumer_position();
-        let within = consumer.load(Ordering::Relaxed) <= position
-            && position <= self.producer_position().load(Ordering::Acquire);
+        let within = consumer.load(Ordering::Relaxed) <= position && position <= self.producer_position().load(Ordering::Acquire);
         if within {
             consumer.store(position, Ordering::Release);
             // The kernel compares this position when it commits a record, to decide whether to wake us; without the
@@ -179,9 +146,7 @@ impl Ring {
 
     /// Bytes produced and not yet released.
     pub fn unread(&self) -> u64 {
-        self.producer_position()
-            .load(Ordering::Acquire)
-            .saturating_sub(self.position())
+        self.producer_position().load(Ordering::Acquire).saturating_sub(self.position())
     }
 
     /// Capacity in bytes.
@@ -205,12 +170,8 @@ impl AsRawFd for Ring {
 impl Drop for Ring {
     fn drop(&mut self) {
         // SAFETY: both mappings were made by `map` with these lengths, and no borrow of them outlives `self`.
-        let unmapped = unsafe {
-            (
-                munmap(self.consumer.as_ptr().cast(), self.page),
-                munmap(self.producer.as_ptr().cast(), self.page + 2 * self.size),
-            )
-        };
+        let unmapped =
+            unsafe { (munmap(self.consumer.as_ptr().cast(), self.page), munmap(self.producer.as_ptr().cast(), self.page + 2 * self.size)) };
         if unmapped.0.is_err() || unmapped.1.is_err() {
             tracing::warn!(ring = self.number, "the mapped ring could not be unmapped");
         }

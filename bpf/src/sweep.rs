@@ -53,16 +53,8 @@ pub(crate) struct Sweeper {
 impl Sweeper {
     pub(crate) fn of(programs: &Programs, slices: u32) -> Result<Self, Error> {
         let duplicate = |program: &OwnedFd| program.try_clone().map_err(Error::Sweep);
-        let drops = programs
-            .drops
-            .as_ref()
-            .map(|drops| duplicate(&drops.sweep))
-            .transpose()?;
-        Ok(Self {
-            flows: duplicate(&programs.sweep)?,
-            drops,
-            slices,
-        })
+        let drops = programs.drops.as_ref().map(|drops| duplicate(&drops.sweep)).transpose()?;
+        Ok(Self { flows: duplicate(&programs.sweep)?, drops, slices })
     }
 
     /// One slice of the flow rows; with slice 0 also fold rows, unattributed sums and drop rows.
@@ -91,16 +83,8 @@ fn run(program: &OwnedFd, slice: u32, mode: Mode) -> Result<Swept, Error> {
         Mode::Interface(ifindex) => (2, ifindex),
         Mode::Detach => (3, 0),
     };
-    let mut context = Context {
-        words: [number, slice, ifindex, 0, 0],
-        ..Context::default()
-    };
+    let mut context = Context { words: [number, slice, ifindex, 0, 0], ..Context::default() };
     sys::test_run(program.as_fd(), &[0; 64], &mut context, 1).map_err(Error::Sweep)?;
     let [rows, reported, refused, freed, _] = context.words.map(u64::from);
-    Ok(Swept {
-        rows,
-        reported,
-        refused,
-        freed,
-    })
+    Ok(Swept { rows, reported, refused, freed })
 }

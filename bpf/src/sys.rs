@@ -24,24 +24,6 @@ const LINK_DETACH: u32 = 34;
 /// `BPF_F_BEFORE` without a relative program: the head of the chain.
 const FLAG_BEFORE: u32 = 1 << 3;
 
-/// Where a tcx link attaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hook {
-    Ingress,
-    Egress,
-}
-
-impl Hook {
-    pub(crate) const BOTH: [Self; 2] = [Self::Ingress, Self::Egress];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Ingress => "ingress",
-            Self::Egress => "egress",
-        }
-    }
-}
-
 /// What a map is made of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MapShape {
@@ -132,18 +114,31 @@ struct TestRun {
     context_out: u64,
 }
 
+/// Where a tcx link attaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hook {
+    Ingress,
+    Egress,
+}
+
+impl Hook {
+    pub(crate) const BOTH: [Self; 2] = [Self::Ingress, Self::Egress];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Egress => "egress",
+        }
+    }
+}
+
 fn bpf<T>(command: u32, attributes: &mut T) -> io::Result<i64> {
     let size = size_of::<T>();
     // SAFETY: `attributes` is a live, exclusively borrowed, fully initialised struct of `size` bytes laid out as the
     // command's part of `union bpf_attr`; the kernel zero-extends a shorter one. Pointers inside it are kept alive by
     // the callers in this file for the whole call.
-    let result =
-        unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size) };
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 fn bpf_fd<T>(command: u32, attributes: &mut T) -> io::Result<OwnedFd> {
@@ -161,8 +156,7 @@ fn address<T: ?Sized>(of: &T) -> u64 {
 }
 
 fn c_path(path: &Path) -> io::Result<CString> {
-    CString::new(path.as_os_str().as_bytes())
-        .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))
 }
 
 /// Makes a map; `inner` is the template of a map of maps.
@@ -186,13 +180,7 @@ pub(crate) fn map_create(shape: &MapShape, inner: Option<BorrowedFd<'_>>) -> io:
 }
 
 fn element(map: BorrowedFd<'_>, key: &[u8], value: u64) -> Element {
-    Element {
-        map: number(map),
-        zero: 0,
-        key: address(key),
-        value,
-        flags: 0,
-    }
+    Element { map: number(map), zero: 0, key: address(key), value, flags: 0 }
 }
 
 /// Copies a value out; `false` if the key is not there. `key` and `value` must have the map's sizes (for per-CPU maps
@@ -213,23 +201,10 @@ pub(crate) fn map_delete(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<bool> {
 }
 
 /// The key after `key` (the first for `None`); `false` at the end.
-pub(crate) fn map_next_key(
-    map: BorrowedFd<'_>,
-    key: Option<&[u8]>,
-    next: &mut [u8],
-) -> io::Result<bool> {
+pub(crate) fn map_next_key(map: BorrowedFd<'_>, key: Option<&[u8]>, next: &mut [u8]) -> io::Result<bool> {
     let key = key.map_or(0, address);
     let next = next.as_mut_ptr() as u64;
-    found(bpf(
-        MAP_NEXT_KEY,
-        &mut Element {
-            map: number(map),
-            zero: 0,
-            key,
-            value: next,
-            flags: 0,
-        },
-    ))
+    found(bpf(MAP_NEXT_KEY, &mut Element { map: number(map), zero: 0, key, value: next, flags: 0 }))
 }
 
 fn found(result: io::Result<i64>) -> io::Result<bool> {
@@ -244,28 +219,13 @@ fn found(result: io::Result<i64>) -> io::Result<bool> {
 pub(crate) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     let path = c_path(path)?;
     let path = path.as_ptr() as u64;
-    bpf(
-        OBJECT_PIN,
-        &mut Object {
-            path,
-            descriptor: number(object),
-            flags: 0,
-        },
-    )
-    .map(|_| ())
+    bpf(OBJECT_PIN, &mut Object { path, descriptor: number(object), flags: 0 }).map(|_| ())
 }
 
 /// Opens what is pinned; `None` if nothing is.
 pub(crate) fn open_pin(path: &Path) -> io::Result<Option<OwnedFd>> {
     let path = c_path(path)?;
-    match bpf_fd(
-        OBJECT_GET,
-        &mut Object {
-            path: path.as_ptr() as u64,
-            descriptor: 0,
-            flags: 0,
-        },
-    ) {
+    match bpf_fd(OBJECT_GET, &mut Object { path: path.as_ptr() as u64, descriptor: 0, flags: 0 }) {
         Ok(descriptor) => Ok(Some(descriptor)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -286,12 +246,7 @@ pub(crate) struct Context {
 }
 
 /// Runs a classifier `repeat` times over a frame of at least 14 bytes; nanoseconds a run, as the kernel measured.
-pub(crate) fn test_run(
-    program: BorrowedFd<'_>,
-    frame: &[u8],
-    context: &mut Context,
-    repeat: u32,
-) -> io::Result<u32> {
+pub(crate) fn test_run(program: BorrowedFd<'_>, frame: &[u8], context: &mut Context, repeat: u32) -> io::Result<u32> {
     // Words of struct __sk_buff.
     const INGRESS_IFINDEX: usize = 9;
     const IFINDEX: usize = 10;
@@ -337,44 +292,17 @@ pub(crate) fn tcx_attach(program: BorrowedFd<'_>, ifindex: u32, hook: Hook) -> i
         Hook::Egress => 47,
     };
     let program = number(program);
-    bpf_fd(
-        LINK_CREATE,
-        &mut CreateLink {
-            program,
-            ifindex,
-            attach_type,
-            flags: FLAG_BEFORE,
-            relative: 0,
-            zero: 0,
-            revision: 0,
-        },
-    )
+    bpf_fd(LINK_CREATE, &mut CreateLink { program, ifindex, attach_type, flags: FLAG_BEFORE, relative: 0, zero: 0, revision: 0 })
 }
 
 /// Attaches a tracing program to the tracepoint it was loaded for.
 pub(crate) fn tracepoint_attach(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    bpf_fd(
-        RAW_TRACEPOINT_OPEN,
-        &mut RawTracepoint {
-            name: 0,
-            program: number(program),
-            zero: 0,
-        },
-    )
+    bpf_fd(RAW_TRACEPOINT_OPEN, &mut RawTracepoint { name: 0, program: number(program), zero: 0 })
 }
 
 /// Puts another program behind a link, atomically.
 pub(crate) fn link_update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
-    bpf(
-        LINK_UPDATE,
-        &mut UpdateLink {
-            link: number(link),
-            program: number(program),
-            flags: 0,
-            old_program: 0,
-        },
-    )
-    .map(|_| ())
+    bpf(LINK_UPDATE, &mut UpdateLink { link: number(link), program: number(program), flags: 0, old_program: 0 }).map(|_| ())
 }
 
 /// Takes a link off its hook, whoever else holds it.
@@ -387,21 +315,12 @@ pub(crate) fn tcx_link_ifindex(link: BorrowedFd<'_>) -> io::Result<u32> {
     // struct bpf_link_info: type, id, program id, padding, then for tcx the interface index.
     let mut info = [0_u32; 16];
     let at = info.as_mut_ptr() as u64;
-    bpf(
-        OBJECT_INFO,
-        &mut Info {
-            descriptor: number(link),
-            length: size_of_val(&info) as u32,
-            info: at,
-        },
-    )?;
+    bpf(OBJECT_INFO, &mut Info { descriptor: number(link), length: size_of_val(&info) as u32, info: at })?;
     Ok(info[4])
 }
 
 /// The clock of every time the kernel programs write.
 pub(crate) fn nanoseconds_since_boot() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    (now.tv_sec as u64)
-        .saturating_mul(1_000_000_000)
-        .saturating_add(now.tv_nsec as u64)
+    (now.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(now.tv_nsec as u64)
 }

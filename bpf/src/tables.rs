@@ -8,8 +8,7 @@ use crate::counters::Unreported;
 use crate::event::{Count, unpack};
 use crate::interface::LinkCounters;
 use crate::maps::{
-    DROP_KEY_SIZE, DROP_ROW_SIZE, FOLD_SIZE, INTERFACE_SIZE, KEY_SIZE, Maps, ROW_SIZE, TOTALS_SIZE,
-    UNATTRIBUTED_SIZE, u32_at, u64_at,
+    DROP_KEY_SIZE, DROP_ROW_SIZE, FOLD_SIZE, INTERFACE_SIZE, KEY_SIZE, Maps, ROW_SIZE, TOTALS_SIZE, UNATTRIBUTED_SIZE, u32_at, u64_at,
 };
 use crate::{Counters, Error, InterfaceCounters, SideCounters, sys};
 
@@ -23,10 +22,28 @@ pub(crate) struct AttachMark {
     pub(crate) before: LinkCounters,
     pub(crate) clsact: bool,
     pub(crate) made_qdisc: bool,
+    /// Its name then, zero-terminated unless 16 bytes long.
+    pub(crate) name: [u8; 16],
+}
+
+impl AttachMark {
+    /// The name as text.
+    pub(crate) fn name(&self) -> String {
+        let end = self.name.iter().position(|byte| *byte == 0).unwrap_or(self.name.len());
+        String::from_utf8_lossy(&self.name[..end]).into_owned()
+    }
+}
+
+/// An interface's name as a mark holds it; longer ones are cut.
+pub(crate) fn mark_name(name: &str) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    let length = name.len().min(bytes.len());
+    bytes[..length].copy_from_slice(&name.as_bytes()[..length]);
+    bytes
 }
 
 /// Its size as a map value.
-pub(crate) const MARK_SIZE: usize = 48;
+pub(crate) const MARK_SIZE: usize = 64;
 
 /// No map of ours has more keys.
 const MOST_KEYS: usize = 8 << 20;
@@ -60,10 +77,7 @@ fn sum(map: BorrowedFd<'_>, key: &[u8], size: usize) -> Result<Option<Vec<u64>>,
 pub(crate) fn add_interface(maps: &Maps, ifindex: u32, l3: bool) -> Result<(), Error> {
     let map = maps.interfaces.as_fd();
     let failed = failed("add an interface", "interfaces");
-    if sum(map, &ifindex.to_ne_bytes(), INTERFACE_SIZE)
-        .map_err(&failed)?
-        .is_some()
-    {
+    if sum(map, &ifindex.to_ne_bytes(), INTERFACE_SIZE).map_err(&failed)?.is_some() {
         return Ok(());
     }
     let mut value = vec![0; INTERFACE_SIZE];
@@ -74,8 +88,7 @@ pub(crate) fn add_interface(maps: &Maps, ifindex: u32, l3: bool) -> Result<(), E
 /// Forgets an interface's counters.
 pub(crate) fn remove_interface(maps: &Maps, ifindex: u32) -> Result<(), Error> {
     let key = ifindex.to_ne_bytes();
-    sys::map_delete(maps.interfaces.as_fd(), &key)
-        .map_err(failed("remove an interface", "interfaces"))?;
+    sys::map_delete(maps.interfaces.as_fd(), &key).map_err(failed("remove an interface", "interfaces"))?;
     sys::map_delete(maps.marks.as_fd(), &key).map_err(failed("remove an interface", "marks"))?;
     Ok(())
 }
@@ -83,24 +96,14 @@ pub(crate) fn remove_interface(maps: &Maps, ifindex: u32) -> Result<(), Error> {
 /// Remembers how an interface was attached.
 pub(crate) fn set_attach_mark(maps: &Maps, ifindex: u32, mark: &AttachMark) -> Result<(), Error> {
     let mut value = [0; MARK_SIZE];
-    let LinkCounters {
-        received,
-        transmitted,
-    } = mark.before;
+    let LinkCounters { received, transmitted } = mark.before;
     let flags = u64::from(mark.clsact) | u64::from(mark.made_qdisc) << 1;
-    let words = [
-        mark.attached_boot_ns,
-        received.packets,
-        received.bytes,
-        transmitted.packets,
-        transmitted.bytes,
-        flags,
-    ];
+    let words = [mark.attached_boot_ns, received.packets, received.bytes, transmitted.packets, transmitted.bytes, flags];
     for (at, word) in words.into_iter().enumerate() {
         value[at * 8..at * 8 + 8].copy_from_slice(&word.to_ne_bytes());
     }
-    sys::map_update(maps.marks.as_fd(), &ifindex.to_ne_bytes(), &value)
-        .map_err(failed("write", "marks"))
+    value[48..].copy_from_slice(&mark.name);
+    sys::map_update(maps.marks.as_fd(), &ifindex.to_ne_bytes(), &value).map_err(failed("write", "marks"))
 }
 
 /// Everything remembered of attachments, by interface index.
@@ -108,23 +111,12 @@ pub(crate) fn attach_marks(maps: &Maps) -> Result<BTreeMap<u32, AttachMark>, Err
     let mut marks = BTreeMap::new();
     walk(maps.marks.as_fd(), "marks", 4, MARK_SIZE, |key, value| {
         let word = |at: usize| u64_at(value, at * 8);
-        let before = LinkCounters {
-            received: Count {
-                packets: word(1),
-                bytes: word(2),
-            },
-            transmitted: Count {
-                packets: word(3),
-                bytes: word(4),
-            },
-        };
+        let before =
+            LinkCounters { received: Count { packets: word(1), bytes: word(2) }, transmitted: Count { packets: word(3), bytes: word(4) } };
         let (clsact, made_qdisc) = (word(5) & 1 != 0, word(5) & 2 != 0);
-        let mark = AttachMark {
-            attached_boot_ns: word(0),
-            before,
-            clsact,
-            made_qdisc,
-        };
+        let mut name = [0; 16];
+        name.copy_from_slice(&value[48..]);
+        let mark = AttachMark { attached_boot_ns: word(0), before, clsact, made_qdisc, name };
         marks.insert(u32_at(key, 0), mark);
     })?;
     Ok(marks)
@@ -132,27 +124,15 @@ pub(crate) fn attach_marks(maps: &Maps) -> Result<BTreeMap<u32, AttachMark>, Err
 
 /// One interface's counters; zeros if it has none.
 pub(crate) fn interface(maps: &Maps, ifindex: u32) -> Result<InterfaceCounters, Error> {
-    let words = sum(
-        maps.interfaces.as_fd(),
-        &ifindex.to_ne_bytes(),
-        INTERFACE_SIZE,
-    )
-    .map_err(failed("read", "interfaces"))?
-    .unwrap_or_else(|| vec![0; INTERFACE_SIZE / 8]);
-    let side =
-        |at: usize| side_counters(&words[1 + at * SIDE_SIZE / 8..1 + (at + 1) * SIDE_SIZE / 8]);
-    Ok(InterfaceCounters {
-        ifindex,
-        entered: side(0),
-        left: side(1),
-    })
+    let words = sum(maps.interfaces.as_fd(), &ifindex.to_ne_bytes(), INTERFACE_SIZE)
+        .map_err(failed("read", "interfaces"))?
+        .unwrap_or_else(|| vec![0; INTERFACE_SIZE / 8]);
+    let side = |at: usize| side_counters(&words[1 + at * SIDE_SIZE / 8..1 + (at + 1) * SIDE_SIZE / 8]);
+    Ok(InterfaceCounters { ifindex, entered: side(0), left: side(1) })
 }
 
 fn side_counters(words: &[u64]) -> SideCounters {
-    let count = |at: usize| Count {
-        packets: words[at * 2],
-        bytes: words[at * 2 + 1],
-    };
+    let count = |at: usize| Count { packets: words[at * 2], bytes: words[at * 2 + 1] };
     let mut side = SideCounters {
         seen: count(0),
         unparsed: count(1),
@@ -170,14 +150,10 @@ pub(crate) fn counters(maps: &Maps, rows_capacity: u64) -> Result<Counters, Erro
     let mut indexes = Vec::new();
     let map = maps.interfaces.as_fd();
     walk_keys(map, "interfaces", 4, |key| indexes.push(u32_at(key, 0)))?;
-    let words = sum(maps.totals.as_fd(), &[0; 4], TOTALS_SIZE)
-        .map_err(failed("read", "totals"))?
-        .unwrap_or_else(|| vec![0; TOTALS_SIZE / 8]);
+    let words =
+        sum(maps.totals.as_fd(), &[0; 4], TOTALS_SIZE).map_err(failed("read", "totals"))?.unwrap_or_else(|| vec![0; TOTALS_SIZE / 8]);
     Ok(Counters {
-        interfaces: indexes
-            .into_iter()
-            .map(|ifindex| interface(maps, ifindex))
-            .collect::<Result<_, _>>()?,
+        interfaces: indexes.into_iter().map(|ifindex| interface(maps, ifindex)).collect::<Result<_, _>>()?,
         ring_records: words[0],
         ring_full: words[1],
         rows_made: words[2],
@@ -189,14 +165,8 @@ pub(crate) fn counters(maps: &Maps, rows_capacity: u64) -> Result<Counters, Erro
         half_full: words[7],
         met_dead_row: words[8],
         unknown_interface: words[9],
-        drops_counted: Count {
-            packets: words[10],
-            bytes: words[11],
-        },
-        drops_unattributed: Count {
-            packets: words[12],
-            bytes: words[13],
-        },
+        drops_counted: Count { packets: words[10], bytes: words[11] },
+        drops_unattributed: Count { packets: words[12], bytes: words[13] },
         drops_unparsed: words[14],
         drops_unspecified: words[15],
     })
@@ -215,38 +185,19 @@ pub(crate) fn unreported(maps: &Maps) -> Result<Unreported, Error> {
             sums.other.add(word(3));
         })?;
     }
-    walk(
-        maps.folds.as_fd(),
-        "folds",
-        KEY_SIZE,
-        FOLD_SIZE,
-        |_, row| {
-            for side in 0..4 {
-                let packets = u64_at(row, side * 8) & !(1 << 63);
-                sums.folded.add(Count {
-                    packets,
-                    bytes: u64_at(row, 32 + side * 8),
-                });
-            }
-        },
-    )?;
-    walk(
-        maps.drops.as_fd(),
-        "drops",
-        DROP_KEY_SIZE,
-        DROP_ROW_SIZE,
-        |_, row| {
-            sums.dropped.add(unpack(u64_at(row, 0) & !(1 << 63)));
-        },
-    )?;
+    walk(maps.folds.as_fd(), "folds", KEY_SIZE, FOLD_SIZE, |_, row| {
+        for side in 0..4 {
+            let packets = u64_at(row, side * 8) & !(1 << 63);
+            sums.folded.add(Count { packets, bytes: u64_at(row, 32 + side * 8) });
+        }
+    })?;
+    walk(maps.drops.as_fd(), "drops", DROP_KEY_SIZE, DROP_ROW_SIZE, |_, row| {
+        sums.dropped.add(unpack(u64_at(row, 0) & !(1 << 63)));
+    })?;
     let mut value = [0; UNATTRIBUTED_SIZE];
-    sys::map_lookup(maps.unattributed.as_fd(), &[0; 4], &mut value)
-        .map_err(failed("read", "unattributed"))?;
+    sys::map_lookup(maps.unattributed.as_fd(), &[0; 4], &mut value).map_err(failed("read", "unattributed"))?;
     for hook in 0..2 {
-        sums.unattributed.add(Count {
-            packets: u64_at(&value, 16 + hook * 8),
-            bytes: u64_at(&value, 32 + hook * 8),
-        });
+        sums.unattributed.add(Count { packets: u64_at(&value, 16 + hook * 8), bytes: u64_at(&value, 32 + hook * 8) });
     }
     Ok(sums)
 }
@@ -258,12 +209,7 @@ fn add(sums: &mut BTreeMap<u32, Count>, ifindex: u32, count: Count) {
 }
 
 /// Every key of a map. Keys that come and go meanwhile may be missed or met.
-fn walk_keys(
-    map: BorrowedFd<'_>,
-    name: &'static str,
-    size: usize,
-    mut each: impl FnMut(&[u8]),
-) -> Result<(), Error> {
+fn walk_keys(map: BorrowedFd<'_>, name: &'static str, size: usize, mut each: impl FnMut(&[u8])) -> Result<(), Error> {
     let (mut key, mut next) = (vec![0; size], vec![0; size]);
     let mut more = sys::map_next_key(map, None, &mut next).map_err(failed("walk", name))?;
     // A key that is deleted under the walk sends it back to the start; the bound ends a walk that never gets ahead.

@@ -56,12 +56,7 @@ impl Watch {
 
     /// Takes over what an earlier daemon left attached, with other programs in place if `replace`. What is no longer
     /// chosen or has gone is the next [`Watch::sync`]'s; its index is remembered for that.
-    pub(crate) fn adopt(
-        &mut self,
-        programs: &Programs,
-        maps: &Maps,
-        replace: bool,
-    ) -> Result<(), Error> {
+    pub(crate) fn adopt(&mut self, programs: &Programs, maps: &Maps, replace: bool) -> Result<(), Error> {
         let links = self.requests.links().map_err(failed("listed"))?;
         let marks = tables::attach_marks(maps)?;
         let mut known: Vec<u32> = pins::linked_interfaces(&self.folder)?;
@@ -70,23 +65,17 @@ impl Watch {
         known.dedup();
         for ifindex in known {
             let link = links.iter().find(|link| link.ifindex == ifindex);
-            let attachment =
-                match attach::adopt(ifindex, &self.folder)? {
-                    None => marks.get(&ifindex).filter(|mark| mark.clsact).map(|mark| {
-                        Attachment::Clsact {
-                            made_qdisc: mark.made_qdisc,
-                        }
-                    }),
-                    tcx => tcx,
-                };
+            let attachment = match attach::adopt(ifindex, &self.folder)? {
+                None => marks.get(&ifindex).filter(|mark| mark.clsact).map(|mark| Attachment::Clsact { made_qdisc: mark.made_qdisc }),
+                tcx => tcx,
+            };
             match (link, attachment) {
                 (Some(link), Some(attachment)) => {
                     if replace {
                         attach::replace(link, &attachment, programs, &self.requests)?;
                     }
                     let mark = marks.get(&ifindex).copied().unwrap_or_default();
-                    let interface =
-                        interface(link, &attachment, mark.attached_boot_ns, mark.before);
+                    let interface = interface(link, &attachment, mark.attached_boot_ns, mark.before);
                     self.attached.insert(ifindex, (interface, attachment));
                 }
                 // Gone while nobody looked; its counters stay until a sync reports it.
@@ -95,19 +84,13 @@ impl Watch {
                     let attachment = attachment.unwrap_or(Attachment::Clsact { made_qdisc: false });
                     let gone = Link {
                         ifindex,
-                        name: String::new(),
+                        name: mark.name(),
                         l3: false,
                         kind: None,
                         crosses_namespaces: false,
                         counters: LinkCounters::default(),
                     };
-                    self.attached.insert(
-                        ifindex,
-                        (
-                            interface(&gone, &attachment, mark.attached_boot_ns, mark.before),
-                            attachment,
-                        ),
-                    );
+                    self.attached.insert(ifindex, (interface(&gone, &attachment, mark.attached_boot_ns, mark.before), attachment));
                 }
             }
         }
@@ -115,11 +98,7 @@ impl Watch {
     }
 
     /// Reads the notifications; lists and acts if there were any.
-    pub(crate) fn changed(
-        &mut self,
-        programs: &Programs,
-        maps: &Maps,
-    ) -> Result<Vec<InterfaceChange>, Error> {
+    pub(crate) fn changed(&mut self, programs: &Programs, maps: &Maps) -> Result<Vec<InterfaceChange>, Error> {
         let changes = self.notifications.changes();
         if !changes.any {
             return Ok(Vec::new());
@@ -129,23 +108,11 @@ impl Watch {
 
     /// Brings the attachments in line with a fresh listing. `gone`: links that are known to have vanished, with their
     /// last counters; those that were chosen and came and went unseen are declared too.
-    pub(crate) fn sync(
-        &mut self,
-        programs: &Programs,
-        maps: &Maps,
-        gone: &[Link],
-    ) -> Result<Vec<InterfaceChange>, Error> {
+    pub(crate) fn sync(&mut self, programs: &Programs, maps: &Maps, gone: &[Link]) -> Result<Vec<InterfaceChange>, Error> {
         let links = self.requests.links().map_err(failed("listed"))?;
-        let uplinks = self
-            .requests
-            .default_route_devices()
-            .map_err(failed("listed"))?;
+        let uplinks = self.requests.default_route_devices().map_err(failed("listed"))?;
         let chosen = |link: &&Link| is_chosen(&self.selection, link, &uplinks);
-        let wanted: BTreeMap<u32, &Link> = links
-            .iter()
-            .filter(chosen)
-            .map(|link| (link.ifindex, link))
-            .collect();
+        let wanted: BTreeMap<u32, &Link> = links.iter().filter(chosen).map(|link| (link.ifindex, link)).collect();
         let missed: Vec<&Link> = gone
             .iter()
             .filter(|link| !links.iter().any(|alive| alive.ifindex == link.ifindex))
@@ -153,12 +120,7 @@ impl Watch {
             .filter(chosen)
             .collect();
         let mut changes: Vec<InterfaceChange> = missed.into_iter().map(never_seen).collect();
-        let leaving: Vec<u32> = self
-            .attached
-            .keys()
-            .filter(|index| !wanted.contains_key(index))
-            .copied()
-            .collect();
+        let leaving: Vec<u32> = self.attached.keys().filter(|index| !wanted.contains_key(index)).copied().collect();
         for ifindex in leaving {
             let alive = links.iter().find(|link| link.ifindex == ifindex);
             let last = alive.or_else(|| gone.iter().find(|link| link.ifindex == ifindex));
@@ -168,10 +130,7 @@ impl Watch {
             match self.attached.get_mut(&link.ifindex) {
                 Some((interface, _)) if interface.name != link.name => {
                     interface.name.clone_from(&link.name);
-                    changes.push(InterfaceChange::Renamed {
-                        ifindex: link.ifindex,
-                        name: link.name.clone(),
-                    });
+                    changes.push(InterfaceChange::Renamed { ifindex: link.ifindex, name: link.name.clone() });
                 }
                 Some(_) => {}
                 None => changes.push(self.join(link, programs, maps)),
@@ -188,30 +147,21 @@ impl Watch {
                 let before = self.unobserved(link, maps)?;
                 let made_qdisc = matches!(attachment, Attachment::Clsact { made_qdisc: true });
                 let clsact = matches!(attachment, Attachment::Clsact { .. });
-                let mark = tables::AttachMark {
-                    attached_boot_ns: boot_ns,
-                    before,
-                    clsact,
-                    made_qdisc,
-                };
+                let mark =
+                    tables::AttachMark { attached_boot_ns: boot_ns, before, clsact, made_qdisc, name: tables::mark_name(&link.name) };
                 tables::set_attach_mark(maps, link.ifindex, &mark)?;
                 Ok((interface(link, &attachment, boot_ns, before), attachment))
             });
         match joined {
             Ok((interface, attachment)) => {
-                self.attached
-                    .insert(link.ifindex, (interface.clone(), attachment));
+                self.attached.insert(link.ifindex, (interface.clone(), attachment));
                 InterfaceChange::Attached(interface)
             }
             Err(error) => {
                 if let Err(error) = tables::remove_interface(maps, link.ifindex) {
                     tracing::debug!(%error, "counters of an interface that could not be attached");
                 }
-                InterfaceChange::Refused {
-                    ifindex: link.ifindex,
-                    name: link.name.clone(),
-                    why: error.to_string(),
-                }
+                InterfaceChange::Refused { ifindex: link.ifindex, name: link.name.clone(), why: error.to_string() }
             }
         }
     }
@@ -236,30 +186,17 @@ impl Watch {
             packets: theirs.packets.saturating_sub(ours.packets),
             bytes: theirs.bytes.saturating_sub(ours.bytes),
         };
-        Ok(LinkCounters {
-            received: less(theirs.received, ours.entered.seen),
-            transmitted: less(theirs.transmitted, ours.left.seen),
-        })
+        Ok(LinkCounters { received: less(theirs.received, ours.entered.seen), transmitted: less(theirs.transmitted, ours.left.seen) })
     }
 
     /// Takes an interface out: detached if it still lives, its counters read one last time and removed.
-    fn leave(
-        &mut self,
-        ifindex: u32,
-        last: Option<&Link>,
-        alive: bool,
-        maps: &Maps,
-    ) -> Result<Option<InterfaceChange>, Error> {
+    fn leave(&mut self, ifindex: u32, last: Option<&Link>, alive: bool, maps: &Maps) -> Result<Option<InterfaceChange>, Error> {
         let Some((interface, attachment)) = self.attached.remove(&ifindex) else {
             return Ok(None);
         };
         attach::detach(ifindex, &attachment, &self.folder, &self.requests)?;
-        let now = if alive {
-            self.requests.link(ifindex).map_err(failed("listed"))?
-        } else {
-            None
-        };
-        let counted = tables::interface(maps, ifindex)?;
+        let now = if alive { self.requests.link(ifindex).map_err(failed("listed"))? } else { None };
+        let counted = Box::new(tables::interface(maps, ifindex)?);
         tables::remove_interface(maps, ifindex)?;
         // A veth whose other end is gone has forgotten what it received; what we know of is the least it was.
         let least = LinkCounters {
@@ -270,12 +207,7 @@ impl Watch {
             received: greater(link.counters.received, least.received),
             transmitted: greater(link.counters.transmitted, least.transmitted),
         });
-        Ok(Some(InterfaceChange::Vanished {
-            interface,
-            last,
-            counted,
-            boot_ns: sys::nanoseconds_since_boot(),
-        }))
+        Ok(Some(InterfaceChange::Vanished { interface, last, counted, boot_ns: sys::nanoseconds_since_boot() }))
     }
 
     /// Detaches from every interface.
@@ -293,18 +225,10 @@ fn sum(mut one: Count, other: Count) -> Count {
 }
 
 fn greater(one: Count, other: Count) -> Count {
-    Count {
-        packets: one.packets.max(other.packets),
-        bytes: one.bytes.max(other.bytes),
-    }
+    Count { packets: one.packets.max(other.packets), bytes: one.bytes.max(other.bytes) }
 }
 
-fn interface(
-    link: &Link,
-    attachment: &Attachment,
-    attached_boot_ns: u64,
-    before: LinkCounters,
-) -> Interface {
+fn interface(link: &Link, attachment: &Attachment, attached_boot_ns: u64, before: LinkCounters) -> Interface {
     Interface {
         ifindex: link.ifindex,
         name: link.name.clone(),
@@ -323,22 +247,15 @@ fn never_seen(link: &Link) -> InterfaceChange {
     InterfaceChange::Vanished {
         interface: interface(link, &nothing, boot_ns, LinkCounters::default()),
         last: Some(link.counters),
-        counted: crate::InterfaceCounters {
-            ifindex: link.ifindex,
-            ..Default::default()
-        },
+        counted: Box::new(crate::InterfaceCounters { ifindex: link.ifindex, ..Default::default() }),
         boot_ns,
     }
 }
 
 fn is_chosen(selection: &Selection, link: &Link, uplinks: &[u32]) -> bool {
     match selection {
-        Selection::Named(globs) => globs
-            .iter()
-            .any(|glob| matches(glob.as_bytes(), link.name.as_bytes())),
-        Selection::PodsAndUplink => {
-            is_pod_side(link) || uplinks.contains(&link.ifindex)
-        }
+        Selection::Named(globs) => globs.iter().any(|glob| matches(glob.as_bytes(), link.name.as_bytes())),
+        Selection::PodsAndUplink => is_pod_side(link) || uplinks.contains(&link.ifindex),
     }
 }
 
@@ -375,44 +292,21 @@ mod tests {
             ("*a*b", "xaac", false),
         ];
         for (glob, name, expected) in table {
-            assert_eq!(
-                matches(glob.as_bytes(), name.as_bytes()),
-                expected,
-                "{glob} on {name}"
-            );
+            assert_eq!(matches(glob.as_bytes(), name.as_bytes()), expected, "{glob} on {name}");
         }
     }
 
     fn link(name: &str, kind: Option<&str>, crosses_namespaces: bool) -> Link {
         let counters = LinkCounters::default();
-        Link {
-            ifindex: 7,
-            name: name.into(),
-            l3: false,
-            kind: kind.map(Into::into),
-            crosses_namespaces,
-            counters,
-        }
+        Link { ifindex: 7, name: name.into(), l3: false, kind: kind.map(Into::into), crosses_namespaces, counters }
     }
 
     #[test]
     fn by_default_pod_veths_and_uplinks_are_chosen_by_kind_and_route_not_by_name() {
         let default = Selection::PodsAndUplink;
-        assert!(is_chosen(
-            &default,
-            &link("whatever", Some("veth"), true),
-            &[]
-        ));
-        assert!(!is_chosen(
-            &default,
-            &link("veth0", Some("veth"), false),
-            &[]
-        ));
-        assert!(!is_chosen(
-            &default,
-            &link("docker0", Some("bridge"), false),
-            &[]
-        ));
+        assert!(is_chosen(&default, &link("whatever", Some("veth"), true), &[]));
+        assert!(!is_chosen(&default, &link("veth0", Some("veth"), false), &[]));
+        assert!(!is_chosen(&default, &link("docker0", Some("bridge"), false), &[]));
         assert!(is_chosen(&default, &link("ens5", None, false), &[7]));
         assert!(!is_chosen(&default, &link("ens5", None, false), &[8]));
     }

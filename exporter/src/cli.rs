@@ -145,7 +145,8 @@ pub struct DaemonArgs {
 }
 
 /// How kernel programs are attached.
-#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Attach {
     /// tcx where the kernel has it, else clsact.
     #[default]

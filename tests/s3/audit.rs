@@ -20,11 +20,7 @@ pub fn read_folder(root: &std::path::Path) -> Archive {
             if path.is_dir() {
                 folders.push(path);
             } else {
-                let key = path
-                    .strip_prefix(root)
-                    .expect("a path below the root")
-                    .display()
-                    .to_string();
+                let key = path.strip_prefix(root).expect("a path below the root").display().to_string();
                 archive.insert(key, std::fs::read(path).expect("a file"));
             }
         }
@@ -41,29 +37,20 @@ pub struct Audit {
 
 impl Audit {
     pub fn reasons(&self) -> Vec<&str> {
-        self.manifests
-            .iter()
-            .map(|manifest| manifest["reason"].as_str().expect("a reason"))
-            .collect()
+        self.manifests.iter().map(|manifest| manifest["reason"].as_str().expect("a reason")).collect()
     }
 
     /// From and to of each manifest's period, by the hour and minute.
     pub fn periods(&self) -> Vec<(String, String)> {
         let minute = |time: &Value| time.as_str().expect("a time")[11..16].to_owned();
-        self.manifests
-            .iter()
-            .map(|manifest| (minute(&manifest["from"]), minute(&manifest["to"])))
-            .collect()
+        self.manifests.iter().map(|manifest| (minute(&manifest["from"]), minute(&manifest["to"]))).collect()
     }
 }
 
 /// Checks the chain, the hashes, the arithmetic and that every object is listed once.
 pub fn audit(archive: &Archive) -> Audit {
     let mut chain: Vec<(Value, &String, &Vec<u8>)> = Vec::new();
-    for (key, bytes) in archive
-        .iter()
-        .filter(|(key, _)| key.contains("manifests/v1/"))
-    {
+    for (key, bytes) in archive.iter().filter(|(key, _)| key.contains("manifests/v1/")) {
         chain.push((serde_json::from_slice(bytes).expect("JSON"), key, bytes));
     }
     chain.sort_by_key(|(manifest, _, _)| manifest["number"].as_u64());
@@ -78,16 +65,10 @@ pub fn audit(archive: &Archive) -> Audit {
             None => assert_eq!(manifest["previous"], Value::Null),
             Some((before, before_key, before_bytes)) => {
                 assert_eq!(manifest["previous"]["key"], before_key.as_str());
-                assert_eq!(
-                    manifest["previous"]["sha256"],
-                    hex(&Sha256::digest(before_bytes))
-                );
+                assert_eq!(manifest["previous"]["sha256"], hex(&Sha256::digest(before_bytes)));
                 assert_eq!(manifest["from"], before["to"], "periods are without holes");
                 if manifest["spool"] == before["spool"] {
-                    assert_eq!(
-                        manifest["first"], before["next"],
-                        "sequence numbers are without holes"
-                    );
+                    assert_eq!(manifest["first"], before["next"], "sequence numbers are without holes");
                 } else {
                     assert_eq!(manifest["previousSpool"], before["spool"]);
                 }
@@ -97,52 +78,27 @@ pub fn audit(archive: &Archive) -> Audit {
         let mut next = number(&manifest["first"]);
         for object in manifest["objects"].as_array().expect("objects") {
             let key = object["key"].as_str().expect("a key");
-            assert!(
-                listed.insert(key.to_owned(), ()).is_none(),
-                "{key} is listed twice"
-            );
-            let bytes = archive
-                .get(key)
-                .unwrap_or_else(|| panic!("{key} is listed and not there"));
+            assert!(listed.insert(key.to_owned(), ()).is_none(), "{key} is listed twice");
+            let bytes = archive.get(key).unwrap_or_else(|| panic!("{key} is listed and not there"));
             let plain = zstd::decode_all(bytes.as_slice()).expect("zstd");
             assert_eq!(object["sha256"], hex(&Sha256::digest(bytes)));
             assert_eq!(object["plainSha256"], hex(&Sha256::digest(&plain)));
-            assert_eq!(
-                (number(&object["bytes"]), number(&object["plainBytes"])),
-                (bytes.len() as u64, plain.len() as u64)
-            );
+            assert_eq!((number(&object["bytes"]), number(&object["plainBytes"])), (bytes.len() as u64, plain.len() as u64));
             assert_eq!(number(&object["first"]), next, "{key}");
             next = number(&object["last"]) + 1;
             assert_eq!(number(&object["records"]), next - number(&object["first"]));
             let text = String::from_utf8(plain).expect("text");
             assert_eq!(text.lines().count() as u64, number(&object["records"]));
             let commit = object["firstCommit"].as_str().expect("a time");
-            assert!(
-                key.contains(&format!("/dt={}/hour={}/", &commit[..10], &commit[11..13])),
-                "{key} {commit}"
-            );
-            assert_eq!(
-                object["lastCommit"].as_str().expect("a time")[..13],
-                commit[..13],
-                "one hour an object"
-            );
+            assert!(key.contains(&format!("/dt={}/hour={}/", &commit[..10], &commit[11..13])), "{key} {commit}");
+            assert_eq!(object["lastCommit"].as_str().expect("a time")[..13], commit[..13], "one hour an object");
             lines.extend(text.lines().map(str::to_owned));
         }
         assert_eq!(next, number(&manifest["next"]), "{key}");
     }
-    let stored: Vec<&String> = archive
-        .keys()
-        .filter(|key| key.contains("flows/v1/"))
-        .collect();
+    let stored: Vec<&String> = archive.keys().filter(|key| key.contains("flows/v1/")).collect();
     for key in &stored {
-        assert!(
-            listed.contains_key(*key),
-            "{key} is there and in no manifest"
-        );
+        assert!(listed.contains_key(*key), "{key} is there and in no manifest");
     }
-    Audit {
-        manifests: chain.into_iter().map(|(manifest, _, _)| manifest).collect(),
-        lines,
-        objects: stored.len(),
-    }
+    Audit { manifests: chain.into_iter().map(|(manifest, _, _)| manifest).collect(), lines, objects: stored.len() }
 }

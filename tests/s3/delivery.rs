@@ -18,22 +18,12 @@ fn archive_of(stub: &Stub) -> Archive {
         assert_eq!(versions.len(), 1, "nothing is stored twice under one name");
         versions[0].bytes.clone().expect("bytes")
     };
-    state
-        .objects
-        .iter()
-        .map(|(key, versions)| (key.clone(), newest(versions)))
-        .collect()
+    state.objects.iter().map(|(key, versions)| (key.clone(), newest(versions))).collect()
 }
 
 pub fn numbers(audit: &Audit) -> Vec<u64> {
-    let number = |line: &String| {
-        serde_json::from_str::<serde_json::Value>(line).expect("JSON")["n"].as_u64()
-    };
-    audit
-        .lines
-        .iter()
-        .map(|line| number(line).expect("a number"))
-        .collect()
+    let number = |line: &String| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["n"].as_u64();
+    audit.lines.iter().map(|line| number(line).expect("a number")).collect()
 }
 
 #[test]
@@ -54,36 +44,16 @@ fn a_folder_and_a_bucket_hold_the_same_archive_and_every_record_once() {
         drive.now += 2 * HOUR;
         drive.run();
         drive.stop();
-        let archive = if options.url.starts_with("file") {
-            read_folder(&folder.path().join("audit"))
-        } else {
-            archive_of(&stub)
-        };
+        let archive = if options.url.starts_with("file") { read_folder(&folder.path().join("audit")) } else { archive_of(&stub) };
         let audit = audit(&archive);
         assert_eq!(numbers(&audit), (1..=600).collect::<Vec<u64>>());
-        assert_eq!(
-            audit.reasons(),
-            ["start", "hour", "hour", "hour", "hour", "stop"]
-        );
-        let minutes = [
-            ("12:30", "12:30"),
-            ("12:30", "13:00"),
-            ("13:00", "14:00"),
-            ("14:00", "15:00"),
-            ("15:00", "16:00"),
-            ("16:00", "16:00"),
-        ];
-        assert_eq!(
-            audit.periods(),
-            minutes.map(|(from, to)| (from.to_owned(), to.to_owned()))
-        );
+        assert_eq!(audit.reasons(), ["start", "hour", "hour", "hour", "hour", "stop"]);
+        let minutes =
+            [("12:30", "12:30"), ("12:30", "13:00"), ("13:00", "14:00"), ("14:00", "15:00"), ("15:00", "16:00"), ("16:00", "16:00")];
+        assert_eq!(audit.periods(), minutes.map(|(from, to)| (from.to_owned(), to.to_owned())));
         assert_eq!(audit.manifests[3]["totals"]["flows"], 600);
         let object = &audit.manifests[1]["objects"][0];
-        let mode = if options.retention.is_some() {
-            "GOVERNANCE".into()
-        } else {
-            serde_json::Value::Null
-        };
+        let mode = if options.retention.is_some() { "GOVERNANCE".into() } else { serde_json::Value::Null };
         assert_eq!(object["retentionMode"], mode);
         assert_eq!(object["version"].is_string(), options.retention.is_some());
     }
@@ -109,11 +79,7 @@ fn a_crash_between_upload_and_cursor_never_makes_a_second_object() {
         drive.run();
         drive.stop();
         let audit = audit(&archive_of(&stub));
-        assert_eq!(
-            numbers(&audit),
-            (1..=1500).collect::<Vec<u64>>(),
-            "{crash:?}"
-        );
+        assert_eq!(numbers(&audit), (1..=1500).collect::<Vec<u64>>(), "{crash:?}");
         assert_eq!(audit.objects, 2, "{crash:?}");
     }
 }
@@ -131,12 +97,7 @@ fn crashes_and_faults_at_many_points_leave_each_number_in_one_object_and_one_cha
         random ^= random << 17;
         random % below
     };
-    let faults = [
-        Fault::LoseAnswer,
-        Fault::CutAfterBody,
-        Fault::Answer(503, "SlowDown"),
-        Fault::Answer(500, "InternalError"),
-    ];
+    let faults = [Fault::LoseAnswer, Fault::CutAfterBody, Fault::Answer(503, "SlowDown"), Fault::Answer(500, "InternalError")];
     let mut drive = Drive::start(&log, &place.options, NOON);
     let mut total = 0;
     for _ in 0..120 {
@@ -146,12 +107,9 @@ fn crashes_and_faults_at_many_points_leave_each_number_in_one_object_and_one_cha
         log.commit(count, now, |_| now);
         total += count as u64;
         if draw(3) == 0 {
-            stub.state()
-                .faults
-                .push_back(faults[usize::try_from(draw(4)).expect("a number")]);
+            stub.state().faults.push_back(faults[usize::try_from(draw(4)).expect("a number")]);
         }
-        let crash = [None, Some(Crash::BeforeSend), Some(Crash::BeforeCursor)]
-            [usize::try_from(draw(3)).expect("a number")];
+        let crash = [None, Some(Crash::BeforeSend), Some(Crash::BeforeCursor)][usize::try_from(draw(3)).expect("a number")];
         drive.step(crash);
         if crash.is_some() {
             drop(drive);
@@ -174,16 +132,10 @@ fn a_jumping_clock_and_shuffled_flow_times_make_no_more_objects_than_two() {
         let mut log = Log::new();
         let mut drive = Drive::start(&log, &place.options, NOON);
         for at in 0..100_i64 {
-            let jump = if jumps && (40..60).contains(&at) {
-                7 * HOUR
-            } else {
-                0
-            };
+            let jump = if jumps && (40..60).contains(&at) { 7 * HOUR } else { 0 };
             drive.now = NOON + at * 10 * SECOND + jump;
             // Flow times of two days round about, in no order.
-            let shuffled = |n: usize| {
-                NOON + (i64::try_from(n).expect("a number") * 7919 % 2880 - 1440) * MINUTE
-            };
+            let shuffled = |n: usize| NOON + (i64::try_from(n).expect("a number") * 7919 % 2880 - 1440) * MINUTE;
             log.commit(1000, drive.now, shuffled);
             drive.run();
         }
@@ -195,10 +147,7 @@ fn a_jumping_clock_and_shuffled_flow_times_make_no_more_objects_than_two() {
         audit.objects
     };
     let (without, with) = (steady(false), steady(true));
-    assert!(
-        with <= without + 2,
-        "{with} objects with a jump, {without} without"
-    );
+    assert!(with <= without + 2, "{with} objects with a jump, {without} without");
 }
 
 #[test]
@@ -227,14 +176,8 @@ fn starts_stops_and_a_new_id_stand_in_the_chain_also_when_the_state_is_gone() {
     drive.run();
     drive.stop();
     let audit = audit(&archive_of(&stub));
-    assert_eq!(
-        audit.reasons(),
-        ["start", "stop", "start", "renewed", "stop", "start", "stop"]
-    );
-    assert_eq!(
-        numbers(&audit),
-        (1..=10).chain(1..=5).chain(1..=7).collect::<Vec<u64>>()
-    );
+    assert_eq!(audit.reasons(), ["start", "stop", "start", "renewed", "stop", "start", "stop"]);
+    assert_eq!(numbers(&audit), (1..=10).chain(1..=5).chain(1..=7).collect::<Vec<u64>>());
     let gaps = serde_json::to_string(&audit.manifests).expect("JSON");
     assert!(!gaps.contains("manifest-state-lost"), "{gaps}");
 }
@@ -248,17 +191,12 @@ fn a_stop_while_the_server_is_away_is_told_by_the_next_start() {
     let mut drive = Drive::start(&log, &place.options, NOON + MINUTE);
     drive.now = NOON + 20 * MINUTE;
     drive.run();
-    stub.state()
-        .faults
-        .extend([Fault::Answer(503, "SlowDown"); 3]);
+    stub.state().faults.extend([Fault::Answer(503, "SlowDown"); 3]);
     drive.stop();
     let mut drive = Drive::start(&log, &place.options, NOON + 30 * MINUTE);
     drive.run();
     drive.stop();
-    assert_eq!(
-        audit(&archive_of(&stub)).reasons(),
-        ["start", "stop", "start", "stop"]
-    );
+    assert_eq!(audit(&archive_of(&stub)).reasons(), ["start", "stop", "start", "stop"]);
 }
 
 #[test]
@@ -277,20 +215,7 @@ fn hours_in_which_no_daemon_ran_share_one_manifest_and_hours_in_which_one_did_ha
     drive.run();
     drive.stop();
     let audit = audit(&archive_of(&stub));
-    assert_eq!(
-        audit.reasons(),
-        ["start", "start", "hour", "hour", "hour", "stop"]
-    );
-    let minutes = [
-        ("12:01", "12:01"),
-        ("12:01", "12:01"),
-        ("12:01", "17:00"),
-        ("17:00", "18:00"),
-        ("18:00", "19:00"),
-        ("19:00", "19:00"),
-    ];
-    assert_eq!(
-        audit.periods(),
-        minutes.map(|(from, to)| (from.to_owned(), to.to_owned()))
-    );
+    assert_eq!(audit.reasons(), ["start", "start", "hour", "hour", "hour", "stop"]);
+    let minutes = [("12:01", "12:01"), ("12:01", "12:01"), ("12:01", "17:00"), ("17:00", "18:00"), ("18:00", "19:00"), ("19:00", "19:00")];
+    assert_eq!(audit.periods(), minutes.map(|(from, to)| (from.to_owned(), to.to_owned())));
 }

@@ -35,10 +35,7 @@ pub struct Log {
 impl Log {
     pub fn new() -> Log {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut log = Log {
-            folder,
-            writer: None,
-        };
+        let mut log = Log { folder, writer: None };
         log.open(None);
         log
     }
@@ -46,12 +43,8 @@ impl Log {
     /// Opens the spool, or opens it again under a new id, as a daemon's start does.
     pub fn open(&mut self, renew: Option<&str>) {
         self.writer = None;
-        let options = spool::Options {
-            renew: renew.map(str::to_owned),
-            ..spool::Options::new("n", "boot")
-        };
-        let (writer, _) =
-            Writer::open(&self.folder.path().join("spool"), &options).expect("a spool");
+        let options = spool::Options { renew: renew.map(str::to_owned), ..spool::Options::new("n", "boot") };
+        let (writer, _) = Writer::open(&self.folder.path().join("spool"), &options).expect("a spool");
         self.writer = Some(writer);
     }
 
@@ -63,23 +56,11 @@ impl Log {
     pub fn commit(&mut self, count: usize, time: i64, flow_time: impl Fn(usize) -> i64) {
         let writer = self.writer.as_mut().expect("an open spool");
         for at in 0..count {
-            let line = format!(
-                "{{\"n\":{},\"time\":{}}}",
-                writer.next_sequence(),
-                flow_time(at)
-            );
-            writer
-                .append(flow_time(at), b"key", b"", line.as_bytes())
-                .expect("a record");
+            let line = format!("{{\"n\":{},\"time\":{}}}", writer.next_sequence(), flow_time(at));
+            writer.append(flow_time(at), b"key", b"", line.as_bytes()).expect("a record");
         }
         let totals = serde_json::json!({"flows": writer.next_sequence() - 1});
-        writer
-            .commit(Commit {
-                time,
-                totals,
-                ..Commit::default()
-            })
-            .expect("a commit");
+        writer.commit(Commit { time, totals, ..Commit::default() }).expect("a commit");
         let next = writer.next_sequence();
         while writer.durable().next < next {
             std::thread::sleep(std::time::Duration::from_millis(5));
@@ -100,33 +81,13 @@ pub struct Drive {
 impl Drive {
     /// Starts the daemon's sink at `now`.
     pub fn start(log: &Log, options: &Options, now: i64) -> Drive {
-        let origin = Origin {
-            cluster: "c 1".into(),
-            log: "all".into(),
-            node: "n".into(),
-            daemon: "flowlog 0.1.0".into(),
-        };
+        let origin = Origin { cluster: "c 1".into(), log: "all".into(), node: "n".into(), daemon: "flowlog 0.1.0".into() };
         let spool = log.spool();
-        let sink = S3Sink::new(
-            options.clone(),
-            origin,
-            log.folder.path().join("staging"),
-            now,
-        )
-        .expect("a sink");
-        let (mut reader, stored) = spool
-            .reader("audit", WhenFull::Hold, Start::Oldest)
-            .expect("a reader");
+        let sink = S3Sink::new(options.clone(), origin, log.folder.path().join("staging"), now).expect("a sink");
+        let (mut reader, stored) = spool.reader("audit", WhenFull::Hold, Start::Oldest).expect("a reader");
         let _inside = runtime().enter();
-        sink.resume(&mut reader, stored.state.as_ref())
-            .expect("a sink that takes up its work");
-        Drive {
-            sink,
-            spool,
-            reader,
-            stored,
-            now,
-        }
+        sink.resume(&mut reader, stored.state.as_ref()).expect("a sink that takes up its work");
+        Drive { sink, spool, reader, stored, now }
     }
 
     /// Freezes and sends once.
@@ -134,11 +95,7 @@ impl Drive {
         let start = self.reader.cursor();
         let cut = self.stored.cuts.first().cloned();
         let limits = self.sink.limits();
-        let batch = match self
-            .sink
-            .freeze(&mut self.reader, &limits, cut.as_ref(), self.now)
-            .expect("a readable spool")
-        {
+        let batch = match self.sink.freeze(&mut self.reader, &limits, cut.as_ref(), self.now).expect("a readable spool") {
             Step::Batch(batch) => batch,
             Step::Wait(_) => {
                 self.reader.seek(&start);
@@ -147,29 +104,17 @@ impl Drive {
             Step::Skip => panic!("the sink skips nothing"),
         };
         if let Some(cut) = batch.cut {
-            assert_eq!(
-                cut.end,
-                self.reader.cursor(),
-                "the cut ends where the reader stands"
-            );
+            assert_eq!(cut.end, self.reader.cursor(), "the cut ends where the reader stands");
             self.stored.cuts = vec![cut];
-            self.spool
-                .store("audit", &self.stored)
-                .expect("a stored cut");
+            self.spool.store("audit", &self.stored).expect("a stored cut");
         }
         if crash == Some(Crash::BeforeSend) {
             return Did::Waited;
         }
         match wait(self.sink.send(&batch.frozen)) {
             Outcome::Delivered { state } if crash.is_none() => {
-                self.stored = Stored {
-                    cursor: self.reader.cursor(),
-                    state,
-                    ..Stored::default()
-                };
-                self.spool
-                    .store("audit", &self.stored)
-                    .expect("a stored cursor");
+                self.stored = Stored { cursor: self.reader.cursor(), state, ..Stored::default() };
+                self.spool.store("audit", &self.stored).expect("a stored cursor");
                 Did::Delivered
             }
             Outcome::Delivered { .. } => Did::Waited,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use flowlog_sinks::driver::{DriverOptions, Running, start};
 use flowlog_sinks::s3::{Options, Origin, S3Sink};
 use flowlog_sinks::spool::{Start, WhenFull};
+use flowlog_tests::reader;
 use flowlog_tests::s3::client::Client;
 
 use crate::audit::{Archive, audit};
@@ -20,45 +21,22 @@ fn now() -> i64 {
 }
 
 fn drive(log: &Log, options: &Options) -> Running {
-    let origin = Origin {
-        cluster: "c 1".into(),
-        log: "all".into(),
-        node: "n".into(),
-        daemon: "flowlog 0.1.0".into(),
-    };
-    let sink = S3Sink::new(
-        options.clone(),
-        origin,
-        log.folder.path().join("staging"),
-        now(),
-    )
-    .expect("a sink");
+    let origin = Origin { cluster: "c 1".into(), log: "all".into(), node: "n".into(), daemon: "flowlog 0.1.0".into() };
+    let sink = S3Sink::new(options.clone(), origin, log.folder.path().join("staging"), now()).expect("a sink");
     let _inside = runtime().enter();
-    let options = DriverOptions {
-        name: "audit".into(),
-        when_full: WhenFull::Hold,
-        start: Start::Oldest,
-    };
+    let options = DriverOptions { name: "audit".into(), when_full: WhenFull::Hold, start: Start::Oldest };
     start(&log.spool(), Arc::new(sink), options).expect("a driver")
 }
 
 fn archive_of(client: &Client, bucket: &str) -> Archive {
     let keys = client.keys(bucket, "audit");
-    assert_eq!(
-        client.versions(bucket).len(),
-        keys.len(),
-        "nothing is stored twice under one name"
-    );
-    keys.into_iter()
-        .map(|key| (key.clone(), client.get(bucket, &key)))
-        .collect()
+    assert_eq!(client.versions(bucket).len(), keys.len(), "nothing is stored twice under one name");
+    keys.into_iter().map(|key| (key.clone(), client.get(bucket, &key))).collect()
 }
 
 #[test]
 fn every_record_arrives_once_although_server_and_daemon_go_and_come_back() {
-    for server in
-        servers("driven::every_record_arrives_once_although_server_and_daemon_go_and_come_back")
-    {
+    for server in servers("driven::every_record_arrives_once_although_server_and_daemon_go_and_come_back") {
         let client = client(&server);
         client.make_bucket("driven", true);
         let mut options = place(&server, "driven");
@@ -83,13 +61,20 @@ fn every_record_arrives_once_although_server_and_daemon_go_and_come_back() {
             }
             std::thread::sleep(Duration::from_millis(300));
         }
-        assert_eq!(
-            wait(driver.drain(Duration::from_secs(120))),
-            None,
-            "everything was delivered"
-        );
+        assert_eq!(wait(driver.drain(Duration::from_secs(120))), None, "everything was delivered");
         let audit = audit(&archive_of(&client, "driven"));
         assert_eq!(numbers(&audit), (1..=12_000).collect::<Vec<u64>>());
         assert_eq!(*audit.reasons().last().expect("manifests"), "stop");
+
+        // The same by clients that share no code with ours: boto3 and DuckDB.
+        assert_eq!(reader::archive(&server, &["lines", "driven", "audit/flows/"]), audit.lines);
+        let counted: u64 = reader::archive(&server, &["count", "driven", "audit/flows/"])
+            .iter()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["lines"].as_u64().expect("a number"))
+            .sum();
+        assert_eq!(counted, 12_000);
+        for version in reader::archive(&server, &["objects", "driven"]) {
+            assert!(version.contains("\"mode\": \"GOVERNANCE\""), "{version}");
+        }
     }
 }

@@ -10,39 +10,21 @@ use crate::shared::{Place, key, wait};
 fn a_put_carries_signed_lock_headers_and_what_is_read_back_is_what_was_asked() {
     let stub = Stub::start();
     let mut place = Place::at(&stub);
-    place.options.retention = Some(Retention {
-        mode: Mode::Compliance,
-        period: Period::Days(365),
-    });
+    place.options.retention = Some(Retention { mode: Mode::Compliance, period: Period::Days(365) });
     place.options.legal_hold = true;
     place.write_credentials(KEY.0, KEY.1, Some("FwoGZXIvYXdzE+/="));
-    for (first, lines) in [
-        (1, vec![""]),
-        (2, vec!["{\"a\":1}"]),
-        (3, vec!["{\"long\":true}"; 200_000]),
-    ] {
-        let kept = place
-            .keep(&place.store(), first, &lines)
-            .expect("a stored object");
+    for (first, lines) in [(1, vec![""]), (2, vec!["{\"a\":1}"]), (3, vec!["{\"long\":true}"; 200_000])] {
+        let kept = place.keep(&place.store(), first, &lines).expect("a stored object");
         let state = stub.state();
         let version = state.objects[&kept.key].last().expect("a version");
         assert_eq!(version.headers["x-amz-object-lock-mode"], "COMPLIANCE");
         let lock = kept.lock.expect("a lock");
-        assert_eq!(
-            version.headers["x-amz-object-lock-retain-until-date"],
-            lock.until_text()
-        );
+        assert_eq!(version.headers["x-amz-object-lock-retain-until-date"], lock.until_text());
         assert_eq!(lock.until % 86_400, 0, "rounded up to midnight");
         assert_eq!(version.headers["x-amz-object-lock-legal-hold"], "ON");
         assert!(kept.legal_hold && kept.version.as_deref() == Some(version.id.as_str()));
         let plain = zstd::decode_all(version.bytes.as_deref().expect("bytes")).expect("zstd");
-        assert_eq!(
-            plain,
-            lines
-                .iter()
-                .flat_map(|line| format!("{line}\n").into_bytes())
-                .collect::<Vec<u8>>()
-        );
+        assert_eq!(plain, lines.iter().flat_map(|line| format!("{line}\n").into_bytes()).collect::<Vec<u8>>());
     }
 }
 
@@ -51,13 +33,9 @@ fn an_upload_in_parts_is_locked_and_conditional_too() {
     let stub = Stub::start();
     let mut place = Place::at(&stub);
     place.options.single_put_bytes = 10;
-    let kept = place
-        .keep(&place.store(), 1, &["{\"part\":1}"; 1000])
-        .expect("a stored object");
+    let kept = place.keep(&place.store(), 1, &["{\"part\":1}"; 1000]).expect("a stored object");
     assert!(kept.lock.is_some());
-    let again = place
-        .keep(&place.store(), 1, &["{\"part\":1}"; 1000])
-        .expect("the same object");
+    let again = place.keep(&place.store(), 1, &["{\"part\":1}"; 1000]).expect("the same object");
     assert_eq!(again.version, kept.version);
     assert_eq!(stub.state().objects[&kept.key].len(), 1);
 }
@@ -66,20 +44,12 @@ fn an_upload_in_parts_is_locked_and_conditional_too() {
 fn whatever_happens_to_a_put_one_version_is_stored() {
     let faults = [
         vec![Fault::Answer(503, "SlowDown")],
-        vec![
-            Fault::Answer(500, "InternalError"),
-            Fault::Answer(503, "ServiceUnavailable"),
-            Fault::LoseAnswer,
-        ],
+        vec![Fault::Answer(500, "InternalError"), Fault::Answer(503, "ServiceUnavailable"), Fault::LoseAnswer],
         vec![Fault::CutAfterBody],
         vec![Fault::LoseAnswer],
         vec![Fault::Answer(429, "TooManyRequests")],
         vec![Fault::Answer(409, "ConditionalRequestConflict")],
-        vec![
-            Fault::CutAfterBody,
-            Fault::LoseAnswer,
-            Fault::Answer(503, "SlowDown"),
-        ],
+        vec![Fault::CutAfterBody, Fault::LoseAnswer, Fault::Answer(503, "SlowDown")],
     ];
     for faults in faults {
         let stub = Stub::start();
@@ -94,10 +64,7 @@ fn whatever_happens_to_a_put_one_version_is_stored() {
                 Err(failure) => assert!(attempts < 5, "{faults:?}: {failure}"),
             }
         };
-        assert!(
-            kept.lock.is_some() && kept.conflicts.is_empty(),
-            "{faults:?}: {kept:?}"
-        );
+        assert!(kept.lock.is_some() && kept.conflicts.is_empty(), "{faults:?}: {kept:?}");
         assert_eq!(stub.state().objects[&kept.key].len(), 1, "{faults:?}");
         assert_eq!(stub.keys().len(), 1, "{faults:?}");
     }
@@ -107,36 +74,16 @@ fn whatever_happens_to_a_put_one_version_is_stored() {
 fn other_bytes_under_the_name_are_a_declared_conflict_and_not_a_stuck_sink() {
     let stub = Stub::start();
     let place = Place::at(&stub);
-    let first = place
-        .keep(&place.store(), 1, &["one"])
-        .expect("a stored object");
-    let second = place
-        .keep(&place.store(), 1, &["two"])
-        .expect("a stored object");
-    let third = place
-        .keep(&place.store(), 1, &["three"])
-        .expect("a stored object");
+    let first = place.keep(&place.store(), 1, &["one"]).expect("a stored object");
+    let second = place.keep(&place.store(), 1, &["two"]).expect("a stored object");
+    let third = place.keep(&place.store(), 1, &["three"]).expect("a stored object");
     let staged = place.stage(1, &["one"]);
     assert_eq!(first.key, key(&staged, 0));
-    assert_eq!(
-        (second.key.as_str(), &second.conflicts),
-        (key(&staged, 1).as_str(), &vec![key(&staged, 0)])
-    );
-    assert_eq!(
-        (third.key.as_str(), third.conflicts.len()),
-        (key(&staged, 2).as_str(), 2)
-    );
-    let again = place
-        .keep(&place.store(), 1, &["two"])
-        .expect("the same object");
+    assert_eq!((second.key.as_str(), &second.conflicts), (key(&staged, 1).as_str(), &vec![key(&staged, 0)]));
+    assert_eq!((third.key.as_str(), third.conflicts.len()), (key(&staged, 2).as_str(), 2));
+    let again = place.keep(&place.store(), 1, &["two"]).expect("the same object");
     assert_eq!((again.key, again.version), (second.key, second.version));
-    assert!(
-        stub.state()
-            .objects
-            .values()
-            .all(|versions| versions.len() == 1),
-        "nothing was overwritten"
-    );
+    assert!(stub.state().objects.values().all(|versions| versions.len() == 1), "nothing was overwritten");
 }
 
 #[test]
@@ -144,9 +91,7 @@ fn somebody_who_writes_the_key_between_look_and_put_is_a_conflict() {
     let stub = Stub::start();
     let place = Place::at(&stub);
     stub.state().faults.push_back(Fault::Overtaken);
-    let kept = place
-        .keep(&place.store(), 1, &["one"])
-        .expect("a stored object");
+    let kept = place.keep(&place.store(), 1, &["one"]).expect("a stored object");
     assert_eq!(kept.key, key(&place.stage(1, &["one"]), 1));
 }
 
@@ -154,17 +99,10 @@ fn somebody_who_writes_the_key_between_look_and_put_is_a_conflict() {
 fn an_object_hidden_by_a_delete_marker_is_stored_again_beside_it() {
     let stub = Stub::start();
     let place = Place::at(&stub);
-    let hidden = place
-        .keep(&place.store(), 1, &["one"])
-        .expect("a stored object");
+    let hidden = place.keep(&place.store(), 1, &["one"]).expect("a stored object");
     stub.state().hide(&hidden.key);
-    let kept = place
-        .keep(&place.store(), 1, &["one"])
-        .expect("a stored object");
-    assert_eq!(
-        (kept.key, kept.conflicts),
-        (key(&place.stage(1, &["one"]), 1), vec![hidden.key])
-    );
+    let kept = place.keep(&place.store(), 1, &["one"]).expect("a stored object");
+    assert_eq!((kept.key, kept.conflicts), (key(&place.stage(1, &["one"]), 1), vec![hidden.key]));
 }
 
 #[test]
@@ -174,17 +112,9 @@ fn a_bucket_without_object_lock_gets_nothing() {
         stub.state().lock_enabled = false;
         stub.state().forgets_locks = forgets;
         let place = Place::at(&stub);
-        let failure = place
-            .keep(&place.store(), 1, &["one"])
-            .expect_err("a refusal")
-            .to_string();
-        assert!(
-            failure.contains("has no Object Lock") && failure.contains("switch"),
-            "{failure}"
-        );
-        let health = wait(place.store().check())
-            .expect_err("a warning")
-            .to_string();
+        let failure = place.keep(&place.store(), 1, &["one"]).expect_err("a refusal").to_string();
+        assert!(failure.contains("has no Object Lock") && failure.contains("switch"), "{failure}");
+        let health = wait(place.store().check()).expect_err("a warning").to_string();
         assert!(health.contains("has no Object Lock"), "{health}");
         assert_eq!(stub.keys(), Vec::<String>::new());
     }
@@ -197,14 +127,8 @@ fn a_lock_the_server_forgets_fails_closed_and_heals_once_it_does_not() {
     let store = place.store();
     stub.state().forgets_locks = true;
     for _ in 0..3 {
-        let failure = place
-            .keep(&store, 1, &["one"])
-            .expect_err("a refusal")
-            .to_string();
-        assert!(
-            failure.contains("not locked as asked: asked GOVERNANCE until"),
-            "{failure}"
-        );
+        let failure = place.keep(&store, 1, &["one"]).expect_err("a refusal").to_string();
+        assert!(failure.contains("not locked as asked: asked GOVERNANCE until"), "{failure}");
         assert!(failure.contains("s3:GetObjectRetention"), "{failure}");
     }
     stub.state().forgets_locks = false;
@@ -215,17 +139,11 @@ fn a_lock_the_server_forgets_fails_closed_and_heals_once_it_does_not() {
 
 #[test]
 fn headers_changed_on_the_way_are_refused_and_nothing_is_stored() {
-    for (fault, says) in [
-        (Fault::StripLock, "SignatureDoesNotMatch"),
-        (Fault::AddHeader, "take the proxy out"),
-    ] {
+    for (fault, says) in [(Fault::StripLock, "SignatureDoesNotMatch"), (Fault::AddHeader, "take the proxy out")] {
         let stub = Stub::start();
         let place = Place::at(&stub);
         stub.state().faults.push_back(fault);
-        let failure = place
-            .keep(&place.store(), 1, &["one"])
-            .expect_err("a refusal")
-            .to_string();
+        let failure = place.keep(&place.store(), 1, &["one"]).expect_err("a refusal").to_string();
         assert!(failure.contains(says), "{failure}");
         assert_eq!(stub.keys(), Vec::<String>::new());
     }
@@ -237,10 +155,7 @@ fn refusals_say_what_to_do_and_end_when_it_is_done() {
     let place = Place::at(&stub);
     let store = place.store();
     let refused = |says: &str| {
-        let failure = place
-            .keep(&store, 1, &["one"])
-            .expect_err("a refusal")
-            .to_string();
+        let failure = place.keep(&store, 1, &["one"]).expect_err("a refusal").to_string();
         assert!(failure.contains(says), "{failure}");
     };
     stub.state().clock_ahead = 3600;
@@ -254,9 +169,7 @@ fn refusals_say_what_to_do_and_end_when_it_is_done() {
     refused("check key, secret and region");
     place.write_credentials(KEY.0, KEY.1, None);
     assert_eq!(stub.keys(), Vec::<String>::new());
-    place
-        .keep(&store, 1, &["one"])
-        .expect("a stored object, without a restart");
+    place.keep(&store, 1, &["one"]).expect("a stored object, without a restart");
 }
 
 #[test]
@@ -270,21 +183,12 @@ fn the_retention_counts_from_the_servers_clock() {
     assert!((798_000..=801_000).contains(&offset), "{offset}");
     let now = jiff::Timestamp::now().as_second() + 800;
     let until = kept.lock.expect("a lock").until;
-    assert!(
-        until >= now + 86_400 && until <= now + 86_400 * 2 + 3_600,
-        "{until} {now}"
-    );
+    assert!(until >= now + 86_400 && until <= now + 86_400 * 2 + 3_600, "{until} {now}");
 }
 
 #[test]
 fn a_server_that_is_not_there_is_named_with_its_address() {
     let place = Place::new("http://127.0.0.1:9", "bucket", "k", "s");
-    let failure = place
-        .keep(&place.store(), 1, &["one"])
-        .expect_err("a refusal")
-        .to_string();
-    assert!(
-        failure.contains("can't be reached") && failure.contains("127.0.0.1:9"),
-        "{failure}"
-    );
+    let failure = place.keep(&place.store(), 1, &["one"]).expect_err("a refusal").to_string();
+    assert!(failure.contains("can't be reached") && failure.contains("127.0.0.1:9"), "{failure}");
 }

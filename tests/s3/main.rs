@@ -7,3 +7,4 @@ mod driven;
 mod failing;
 mod locked;
 mod shared;
+mod tls;

@@ -31,10 +31,7 @@ impl Place {
             options: Options {
                 endpoint: Some(endpoint.to_owned()),
                 credentials_file: Some(credentials),
-                retention: Some(Retention {
-                    mode: Mode::Governance,
-                    period: Period::Days(1),
-                }),
+                retention: Some(Retention { mode: Mode::Governance, period: Period::Days(1) }),
                 ..Options::new(format!("s3://{bucket}/audit"))
             },
             folder,
@@ -49,23 +46,16 @@ impl Place {
     }
 
     pub fn write_credentials(&self, id: &str, secret: &str, token: Option<&str>) {
-        let mut text =
-            format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n");
+        let mut text = format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n");
         if let Some(token) = token {
             text.push_str(&format!("aws_session_token = {token}\n"));
         }
-        let path = self
-            .options
-            .credentials_file
-            .as_ref()
-            .expect("a credentials file");
+        let path = self.options.credentials_file.as_ref().expect("a credentials file");
         fs::write(path, text).expect("a credentials file");
     }
 
     pub fn store(&self) -> Store {
-        Store::new(&self.options)
-            .expect("options that can be used")
-            .0
+        Store::new(&self.options).expect("options that can be used").0
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -84,12 +74,7 @@ impl Place {
 }
 
 pub fn stage(path: &Path, first: u64, lines: &[&str]) -> Staged {
-    let record = |at: usize| Arrived {
-        sequence: first + at as u64,
-        time: NOON,
-        committed: NOON,
-        line: lines[at].as_bytes(),
-    };
+    let record = |at: usize| Arrived { sequence: first + at as u64, time: NOON, committed: NOON, line: lines[at].as_bytes() };
     let mut open = Open::create(path, 3, record(0)).expect("a staged object");
     for at in 1..lines.len() {
         open.push(record(at)).expect("a staged record");
@@ -98,34 +83,17 @@ pub fn stage(path: &Path, first: u64, lines: &[&str]) -> Staged {
 }
 
 pub fn layout() -> Layout {
-    Layout {
-        prefix: "audit".into(),
-        cluster: "c 1".into(),
-        log: "all".into(),
-        node: "n".into(),
-    }
+    Layout { prefix: "audit".into(), cluster: "c 1".into(), log: "all".into(), node: "n".into() }
 }
 
 pub fn key(staged: &Staged, conflict: u32) -> String {
-    layout().object_key(
-        staged.sums.hour,
-        ID,
-        staged.sums.first,
-        staged.sums.last,
-        conflict,
-    )
+    layout().object_key(staged.sums.hour, ID, staged.sums.first, staged.sums.last, conflict)
 }
 
 /// The runtime of all tests.
 pub fn runtime() -> &'static tokio::runtime::Runtime {
     static RUNTIME: std::sync::OnceLock<tokio::runtime::Runtime> = std::sync::OnceLock::new();
-    RUNTIME.get_or_init(|| {
-        tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .expect("a runtime")
-    })
+    RUNTIME.get_or_init(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime"))
 }
 
 /// Runs to the end.

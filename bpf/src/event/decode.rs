@@ -1,8 +1,8 @@
 //! From ring bytes to [`Event`]s. See [`super`] for what is promised.
 
 use super::{
-    Count, DropReport, Event, FlowKey, FlowReport, FoldReport, LAYOUT_VERSION, Malformed,
-    MalformedWhy, RING_HEADER, Tcp, Tunnel, TunnelKind, UnattributedReport, Why,
+    Count, DropReport, Event, FlowKey, FlowReport, FoldReport, LAYOUT_VERSION, Malformed, MalformedWhy, RING_HEADER, Tcp, Tunnel,
+    TunnelKind, UnattributedReport, Why,
 };
 
 /// Set in a ring header's length while the record is still being written.
@@ -69,12 +69,7 @@ impl Iterator for Events<'_> {
             let Some((ring_header, rest)) = rest.split_first_chunk::<RING_HEADER>() else {
                 return self.stop(MalformedWhy::Truncated);
             };
-            let word = u32::from_ne_bytes([
-                ring_header[0],
-                ring_header[1],
-                ring_header[2],
-                ring_header[3],
-            ]);
+            let word = u32::from_ne_bytes([ring_header[0], ring_header[1], ring_header[2], ring_header[3]]);
             if word & BUSY != 0 {
                 return self.stop(MalformedWhy::Unfinished);
             }
@@ -118,10 +113,7 @@ fn decode(record: &[u8]) -> Result<Event, MalformedWhy> {
 
 /// Splits a packed word: bits 0..=38 bytes, bits 39..=62 packets, bit 63 the row's dead mark.
 pub(crate) fn unpack(word: u64) -> Count {
-    Count {
-        packets: (word >> 39) & 0xff_ffff,
-        bytes: word & ((1 << 39) - 1),
-    }
+    Count { packets: (word >> 39) & 0xff_ffff, bytes: word & ((1 << 39) - 1) }
 }
 
 struct Header {
@@ -173,10 +165,7 @@ struct Fields<'a> {
 
 impl Fields<'_> {
     fn array<const N: usize>(&mut self) -> Result<[u8; N], MalformedWhy> {
-        let (field, rest) = self
-            .rest
-            .split_first_chunk::<N>()
-            .ok_or(MalformedWhy::Truncated)?;
+        let (field, rest) = self.rest.split_first_chunk::<N>().ok_or(MalformedWhy::Truncated)?;
         self.rest = rest;
         Ok(*field)
     }
@@ -202,12 +191,7 @@ impl Fields<'_> {
     }
 
     fn tcp(&mut self) -> Result<Tcp, MalformedWhy> {
-        Ok(Tcp {
-            syn: self.u32()?,
-            fin: self.u32()?,
-            rst: self.u32()?,
-            flags: self.u32()? as u16,
-        })
+        Ok(Tcp { syn: self.u32()?, fin: self.u32()?, rst: self.u32()?, flags: self.u32()? as u16 })
     }
 
     fn key(&mut self) -> Result<FlowKey, MalformedWhy> {
@@ -235,14 +219,7 @@ impl Fields<'_> {
             2 => TunnelKind::Geneve,
             _ => return Err(MalformedWhy::Field("tunnel kind")),
         };
-        Ok(Tunnel {
-            kind,
-            source,
-            destination,
-            source_port,
-            destination_port,
-            vni: vni_and_kind & 0xff_ffff,
-        })
+        Ok(Tunnel { kind, source, destination, source_port, destination_port, vni: vni_and_kind & 0xff_ffff })
     }
 }
 
@@ -274,11 +251,7 @@ fn decode_flow(header: &Header, fields: &mut Fields<'_>) -> Result<FlowReport, M
         l3_device: header.has(BIT_L3_DEVICE),
         fragment: header.has(BIT_FRAGMENT),
         vlan: header.has(BIT_VLAN).then_some(header.vlan & 0x0fff),
-        tunnel: if header.has(BIT_TUNNEL) {
-            Some(fields.tunnel()?)
-        } else {
-            None
-        },
+        tunnel: if header.has(BIT_TUNNEL) { Some(fields.tunnel()?) } else { None },
         last: header.has(BIT_LAST),
     })
 }
@@ -311,10 +284,7 @@ fn decode_fold(header: &Header, fields: &mut Fields<'_>) -> Result<FoldReport, M
     for side in &mut bytes {
         *side = fields.u64()?;
     }
-    let count = |side: usize| Count {
-        packets: packets[side],
-        bytes: bytes[side],
-    };
+    let count = |side: usize| Count { packets: packets[side], bytes: bytes[side] };
     let (entered_tcp, left_tcp) = (fields.tcp()?, fields.tcp()?);
     Ok(FoldReport {
         key,
@@ -334,23 +304,14 @@ fn decode_fold(header: &Header, fields: &mut Fields<'_>) -> Result<FoldReport, M
     })
 }
 
-fn decode_unattributed(
-    header: &Header,
-    fields: &mut Fields<'_>,
-) -> Result<UnattributedReport, MalformedWhy> {
+fn decode_unattributed(header: &Header, fields: &mut Fields<'_>) -> Result<UnattributedReport, MalformedWhy> {
     let (first_ns, last_ns) = (fields.u64()?, fields.u64()?);
     let (entered, left) = (fields.u64()?, fields.u64()?);
     Ok(UnattributedReport {
         boot_ns: header.boot_ns,
         first_ns,
         last_ns,
-        entered: Count {
-            packets: entered,
-            bytes: fields.u64()?,
-        },
-        left: Count {
-            packets: left,
-            bytes: fields.u64()?,
-        },
+        entered: Count { packets: entered, bytes: fields.u64()? },
+        left: Count { packets: left, bytes: fields.u64()? },
     })
 }

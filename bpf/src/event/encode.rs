@@ -1,9 +1,6 @@
 //! The way back, for tests, benches and recorded streams: an [`Event`] as the ring record the kernel would write.
 
-use super::{
-    Count, DropReport, Event, FlowKey, FlowReport, FoldReport, LAYOUT_VERSION, Tcp, Tunnel,
-    TunnelKind, Why,
-};
+use super::{Count, DropReport, Event, FlowKey, FlowReport, FoldReport, LAYOUT_VERSION, Tcp, Tunnel, TunnelKind, Why};
 use super::{UnattributedReport, decode};
 
 impl Event {
@@ -48,15 +45,11 @@ fn key(to: &mut Vec<u8>, key: &FlowKey) {
 }
 
 fn words(to: &mut Vec<u8>, words: &[u64]) {
-    words
-        .iter()
-        .for_each(|word| to.extend_from_slice(&word.to_ne_bytes()));
+    words.iter().for_each(|word| to.extend_from_slice(&word.to_ne_bytes()));
 }
 
 fn halves(to: &mut Vec<u8>, halves: &[u32]) {
-    halves
-        .iter()
-        .for_each(|half| to.extend_from_slice(&half.to_ne_bytes()));
+    halves.iter().for_each(|half| to.extend_from_slice(&half.to_ne_bytes()));
 }
 
 fn tcp(to: &mut Vec<u8>, tcp: Tcp) {
@@ -77,24 +70,9 @@ fn flow(report: &FlowReport, to: &mut Vec<u8>) {
         | bit(report.fragment, decode::BIT_FRAGMENT)
         | bit(report.vlan.is_some(), decode::BIT_VLAN)
         | bit(report.tunnel.is_some(), decode::BIT_TUNNEL);
-    header(
-        to,
-        decode::KIND_FLOW,
-        report.why,
-        bits,
-        report.vlan.unwrap_or(0),
-        report.boot_ns,
-    );
+    header(to, decode::KIND_FLOW, report.why, bits, report.vlan.unwrap_or(0), report.boot_ns);
     key(to, &report.key);
-    words(
-        to,
-        &[
-            report.first_ns,
-            report.last_ns,
-            pack(report.entered),
-            pack(report.left_after_entering),
-        ],
-    );
+    words(to, &[report.first_ns, report.last_ns, pack(report.entered), pack(report.left_after_entering)]);
     words(to, &[pack(report.left_from_here), pack(report.other)]);
     tcp(to, report.entered_tcp);
     tcp(to, report.left_tcp);
@@ -131,21 +109,9 @@ fn dropped(report: &DropReport, to: &mut Vec<u8>) {
 }
 
 fn fold(report: &FoldReport, to: &mut Vec<u8>) {
-    header(
-        to,
-        decode::KIND_FOLD,
-        report.why,
-        bit(report.last, decode::BIT_LAST),
-        0,
-        report.boot_ns,
-    );
+    header(to, decode::KIND_FOLD, report.why, bit(report.last, decode::BIT_LAST), 0, report.boot_ns);
     key(to, &report.key);
-    let sides = [
-        report.entered,
-        report.left_after_entering,
-        report.left_from_here,
-        report.other,
-    ];
+    let sides = [report.entered, report.left_after_entering, report.left_from_here, report.other];
     words(to, &[report.first_ns, report.last_ns]);
     words(to, &sides.map(|side| side.packets));
     words(to, &sides.map(|side| side.bytes));
@@ -155,14 +121,7 @@ fn fold(report: &FoldReport, to: &mut Vec<u8>) {
 }
 
 fn unattributed(report: &UnattributedReport, to: &mut Vec<u8>) {
-    header(
-        to,
-        decode::KIND_UNATTRIBUTED,
-        Why::Interval,
-        0,
-        0,
-        report.boot_ns,
-    );
+    header(to, decode::KIND_UNATTRIBUTED, Why::Interval, 0, 0, report.boot_ns);
     let sides = [report.entered, report.left];
     words(to, &[report.first_ns, report.last_ns]);
     words(to, &sides.map(|side| side.packets));

@@ -30,14 +30,7 @@ prop_compose! {
 }
 
 fn whys() -> impl Strategy<Value = Why> {
-    proptest::sample::select(vec![
-        Why::First,
-        Why::Flag,
-        Why::Interval,
-        Why::Idle,
-        Why::Closed,
-        Why::Detach,
-    ])
+    proptest::sample::select(vec![Why::First, Why::Flag, Why::Interval, Why::Idle, Why::Closed, Why::Detach])
 }
 
 prop_compose! {
@@ -133,25 +126,13 @@ proptest! {
 }
 
 fn one(bytes: &[u8]) -> MalformedWhy {
-    iterate(bytes)
-        .find_map(Result::err)
-        .expect("a malformed record")
-        .why
+    iterate(bytes).find_map(Result::err).expect("a malformed record").why
 }
 
 fn sample() -> Vec<u8> {
     let mut bytes = Vec::new();
-    let count = Count {
-        packets: 1,
-        bytes: 60,
-    };
-    let report = UnattributedReport {
-        boot_ns: 1,
-        first_ns: 1,
-        last_ns: 1,
-        entered: count,
-        left: count,
-    };
+    let count = Count { packets: 1, bytes: 60 };
+    let report = UnattributedReport { boot_ns: 1, first_ns: 1, last_ns: 1, entered: count, left: count };
     Event::Unattributed(report).write_ring_record(&mut bytes);
     bytes
 }
@@ -162,13 +143,7 @@ fn a_record_of_another_version_is_stepped_over_and_named() {
     bytes[RING_HEADER] = 9;
     bytes.extend(sample());
     let read: Vec<_> = iterate(&bytes).collect();
-    assert_eq!(
-        read[0],
-        Err(Malformed {
-            offset: 0,
-            why: MalformedWhy::Version(9)
-        })
-    );
+    assert_eq!(read[0], Err(Malformed { offset: 0, why: MalformedWhy::Version(9) }));
     assert!(matches!(read[1], Ok(Event::Unattributed(_))));
     assert_eq!(read.len(), 2);
 }

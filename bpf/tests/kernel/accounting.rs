@@ -11,10 +11,7 @@ use flowlog_bpf::event::Count;
 use flowlog_bpf::probe::{Probe, Segmentation, Way};
 use flowlog_bpf::{Options, Times};
 
-const ONE: Segmentation = Segmentation {
-    size: 0,
-    segments: 0,
-};
+const ONE: Segmentation = Segmentation { size: 0, segments: 0 };
 
 /// So short that rows are reported, freed and made again all the time.
 fn hasty() -> Times {
@@ -40,11 +37,7 @@ fn race(attached: &mut Attached, packets: u64, flows: u32) -> Count {
                 scope.spawn(move || {
                     for round in 0.. {
                         let flow = round % flows;
-                        let frame = udp_frame(
-                            0x0a00_0000 + flow / 1000,
-                            1000 + (flow % 1000) as u16,
-                            60 + flow as usize % 900,
-                        );
+                        let frame = udp_frame(0x0a00_0000 + flow / 1000, 1000 + (flow % 1000) as u16, 60 + flow as usize % 900);
                         let times = 1 + round % 64;
                         if sent.fetch_add(times.into(), Ordering::Relaxed) >= packets {
                             sent.fetch_sub(times.into(), Ordering::Relaxed);
@@ -61,23 +54,14 @@ fn race(attached: &mut Attached, packets: u64, flows: u32) -> Count {
                 kernel.sweep().expect("a sweep");
             }
         });
-        while !senders
-            .iter()
-            .all(std::thread::ScopedJoinHandle::is_finished)
-        {
-            attached
-                .rings
-                .iter_mut()
-                .for_each(|ring| crate::common::drain(ring, &mut attached.sums));
+        while !senders.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+            attached.rings.iter_mut().for_each(|ring| crate::common::drain(ring, &mut attached.sums));
         }
         done.store(true, Ordering::Relaxed);
         sweeper.join().expect("the sweeper");
     });
     attached.kernel = Some(kernel);
-    Count {
-        packets: sent.into_inner(),
-        bytes: bytes.into_inner(),
-    }
+    Count { packets: sent.into_inner(), bytes: bytes.into_inner() }
 }
 
 fn seen(counters: &flowlog_bpf::Counters) -> Count {
@@ -96,13 +80,7 @@ fn every_packet_of_racing_threads_is_in_exactly_one_place_while_rows_come_and_go
     }
     let namespace = Namespace::new("race");
     namespace.enter();
-    let options = Options {
-        rows: 1024,
-        ring_bytes: Some(64 << 10),
-        fold_rows: 64,
-        times: hasty(),
-        ..options(&["lo"])
-    };
+    let options = Options { rows: 1024, ring_bytes: Some(64 << 10), fold_rows: 64, times: hasty(), ..options(&["lo"]) };
     let mut attached = Attached::start(&options);
     attached.sums.forget = true;
     let packets = scale("FLOWLOG_TEST_PACKETS", 500_000);
@@ -112,17 +90,9 @@ fn every_packet_of_racing_threads_is_in_exactly_one_place_while_rows_come_and_go
     assert_eq!(seen(&counters), sent);
     attached.sums.assert_accounts_for(&counters);
     let left = attached.kernel().unreported().expect("unreported");
-    assert_eq!(
-        (left.other, left.folded, left.unattributed),
-        Default::default()
-    );
+    assert_eq!((left.other, left.folded, left.unattributed), Default::default());
     assert!(left.entered.is_empty() && left.left.is_empty());
-    let Sums {
-        records,
-        folded,
-        unattributed,
-        ..
-    } = attached.sums;
+    let Sums { records, folded, unattributed, .. } = attached.sums;
     println!(
         "{} packets: 0 unaccounted; {records} records, {} rows made, {} freed, {} folded, {} unattributed, ring full {} times, \
          {} met a dead row",
@@ -134,10 +104,7 @@ fn every_packet_of_racing_threads_is_in_exactly_one_place_while_rows_come_and_go
         counters.ring_full,
         counters.met_dead_row
     );
-    assert!(
-        counters.rows_freed > 0 && counters.ring_full > 0,
-        "the race was one: {counters:?}"
-    );
+    assert!(counters.rows_freed > 0 && counters.ring_full > 0, "the race was one: {counters:?}");
 }
 
 #[test]
@@ -147,12 +114,7 @@ fn a_ring_that_nobody_reads_loses_no_traffic() {
     }
     let namespace = Namespace::new("stall");
     namespace.enter();
-    let options = Options {
-        rows: 64,
-        ring_bytes: Some(4096),
-        fold_rows: 16,
-        ..options(&["lo"])
-    };
+    let options = Options { rows: 64, ring_bytes: Some(4096), fold_rows: 16, ..options(&["lo"]) };
     let mut attached = Attached::start(&options);
     let rings = std::mem::take(&mut attached.rings);
     let probe = Probe::of(attached.kernel()).expect("a probe");
@@ -166,9 +128,7 @@ fn a_ring_that_nobody_reads_loses_no_traffic() {
         packets += 3;
     }
     for _ in 0..9 {
-        probe
-            .run(Way::In, &large, 1 << 20, ONE)
-            .expect("a test run");
+        probe.run(Way::In, &large, 1 << 20, ONE).expect("a test run");
         packets += 1 << 20;
     }
     assert!(attached.counters().ring_full > 0);
@@ -177,10 +137,7 @@ fn a_ring_that_nobody_reads_loses_no_traffic() {
     let counters = attached.counters();
     assert_eq!(seen(&counters).packets, packets);
     attached.sums.assert_accounts_for(&counters);
-    assert!(
-        counters.half_full > 0,
-        "nine million packets of one flow half fill its counter: {counters:?}"
-    );
+    assert!(counters.half_full > 0, "nine million packets of one flow half fill its counter: {counters:?}");
     assert!(attached.sums.unattributed.packets > 0 && attached.sums.folded.packets > 0);
 }
 
@@ -196,28 +153,32 @@ fn super_packets_count_as_the_segments_they_become() {
     // 42 bytes of headers, 2 000 of payload in segments of 500: with and without the count that virtio leaves out.
     let frame = udp_frame(0x0a00_0001, 1, 2042);
     for segments in [4, 0] {
-        probe
-            .run(
-                Way::Out,
-                &frame,
-                1,
-                Segmentation {
-                    size: 500,
-                    segments,
-                },
-            )
-            .expect("a test run");
+        probe.run(Way::Out, &frame, 1, Segmentation { size: 500, segments }).expect("a test run");
     }
     attached.settle();
-    let flow = attached
-        .sums
-        .flow(|flow| flow.key.protocol == 17)
-        .expect("the flow");
-    assert_eq!(
-        flow.left_from_here,
-        Count {
-            packets: 8,
-            bytes: 2 * (2042 + 3 * 42)
-        }
-    );
+    let flow = attached.sums.flow(|flow| flow.key.protocol == 17).expect("the flow");
+    assert_eq!(flow.left_from_here, Count { packets: 8, bytes: 2 * (2042 + 3 * 42) });
+}
+
+#[test]
+fn several_slices_and_rings_account_like_one_of_each() {
+    if !may_run() {
+        return;
+    }
+    let namespace = Namespace::new("slices");
+    namespace.enter();
+    let options = Options { rows: 30_000, ring_bytes: Some(1 << 20), rings: Some(2), ..options(&["lo"]) };
+    let mut attached = Attached::start(&options);
+    assert_eq!(attached.rings.len(), 2);
+    assert_eq!(attached.kernel().sweep_period(), Duration::from_millis(250), "four slices, each once a second");
+    let sent = race(&mut attached, scale("FLOWLOG_TEST_PACKETS", 500_000), 20_000);
+    attached.settle();
+    let counters = attached.counters();
+    assert_eq!(seen(&counters), sent);
+    attached.sums.assert_accounts_for(&counters);
+    // A flow that both threads send has a row once, whichever slice and ring it is in.
+    let mut keys: Vec<_> = attached.sums.flows.iter().map(|flow| flow.key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    assert_eq!(keys.len() as u64, counters.rows_made);
 }

@@ -15,32 +15,20 @@ static NUMBER: AtomicU32 = AtomicU32::new(0);
 pub fn may_run() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
-        println!(
-            "SKIPPED: needs root for BPF and network namespaces; run `sudo -E cargo test -p flowlog-bpf`"
-        );
+        println!("SKIPPED: needs root for BPF and network namespaces; run `sudo -E cargo test -p flowlog-bpf`");
     }
     root
 }
 
 /// A scale from the environment, or the small one that every run can afford.
 pub fn scale(name: &str, small: u64) -> u64 {
-    std::env::var(name)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(small)
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(small)
 }
 
 /// Runs a command line and returns what it printed; fails the test with its words if it fails.
 pub fn sh(line: &str) -> String {
-    let output = Command::new("sh")
-        .args(["-ec", line])
-        .output()
-        .expect("sh starts");
-    let text = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = Command::new("sh").args(["-ec", line]).output().expect("sh starts");
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "`{line}` failed: {text}");
     text
 }
@@ -63,13 +51,8 @@ impl Namespace {
     /// Moves the calling thread into it.
     pub fn enter(&self) {
         use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-        let file =
-            std::fs::File::open(format!("/run/netns/{}", self.name)).expect("the namespace exists");
-        move_into_link_name_space(
-            std::os::fd::AsFd::as_fd(&file),
-            Some(LinkNameSpaceType::Network),
-        )
-        .expect("setns");
+        let file = std::fs::File::open(format!("/run/netns/{}", self.name)).expect("the namespace exists");
+        move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), Some(LinkNameSpaceType::Network)).expect("setns");
     }
 
     /// Runs a command line inside.
@@ -81,9 +64,7 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        let _ = Command::new("ip")
-            .args(["netns", "del", &self.name])
-            .status();
+        let _ = Command::new("ip").args(["netns", "del", &self.name]).status();
     }
 }
 
@@ -91,10 +72,7 @@ impl Drop for Namespace {
 pub fn options(interfaces: &[&str]) -> Options {
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     Options {
-        pins: PathBuf::from(format!(
-            "/sys/fs/bpf/flowlog-test-{}-{number}",
-            std::process::id()
-        )),
+        pins: PathBuf::from(format!("/sys/fs/bpf/flowlog-test-{}-{number}", std::process::id())),
         interfaces: Selection::Named(interfaces.iter().map(|name| (*name).to_owned()).collect()),
         ..Options::default()
     }
@@ -109,18 +87,10 @@ pub struct Attached {
 
 impl Attached {
     pub fn start(options: &Options) -> Self {
-        let Started {
-            mut kernel,
-            retired,
-            ..
-        } = Kernel::start(options).expect("the kernel side starts");
+        let Started { mut kernel, retired, .. } = Kernel::start(options).expect("the kernel side starts");
         assert!(retired.is_empty());
         let rings = kernel.take_rings();
-        Self {
-            kernel: Some(kernel),
-            rings,
-            sums: Sums::default(),
-        }
+        Self { kernel: Some(kernel), rings, sums: Sums::default() }
     }
 
     pub fn kernel(&mut self) -> &mut Kernel {
@@ -191,32 +161,18 @@ impl Sums {
         self.records += 1;
         match event {
             Event::Flow(flow) => {
-                self.entered
-                    .entry(flow.entered_ifindex)
-                    .or_default()
-                    .add(flow.entered);
-                self.left
-                    .entry(flow.left_ifindex)
-                    .or_default()
-                    .add(flow.left_after_entering);
-                self.left
-                    .entry(flow.left_ifindex)
-                    .or_default()
-                    .add(flow.left_from_here);
+                self.entered.entry(flow.entered_ifindex).or_default().add(flow.entered);
+                self.left.entry(flow.left_ifindex).or_default().add(flow.left_after_entering);
+                self.left.entry(flow.left_ifindex).or_default().add(flow.left_from_here);
                 self.other.add(flow.other);
                 if !self.forget {
                     self.flows.push(flow);
                 }
             }
             Event::Fold(fold) => {
-                [
-                    fold.entered,
-                    fold.left_after_entering,
-                    fold.left_from_here,
-                    fold.other,
-                ]
-                .into_iter()
-                .for_each(|side| self.folded.add(side));
+                [fold.entered, fold.left_after_entering, fold.left_from_here, fold.other]
+                    .into_iter()
+                    .for_each(|side| self.folded.add(side));
                 if !self.forget {
                     self.folds.push(fold);
                 }
@@ -237,24 +193,12 @@ impl Sums {
     /// Guarantee 1: per interface and direction, what was seen is unparsed, in reported rows, other, folded or
     /// unattributed; and what is reported of the last three adds up to their counters. Everything must be flushed.
     pub fn assert_accounts_for(&self, counters: &Counters) {
-        let (mut other, mut folded, mut unattributed) =
-            (Count::default(), Count::default(), Count::default());
+        let (mut other, mut folded, mut unattributed) = (Count::default(), Count::default(), Count::default());
         for interface in &counters.interfaces {
-            let sides = [
-                (&interface.entered, &self.entered, "in"),
-                (&interface.left, &self.left, "out"),
-            ];
+            let sides = [(&interface.entered, &self.entered, "in"), (&interface.left, &self.left, "out")];
             for (side, reported, way) in sides {
-                let reported = reported
-                    .get(&interface.ifindex)
-                    .copied()
-                    .unwrap_or_default();
-                assert_eq!(
-                    side.in_rows(),
-                    reported,
-                    "interface {} {way}: {side:?}",
-                    interface.ifindex
-                );
+                let reported = reported.get(&interface.ifindex).copied().unwrap_or_default();
+                assert_eq!(side.in_rows(), reported, "interface {} {way}: {side:?}", interface.ifindex);
                 let reasons: u64 = side.unparsed_by.iter().sum();
                 assert_eq!(reasons, side.unparsed.packets);
                 other.add(side.other);
@@ -276,10 +220,7 @@ impl Sums {
             sum.left_after_entering.add(report.left_after_entering);
             sum.left_from_here.add(report.left_from_here);
             sum.other.add(report.other);
-            for (to, from) in [
-                (&mut sum.entered_tcp, report.entered_tcp),
-                (&mut sum.left_tcp, report.left_tcp),
-            ] {
+            for (to, from) in [(&mut sum.entered_tcp, report.entered_tcp), (&mut sum.left_tcp, report.left_tcp)] {
                 to.syn += from.syn;
                 to.fin += from.fin;
                 to.rst += from.rst;

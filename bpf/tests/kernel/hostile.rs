@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use etherparse::{
-    Ethernet2HeaderSlice, IpAuthHeaderSlice, Ipv4HeaderSlice, Ipv6FragmentHeaderSlice,
-    Ipv6HeaderSlice, Ipv6RawExtHeaderSlice, SingleVlanHeaderSlice, TcpHeaderSlice, UdpHeaderSlice,
+    Ethernet2HeaderSlice, IpAuthHeaderSlice, Ipv4HeaderSlice, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice, Ipv6RawExtHeaderSlice,
+    SingleVlanHeaderSlice, TcpHeaderSlice, UdpHeaderSlice,
 };
 use flowlog_bpf::event::{Count, FlowKey, FlowReport, Tunnel, TunnelKind};
 use flowlog_bpf::probe::{Probe, Segmentation, Way};
@@ -37,18 +37,12 @@ struct Layer<'a> {
 fn ethernet<'a>(frame: &'a [u8], to: &mut Expected) -> Option<Layer<'a>> {
     let header = Ethernet2HeaderSlice::from_slice(frame.get(..14)?).ok()?;
     (to.destination_mac, to.source_mac) = (header.destination(), header.source());
-    let mut layer = Layer {
-        ether_type: header.ether_type().0,
-        bytes: &frame[14..],
-    };
+    let mut layer = Layer { ether_type: header.ether_type().0, bytes: &frame[14..] };
     let is_vlan = |ether_type| matches!(ether_type, 0x8100 | 0x88a8);
     if is_vlan(layer.ether_type) {
         let tag = SingleVlanHeaderSlice::from_slice(layer.bytes.get(..4)?).ok()?;
         to.vlan = to.vlan.or(Some(tag.vlan_identifier().value()));
-        layer = Layer {
-            ether_type: tag.ether_type().0,
-            bytes: &layer.bytes[4..],
-        };
+        layer = Layer { ether_type: tag.ether_type().0, bytes: &layer.bytes[4..] };
         if is_vlan(layer.ether_type) {
             return None;
         }
@@ -69,38 +63,22 @@ fn ipv4<'a>(bytes: &'a [u8], to: &mut Expected) -> Option<Payload<'a>> {
     if total != 0 && total < header.slice().len() {
         return None;
     }
-    let end = if total == 0 {
-        bytes.len()
-    } else {
-        total.min(bytes.len())
-    };
+    let end = if total == 0 { bytes.len() } else { total.min(bytes.len()) };
     to.key.family = 4;
     to.key.source = header.source_addr().to_ipv6_mapped().octets();
     to.key.destination = header.destination_addr().to_ipv6_mapped().octets();
     let later = header.fragments_offset().value() != 0;
     to.fragment = later || header.more_fragments();
-    Some(Payload {
-        protocol: header.protocol().0,
-        bytes: bytes.get(header.slice().len()..end)?,
-        later,
-    })
+    Some(Payload { protocol: header.protocol().0, bytes: bytes.get(header.slice().len()..end)?, later })
 }
 
 fn ipv6<'a>(bytes: &'a [u8], to: &mut Expected) -> Option<Payload<'a>> {
     let header = Ipv6HeaderSlice::from_slice(bytes.get(..40)?).ok()?;
     let length = usize::from(header.payload_length());
-    let end = if length == 0 {
-        bytes.len()
-    } else {
-        (40 + length).min(bytes.len())
-    };
+    let end = if length == 0 { bytes.len() } else { (40 + length).min(bytes.len()) };
     to.key.family = 6;
     (to.key.source, to.key.destination) = (header.source(), header.destination());
-    let mut payload = Payload {
-        protocol: header.next_header().0,
-        bytes: bytes.get(40..end)?,
-        later: false,
-    };
+    let mut payload = Payload { protocol: header.next_header().0, bytes: bytes.get(40..end)?, later: false };
     for _ in 0..=8 {
         if payload.later {
             return Some(payload);
@@ -123,11 +101,7 @@ fn ipv6<'a>(bytes: &'a [u8], to: &mut Expected) -> Option<Payload<'a>> {
             }
             _ => return Some(payload),
         };
-        payload = Payload {
-            protocol: next,
-            bytes: payload.bytes.get(length..)?,
-            later: payload.later,
-        };
+        payload = Payload { protocol: next, bytes: payload.bytes.get(length..)?, later: payload.later };
     }
     None
 }
@@ -155,33 +129,16 @@ fn transport(payload: &Payload<'_>, to: &mut Expected) -> Option<()> {
             }
             fixed[12] = 0x50 | fixed[12] & 15;
             let tcp = TcpHeaderSlice::from_slice(&fixed).ok()?;
-            (to.key.source_port, to.key.destination_port) =
-                (tcp.source_port(), tcp.destination_port());
-            let flags = [
-                tcp.fin(),
-                tcp.syn(),
-                tcp.rst(),
-                tcp.psh(),
-                tcp.ack(),
-                tcp.urg(),
-                tcp.ece(),
-                tcp.cwr(),
-                tcp.ns(),
-            ];
-            to.flags = flags
-                .iter()
-                .enumerate()
-                .map(|(bit, set)| u16::from(*set) << bit)
-                .sum();
+            (to.key.source_port, to.key.destination_port) = (tcp.source_port(), tcp.destination_port());
+            let flags = [tcp.fin(), tcp.syn(), tcp.rst(), tcp.psh(), tcp.ack(), tcp.urg(), tcp.ece(), tcp.cwr(), tcp.ns()];
+            to.flags = flags.iter().enumerate().map(|(bit, set)| u16::from(*set) << bit).sum();
         }
         1 | 58 => {
-            (to.key.source_port, to.key.destination_port) =
-                (payload.bytes[0].into(), payload.bytes[1].into());
+            (to.key.source_port, to.key.destination_port) = (payload.bytes[0].into(), payload.bytes[1].into());
         }
         _ => {
             let ports = UdpHeaderSlice::from_slice(payload.bytes).ok()?;
-            (to.key.source_port, to.key.destination_port) =
-                (ports.source_port(), ports.destination_port());
+            (to.key.source_port, to.key.destination_port) = (ports.source_port(), ports.destination_port());
         }
     }
     Some(())
@@ -201,53 +158,20 @@ fn inner(payload: &Payload<'_>, outer: &Expected) -> Option<Expected> {
     let header = payload.bytes.get(8..16)?;
     let vni = u32::from_be_bytes([0, header[4], header[5], header[6]]);
     let (kind, layer) = match outer.key.destination_port {
-        4789 | 8472 if header[0] & 8 != 0 => (
-            TunnelKind::Vxlan,
-            Layer {
-                ether_type: 0x6558,
-                bytes: &payload.bytes[16..],
-            },
-        ),
+        4789 | 8472 if header[0] & 8 != 0 => (TunnelKind::Vxlan, Layer { ether_type: 0x6558, bytes: &payload.bytes[16..] }),
         6081 if header[0] >> 6 == 0 && header[1] & 0x80 == 0 => {
             let options = usize::from(header[0] & 0x3f) * 4;
             let ether_type = u16::from_be_bytes([header[2], header[3]]);
-            (
-                TunnelKind::Geneve,
-                Layer {
-                    ether_type,
-                    bytes: payload.bytes.get(16 + options..)?,
-                },
-            )
+            (TunnelKind::Geneve, Layer { ether_type, bytes: payload.bytes.get(16 + options..)? })
         }
         _ => return None,
     };
-    let mut found = Expected {
-        vlan: outer.vlan,
-        destination_mac: outer.destination_mac,
-        source_mac: outer.source_mac,
-        ..Expected::default()
-    };
-    let layer = if layer.ether_type == 0x6558 {
-        ethernet(layer.bytes, &mut found)?
-    } else {
-        layer
-    };
+    let mut found =
+        Expected { vlan: outer.vlan, destination_mac: outer.destination_mac, source_mac: outer.source_mac, ..Expected::default() };
+    let layer = if layer.ether_type == 0x6558 { ethernet(layer.bytes, &mut found)? } else { layer };
     ip(&layer, &mut found)?;
-    let FlowKey {
-        source,
-        destination,
-        source_port,
-        destination_port,
-        ..
-    } = outer.key;
-    found.tunnel = Some(Tunnel {
-        kind,
-        source,
-        destination,
-        source_port,
-        destination_port,
-        vni,
-    });
+    let FlowKey { source, destination, source_port, destination_port, .. } = outer.key;
+    found.tunnel = Some(Tunnel { kind, source, destination, source_port, destination_port, vni });
     Some(found)
 }
 
@@ -259,11 +183,7 @@ fn expected(frame: &[u8]) -> Option<Expected> {
     if outer.key.protocol == 17 && !outer.fragment {
         // What follows a length field that ends early still belongs to the frame.
         let start = payload.bytes.as_ptr() as usize - frame.as_ptr() as usize;
-        let whole = Payload {
-            protocol: 17,
-            bytes: &frame[start..],
-            later: false,
-        };
+        let whole = Payload { protocol: 17, bytes: &frame[start..], later: false };
         return inner(&whole, &outer).or(Some(outer));
     }
     Some(outer)
@@ -302,11 +222,7 @@ fn make_transport(random: &mut Random, protocol: u8, depth: u32) -> Vec<u8> {
             bytes[2..4].copy_from_slice(&port.to_be_bytes());
             bytes.truncate(8);
             let mut tunnel = random.bytes(8);
-            tunnel[0] = if port == 6081 {
-                random.of(&[0, 1, 2, 63])
-            } else {
-                8
-            };
+            tunnel[0] = if port == 6081 { random.of(&[0, 1, 2, 63]) } else { 8 };
             tunnel[1] &= random.of(&[0x7f, 0xff]);
             let ether_type: u16 = random.of(&[0x6558, 0x6558, 0x0800, 0x86dd]);
             tunnel[2..4].copy_from_slice(&ether_type.to_be_bytes());
@@ -315,11 +231,7 @@ fn make_transport(random: &mut Random, protocol: u8, depth: u32) -> Vec<u8> {
                 bytes.extend(random.bytes(usize::from(tunnel[0] & 0x3f) * 4));
             }
             let inner = make_frame(random, 1);
-            let skip = if port == 6081 && ether_type != 0x6558 {
-                14
-            } else {
-                0
-            };
+            let skip = if port == 6081 && ether_type != 0x6558 { 14 } else { 0 };
             bytes.extend(inner.get(skip..).unwrap_or_default());
         }
         _ => {}
@@ -345,9 +257,7 @@ fn make_ipv4(random: &mut Random, depth: u32) -> Vec<u8> {
 fn make_ipv6(random: &mut Random, depth: u32) -> Vec<u8> {
     let mut header = random.bytes(40);
     header[0] = 0x60 | (header[0] & 15);
-    let chain: Vec<u8> = (0..random.of(&[0, 0, 1, 2, 5, 8, 9]))
-        .map(|_| random.of(&[0, 43, 44, 51, 60, 135, 139, 140]))
-        .collect();
+    let chain: Vec<u8> = (0..random.of(&[0, 0, 1, 2, 5, 8, 9])).map(|_| random.of(&[0, 43, 44, 51, 60, 135, 139, 140])).collect();
     let protocol = random.of(&[6, 17, 17, 58, 132, 59, 50]);
     let mut payload = Vec::new();
     for (at, kind) in chain.iter().enumerate() {
@@ -435,18 +345,8 @@ fn every_frame_is_read_as_an_independent_parser_reads_it() {
     let namespace = Namespace::new("hostile");
     namespace.enter();
     // Rows are freed by the next sweep, so that every frame is a new flow and reported at once.
-    let at_once = Times {
-        idle: Duration::ZERO,
-        tcp_idle: Duration::ZERO,
-        tcp_closed: Duration::ZERO,
-        ..Times::default()
-    };
-    let mut attached = Attached::start(&Options {
-        rows: 64,
-        fold_rows: 16,
-        times: at_once,
-        ..options(&["lo"])
-    });
+    let at_once = Times { idle: Duration::ZERO, tcp_idle: Duration::ZERO, tcp_closed: Duration::ZERO, ..Times::default() };
+    let mut attached = Attached::start(&Options { rows: 64, fold_rows: 16, times: at_once, ..options(&["lo"]) });
     let probe = Probe::of(attached.kernel()).expect("a probe");
     let mut random = Random(scale("FLOWLOG_TEST_SEED", 0x0f10_3106).max(1));
     let frames = scale("FLOWLOG_TEST_FRAMES", 30_000);
@@ -458,28 +358,15 @@ fn every_frame_is_read_as_an_independent_parser_reads_it() {
         if too_short(&frame) {
             continue;
         }
-        probe
-            .run(Way::In, &frame, 1, Segmentation::default())
-            .expect("a test run");
+        probe.run(Way::In, &frame, 1, Segmentation::default()).expect("a test run");
         run += 1;
         attached.sums.flows.clear();
         attached.drain();
         let reports = std::mem::take(&mut attached.sums.flows);
         let read = reports.iter().find(|report| report.entered.packets > 0);
-        assert_eq!(
-            read.map(of_report),
-            expected(&frame),
-            "frame {number}: {}",
-            hex(&frame)
-        );
+        assert_eq!(read.map(of_report), expected(&frame), "frame {number}: {}", hex(&frame));
         if let Some(report) = read {
-            assert_eq!(
-                report.entered,
-                Count {
-                    packets: 1,
-                    bytes: frame.len() as u64
-                }
-            );
+            assert_eq!(report.entered, Count { packets: 1, bytes: frame.len() as u64 });
             readable += 1;
             tunnels += u64::from(report.tunnel.is_some());
             attached.kernel().sweep().expect("a sweep");
@@ -489,15 +376,8 @@ fn every_frame_is_read_as_an_independent_parser_reads_it() {
     let side = counters.interfaces[0].entered;
     assert_eq!(side.seen.packets, run);
     assert_eq!(side.unparsed.packets, run - readable);
-    println!(
-        "{frames} frames: {readable} flows ({tunnels} in tunnels), unparsed {:?}",
-        side.unparsed_by
-    );
-    assert!(
-        readable > frames / 3
-            && tunnels > frames / 50
-            && side.unparsed_by.iter().all(|count| *count > 0)
-    );
+    println!("{frames} frames: {readable} flows ({tunnels} in tunnels), unparsed {:?}", side.unparsed_by);
+    assert!(readable > frames / 3 && tunnels > frames / 50 && side.unparsed_by.iter().all(|count| *count > 0));
 }
 
 fn too_short(frame: &[u8]) -> bool {

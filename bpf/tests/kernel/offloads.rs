@@ -46,24 +46,13 @@ fn with_offloads_on_segments_and_bytes_equal_what_a_second_hop_without_them_tran
     let after = own(&hop, "out0")[1];
     let interface = counted(&mut attached, lab.index("up0"));
     let own = own(&lab.node, "up0")[1];
-    assert!(
-        own.packets < interface.left.seen.packets / 2,
-        "super-packets went by: {own:?} of {interface:?}"
-    );
+    assert!(own.packets < interface.left.seen.packets / 2, "super-packets went by: {own:?} of {interface:?}");
     // What is not forwarded traffic (ARP, neighbour discovery) stays on its link.
     let mut forwarded = Count::default();
-    for flow in attached
-        .sums
-        .flows
-        .iter()
-        .filter(|flow| flow.key.destination == v4("198.51.100.2"))
-    {
+    for flow in attached.sums.flows.iter().filter(|flow| flow.key.destination == v4("198.51.100.2")) {
         forwarded.add(flow.left_after_entering);
     }
-    let arrived = Count {
-        packets: after.packets - before.packets,
-        bytes: after.bytes - before.bytes,
-    };
+    let arrived = Count { packets: after.packets - before.packets, bytes: after.bytes - before.bytes };
     assert_close(forwarded, arrived);
 }
 
@@ -71,9 +60,5 @@ fn with_offloads_on_segments_and_bytes_equal_what_a_second_hop_without_them_tran
 fn assert_close(forwarded: Count, arrived: Count) {
     let extra = arrived.packets - forwarded.packets;
     assert!(extra <= 4, "{forwarded:?} {arrived:?}");
-    assert_eq!(
-        arrived.bytes - forwarded.bytes,
-        extra * 42,
-        "{forwarded:?} {arrived:?}"
-    );
+    assert_eq!(arrived.bytes - forwarded.bytes, extra * 42, "{forwarded:?} {arrived:?}");
 }

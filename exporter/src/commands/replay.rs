@@ -10,7 +10,7 @@ use flowlog_sinks::spool::{Options, Writer, boot_id};
 use super::Failure;
 use super::run::read_config;
 use crate::cli::ReplayArgs;
-use crate::config::{File, FlowLog, build};
+use crate::config::{File, FlowLog, Severity, build};
 use crate::daemon::logging::{self, LogOptions};
 use crate::daemon::network_sinks::Origin;
 use crate::daemon::sinks;
@@ -44,7 +44,7 @@ struct Replayed {
 pub fn run(arguments: &ReplayArgs) -> Result<(), Failure> {
     let _log = logging::start(&LogOptions { level: Some("warn".to_owned()), ..LogOptions::default() });
     let file = read_config(&arguments.config, arguments.strict)?.file;
-    if let Some(entry) = file.flow_logs.iter().find(|entry| !build::check(entry).is_empty()) {
+    if let Some(entry) = file.flow_logs.iter().find(|entry| build::check(entry).worst() >= Some(Severity::Entry)) {
         return Err(Failure::Usage(format!("{}: flow log {:?} cannot be built, see above", arguments.config.display(), entry.name)));
     }
     let temporary = TemporaryState::new(arguments.state_dir.as_deref())?;

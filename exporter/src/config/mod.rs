@@ -22,8 +22,8 @@ pub(crate) use decode::values::format_size;
 pub(crate) use decode::{At, Fields, Unknown};
 pub use place::{MOST_PROBLEMS, Place, Places, Problem, Problems, Severity};
 pub use sink_types::{
-    BasicAuth, Batch, Kafka, KafkaCompression, Loki, LokiEncoding, Retention, RetentionMode, RetentionPeriod, S3, Sasl, SaslMechanism, Secret, Sink,
-    SinkKind, Tls, WhenFull,
+    BasicAuth, Batch, Kafka, KafkaCompression, Loki, LokiEncoding, Retention, RetentionMode, RetentionPeriod, S3, Sasl, SaslMechanism,
+    Secret, Sink, SinkKind, Tls, WhenFull,
 };
 pub use types::{CREDENTIAL_HEADERS, Compress, End, File, FileOutput, FilterText, FlowLog, FoldBy, Hash, Redact, RedactHeaders};
 pub use yaml::MAX_TEXT_BYTES;
@@ -67,7 +67,5 @@ pub fn read(text: &[u8], strict: bool) -> Result<Checked, Problems> {
     }
 }
 
-#[cfg(test)]
-mod properties;
 #[cfg(test)]
 mod tests;

@@ -6,10 +6,7 @@
 use crate::flow::json::{Error, OnUnknown, Out, ReadJson, Reader, WriteJson};
 use crate::flow::message::message;
 use crate::flow::value::IntoStatic;
-use crate::flow::{
-    DropReason, HttpHeader, IpVersion, NetworkInterface, TcpFlags, Texts, TrafficDirection,
-    Verdict, Workload,
-};
+use crate::flow::{DropReason, HttpHeader, IpVersion, NetworkInterface, TcpFlags, Texts, TrafficDirection, Verdict, Workload};
 use serde_json::value::RawValue;
 
 message! {
@@ -89,9 +86,7 @@ pub enum DecodeError {
         error: Error,
     },
     /// The text is not made of JSON objects with nothing but white space between them.
-    #[error(
-        "filters are JSON objects with spaces between them, without commas, quotes or brackets round them: {0}"
-    )]
+    #[error("filters are JSON objects with spaces between them, without commas, quotes or brackets round them: {0}")]
     Text(String),
 }
 
@@ -115,17 +110,9 @@ impl FlowFilter<'static> {
     /// Which filter is wrong and why.
     pub fn list_from_flag(text: &str) -> Result<Vec<Self>, DecodeError> {
         let mut filters = Vec::new();
-        for (index, object) in serde_json::Deserializer::from_str(text)
-            .into_iter::<&RawValue>()
-            .enumerate()
-        {
+        for (index, object) in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>().enumerate() {
             let object = object.map_err(|e| DecodeError::Text(e.to_string()))?;
-            filters.push(
-                Self::from_json(object.get()).map_err(|error| DecodeError::Filter {
-                    index,
-                    error: *error,
-                })?,
-            );
+            filters.push(Self::from_json(object.get()).map_err(|error| DecodeError::Filter { index, error: *error })?);
         }
         Ok(filters)
     }
@@ -149,7 +136,8 @@ mod tests {
         let filter = FlowFilter::from_json(
             r#"{"sourcePod":["a/"],"verdict":["DROPPED",42],"source_identity":[2,"7"],"experimental":{"celExpression":["true"]}}"#,
         );
-        let written = r#"{"source_pod":["a/"],"verdict":["DROPPED",42],"source_identity":[2,7],"experimental":{"cel_expression":["true"]}}"#;
+        let written =
+            r#"{"source_pod":["a/"],"verdict":["DROPPED",42],"source_identity":[2,7],"experimental":{"cel_expression":["true"]}}"#;
         assert_eq!(filter.unwrap().to_json(), written);
         assert_eq!(FlowFilter::from_json("{}").unwrap().to_json(), "{}");
     }

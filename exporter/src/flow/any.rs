@@ -4,7 +4,10 @@
 
 use std::borrow::Cow;
 
+use base64::Engine as _;
+
 use super::fields::{Below, FieldInfo, Fields};
+use super::json::text::quote;
 use super::value::IntoStatic;
 
 /// Type of the only message flowlog writes.
@@ -14,13 +17,13 @@ pub const STRUCT_TYPE: &str = "type.googleapis.com/google.protobuf.Struct";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Any<'a> {
     json: Cow<'a, str>,
+    /// The value as protobuf, of a type that JSON cannot tell.
+    wire_value: Option<Box<[u8]>>,
 }
 
 impl Default for Any<'_> {
     fn default() -> Self {
-        Self {
-            json: Cow::Borrowed("{}"),
-        }
+        Self { json: Cow::Borrowed("{}"), wire_value: None }
     }
 }
 
@@ -28,22 +31,32 @@ impl<'a> Any<'a> {
     pub(crate) const FIELDS: Fields = Fields::new(
         "google.protobuf.Any",
         &[
-            FieldInfo {
-                name: "type_url",
-                number: 1,
-                below: Below::Nothing,
-            },
-            FieldInfo {
-                name: "value",
-                number: 2,
-                below: Below::Nothing,
-            },
+            FieldInfo { name: "type_url", key: "\"type_url\":", number: 1, below: Below::Nothing },
+            FieldInfo { name: "value", key: "\"value\":", number: 2, below: Below::Nothing },
         ],
     );
 
     /// Of an object that is canonical already.
     pub(crate) fn from_canonical(json: Cow<'a, str>) -> Self {
-        Self { json }
+        Self { json, wire_value: None }
+    }
+
+    /// Of a type whose schema is not known; JSON shows the value in base64.
+    pub(super) fn of_wire(type_url: &str, value: &[u8]) -> Self {
+        if type_url.is_empty() && value.is_empty() {
+            return Self::default();
+        }
+        let mut json = String::from("{\"@type\":");
+        quote(type_url, &mut json);
+        json.push_str(",\"value\":\"");
+        json.push_str(&base64::engine::general_purpose::STANDARD.encode(value));
+        json.push_str("\"}");
+        Self { json: Cow::Owned(json), wire_value: Some(value.into()) }
+    }
+
+    /// The value as protobuf, when it came so and its type is not known.
+    pub(super) fn wire_value(&self) -> Option<&[u8]> {
+        self.wire_value.as_deref()
     }
 
     /// The JSON object, `{"@type":…,…}`, in canonical form; `{}` when it is empty.
@@ -59,10 +72,7 @@ impl<'a> Any<'a> {
 
     /// The JSON of the struct, when it holds one.
     pub fn struct_json(&self) -> Option<&str> {
-        let rest = self
-            .json
-            .strip_prefix("{\"@type\":\"")?
-            .strip_prefix(STRUCT_TYPE)?;
+        let rest = self.json.strip_prefix("{\"@type\":\"")?.strip_prefix(STRUCT_TYPE)?;
         rest.strip_prefix("\",\"value\":")?.strip_suffix('}')
     }
 
@@ -70,12 +80,8 @@ impl<'a> Any<'a> {
     pub(crate) fn part(&self, type_url: bool, value: bool) -> Cow<'_, str> {
         match (type_url, value) {
             (true, true) => Cow::Borrowed(self.json()),
-            (true, false) if self.struct_json().is_some() => {
-                Cow::Owned(format!("{{\"@type\":\"{STRUCT_TYPE}\",\"value\":{{}}}}"))
-            }
-            (true, false) if !self.type_url().is_empty() => {
-                Cow::Owned(format!("{{\"@type\":\"{}\"}}", self.type_url()))
-            }
+            (true, false) if self.struct_json().is_some() => Cow::Owned(format!("{{\"@type\":\"{STRUCT_TYPE}\",\"value\":{{}}}}")),
+            (true, false) if !self.type_url().is_empty() => Cow::Owned(format!("{{\"@type\":\"{}\"}}", self.type_url())),
             _ => Cow::Borrowed("{}"),
         }
     }
@@ -85,8 +91,6 @@ impl IntoStatic for Any<'_> {
     type Static = Any<'static>;
 
     fn into_static(self) -> Any<'static> {
-        Any {
-            json: Cow::Owned(self.json.into_owned()),
-        }
+        Any { json: Cow::Owned(self.json.into_owned()), wire_value: self.wire_value }
     }
 }

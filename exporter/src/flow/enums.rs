@@ -31,17 +31,18 @@ macro_rules! open_enum {
 
             /// The number of a name, which is case-sensitive.
             pub fn from_name(name: &str) -> Option<Self> {
-                const NAMES: $crate::flow::fields::Names<256, 96> = {
+                const SLOTS: usize = ($name::ALL.len() * 4).next_power_of_two();
+                static NAMES: $crate::flow::fields::Names<SLOTS> = {
                     let mut names = $crate::flow::fields::Names::new();
                     let mut at = 0;
                     while at < $name::ALL.len() {
-                        names.insert($name::ALL[at].0, at as u8);
+                        names.insert($name::ALL[at].0, $name::ALL[at].1.0, at as u8);
                         at += 1;
                     }
                     names
                 };
-                let at = NAMES.find(name.as_bytes())?;
-                Self::ALL.get(usize::from(at)).map(|known| known.1)
+                let text_at = |at: u8| Self::ALL.get(usize::from(at)).map_or("", |known| known.0);
+                NAMES.find(name.as_bytes(), text_at).map(|name| Self(name.number))
             }
         }
 
@@ -77,6 +78,20 @@ macro_rules! open_enum {
                     }
                     None => out.integer(self.0),
                 }
+            }
+        }
+
+        impl<'a> $crate::flow::wire::Wire<'a> for $name {
+            fn write_wire(&self, number: u32, out: &mut Vec<u8>) {
+                self.0.write_wire(number, out);
+            }
+
+            fn read_wire(&mut self, field: $crate::flow::wire::Field<'a>) -> std::result::Result<(), $crate::flow::wire::Error> {
+                self.0.read_wire(field)
+            }
+
+            fn varint(&self) -> Option<u64> {
+                self.0.varint()
             }
         }
 

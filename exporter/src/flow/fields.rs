@@ -7,6 +7,8 @@
 pub struct FieldInfo {
     /// The proto name, which is also the JSON name that is written.
     pub name: &'static str,
+    /// The name as a key of a line: in quotes, with a colon.
+    pub key: &'static str,
     /// The proto number.
     pub number: u32,
     /// What a mask may name below it.
@@ -30,7 +32,7 @@ pub struct Fields {
     /// The full proto name.
     pub message: &'static str,
     list: &'static [FieldInfo],
-    names: Names<128, 64>,
+    names: Names<128>,
 }
 
 impl Fields {
@@ -39,14 +41,10 @@ impl Fields {
         let mut names = Names::new();
         let mut at = 0;
         while at < list.len() {
-            names.insert(list[at].name, at as u8);
+            names.insert(list[at].name, list[at].number as i32, at as u8);
             at += 1;
         }
-        Self {
-            message,
-            list,
-            names,
-        }
+        Self { message, list, names }
     }
 
     /// All fields in order.
@@ -57,30 +55,41 @@ impl Fields {
     /// Number of the field at a position, 0 when there is none.
     #[inline]
     pub fn number(&self, position: u32) -> u32 {
-        self.list
-            .get(position as usize)
-            .map_or(0, |field| field.number)
+        self.list.get(position as usize).map_or(0, |field| field.number)
     }
 
     /// Position of a proto name.
-    #[inline]
     pub fn position(&self, name: &[u8]) -> Option<u8> {
-        self.names.find(name)
+        self.name(name).map(|name| name.position)
     }
 
-    /// Position of a JSON key: a proto name or its lowerCamelCase form.
     #[inline]
-    pub fn position_of_key(&self, key: &[u8]) -> Option<u8> {
-        self.position(key)
-            .or_else(|| self.position_of_camel_case(key))
+    fn name(&self, name: &[u8]) -> Option<Name> {
+        self.names.find(name, |position| self.list.get(usize::from(position)).map_or("", |field| field.name))
+    }
+
+    /// Number and position of a JSON key: a proto name or its lowerCamelCase form.
+    #[inline]
+    pub fn key(&self, key: &[u8]) -> Option<(u32, u8)> {
+        match self.name(key) {
+            Some(name) => Some((name.number as u32, name.position)),
+            None => self.camel_case(key),
+        }
+    }
+
+    /// Length of the key at the start of `text` and its number, when it is the one of the field at a position, written
+    /// the usual way.
+    #[inline]
+    pub fn expected(&self, position: u8, text: &[u8]) -> Option<(usize, u32)> {
+        let field = self.list.get(usize::from(position))?;
+        let key = field.key.as_bytes();
+        same(text.get(..key.len())?, key).then_some((key.len(), field.number))
     }
 
     #[cold]
-    fn position_of_camel_case(&self, key: &[u8]) -> Option<u8> {
-        self.list
-            .iter()
-            .position(|field| is_camel_case_of(key, field.name))
-            .map(|position| position as u8)
+    fn camel_case(&self, key: &[u8]) -> Option<(u32, u8)> {
+        let position = self.list.iter().position(|field| is_camel_case_of(key, field.name))?;
+        Some((self.number(position as u32), position as u8))
     }
 }
 
@@ -93,11 +102,7 @@ fn is_camel_case_of(key: &[u8], name: &str) -> bool {
             upper = true;
             continue;
         }
-        let expected = if upper {
-            byte.to_ascii_uppercase()
-        } else {
-            byte
-        };
+        let expected = if upper { byte.to_ascii_uppercase() } else { byte };
         upper = false;
         if rest.next() != Some(&expected) {
             return false;
@@ -106,57 +111,67 @@ fn is_camel_case_of(key: &[u8], name: &str) -> bool {
     rest.next().is_none()
 }
 
-/// An open-addressed table from names to their positions.
+/// Whether two texts of one length are the same; up to sixteen bytes without a call.
+#[inline]
+fn same(one: &[u8], other: &[u8]) -> bool {
+    let words = |bytes: &[u8]| {
+        let (head, tail) = (bytes.first_chunk::<8>()?, bytes.last_chunk::<8>()?);
+        Some((u64::from_le_bytes(*head), u64::from_le_bytes(*tail)))
+    };
+    match (words(one), words(other)) {
+        (Some(one_words), Some(other_words)) => one_words == other_words && (one.len() <= 16 || one == other),
+        _ => one == other,
+    }
+}
+
+/// An open-addressed table from names to what they stand for. A lookup touches one entry.
 #[derive(Debug)]
-pub struct Names<const SLOTS: usize, const NAMES: usize> {
-    /// Position plus one; 0 is free.
-    slots: [u8; SLOTS],
-    names: [Name; NAMES],
+pub struct Names<const SLOTS: usize> {
+    entries: [Name; SLOTS],
 }
 
 /// A name, with up to sixteen bytes of it in two words, so that most comparisons need no more.
 #[derive(Clone, Copy, Debug)]
-struct Name {
+pub struct Name {
     head: u64,
     tail: u64,
-    text: &'static str,
+    /// What it stands for.
+    pub number: i32,
+    /// Its place among the names.
+    pub position: u8,
+    /// 0 is a free entry.
+    length: u8,
 }
 
-impl<const SLOTS: usize, const NAMES: usize> Names<SLOTS, NAMES> {
-    /// A table of at most `NAMES` names; `SLOTS` is a power of two, well above that.
+impl<const SLOTS: usize> Names<SLOTS> {
+    /// An empty table. `SLOTS` is a power of two, well above the number of names.
     pub const fn new() -> Self {
-        Self {
-            slots: [0; SLOTS],
-            names: [Name {
-                head: 0,
-                tail: 0,
-                text: "",
-            }; NAMES],
-        }
+        Self { entries: [Name { head: 0, tail: 0, number: 0, position: 0, length: 0 }; SLOTS] }
     }
 
     /// Adds a name, at compile time.
-    pub const fn insert(&mut self, text: &'static str, position: u8) {
+    pub const fn insert(&mut self, text: &'static str, number: i32, position: u8) {
         let (head, tail) = words(text.as_bytes());
         let mut slot = slot(head, tail, text.len()) & (SLOTS - 1);
-        while self.slots[slot] != 0 {
+        while self.entries[slot].length != 0 {
             slot = (slot + 1) & (SLOTS - 1);
         }
-        self.slots[slot] = position + 1;
-        self.names[position as usize] = Name { head, tail, text };
+        self.entries[slot] = Name { head, tail, number, position, length: text.len() as u8 };
     }
 
-    /// The position of a name.
+    /// Finds a name. `text_at` tells the name at a position; only those of more than sixteen bytes are asked for.
     #[inline]
-    pub fn find(&self, name: &[u8]) -> Option<u8> {
+    pub fn find(&self, name: &[u8], text_at: impl Fn(u8) -> &'static str) -> Option<Name> {
         let (head, tail) = words(name);
         let mut slot = slot(head, tail, name.len()) & (SLOTS - 1);
         loop {
-            let position = self.slots[slot].checked_sub(1)?;
-            let known = self.names.get(usize::from(position))?;
-            let same = known.head == head && known.tail == tail && known.text.len() == name.len();
-            if same && (name.len() <= 16 || known.text.as_bytes() == name) {
-                return Some(position);
+            let known = self.entries[slot];
+            if known.length == 0 {
+                return None;
+            }
+            let same = known.head == head && known.tail == tail && usize::from(known.length) == name.len();
+            if same && (name.len() <= 16 || text_at(known.position).as_bytes() == name) {
+                return Some(known);
             }
             slot = (slot + 1) & (SLOTS - 1);
         }
@@ -170,10 +185,7 @@ const fn words(name: &[u8]) -> (u64, u64) {
         return (u64::from_le_bytes(*head), u64::from_le_bytes(*tail));
     }
     if let (Some(head), Some(tail)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
-        return (
-            u32::from_le_bytes(*head) as u64 | (u32::from_le_bytes(*tail) as u64) << 32,
-            0,
-        );
+        return (u32::from_le_bytes(*head) as u64 | (u32::from_le_bytes(*tail) as u64) << 32, 0);
     }
     match name {
         [a, b, c] => (*a as u64 | (*b as u64) << 8 | (*c as u64) << 16, 0),
@@ -186,9 +198,7 @@ const fn words(name: &[u8]) -> (u64, u64) {
 /// Where the search for a name starts.
 #[inline]
 const fn slot(head: u64, tail: u64, length: usize) -> usize {
-    let mixed = (head ^ tail.rotate_left(23))
-        .wrapping_add(length as u64)
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (head ^ tail.rotate_left(23)).wrapping_add(length as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> 48) as usize
 }
 
@@ -206,16 +216,8 @@ pub struct Select {
 impl Select {
     /// Every field of a message, whole.
     pub fn all(fields: &Fields) -> Self {
-        let wanted = if fields.list.len() >= 64 {
-            u64::MAX
-        } else {
-            (1 << fields.list.len()) - 1
-        };
-        Self {
-            wanted,
-            part: 0,
-            below: Vec::new(),
-        }
+        let wanted = if fields.list.len() >= 64 { u64::MAX } else { (1 << fields.list.len()) - 1 };
+        Self { wanted, part: 0, below: Vec::new() }
     }
 
     /// The wanted positions as bits.
@@ -236,15 +238,13 @@ impl Select {
         if self.part >> position & 1 == 0 {
             return None;
         }
-        self.below
-            .get((self.part & ((1 << position) - 1)).count_ones() as usize)
+        self.below.get((self.part & ((1 << position) - 1)).count_ones() as usize)
     }
 
     /// Wants the field at a position whole, which includes whatever was wanted below it.
     pub fn want(&mut self, position: u32) {
         if self.below(position).is_some() {
-            self.below
-                .remove((self.part & ((1 << position) - 1)).count_ones() as usize);
+            self.below.remove((self.part & ((1 << position) - 1)).count_ones() as usize);
             self.part &= !(1 << position);
         }
         self.wanted |= 1 << position;

@@ -31,11 +31,7 @@ const UNREACHABLE_V6: &[&str] = &[
     "RejectRouteToDst",
 ];
 const EXCEEDED_V6: &[&str] = &["HopLimitExceeded", "FragmentReassemblyTimeExceeded"];
-const PROBLEM_V6: &[&str] = &[
-    "ErroneousHeaderField",
-    "UnrecognizedNextHeader",
-    "UnrecognizedIPv6Option",
-];
+const PROBLEM_V6: &[&str] = &["ErroneousHeaderField", "UnrecognizedNextHeader", "UnrecognizedIPv6Option"];
 
 /// `EchoRequest`, `DestinationUnreachable(Port)`, `Redirect(Code: 9)`, `99(1)`.
 pub fn v4_name(kind: u32, code: u32) -> String {
@@ -103,12 +99,9 @@ mod tests {
         ] {
             assert_eq!(v4_name(kind, code), name);
         }
-        for (kind, code, name) in [
-            (1, 4, "DestinationUnreachable(PortUnreachable)"),
-            (130, 0, "130(0)"),
-            (128, 0, "EchoRequest"),
-            (2, 0, "PacketTooBig"),
-        ] {
+        for (kind, code, name) in
+            [(1, 4, "DestinationUnreachable(PortUnreachable)"), (130, 0, "130(0)"), (128, 0, "EchoRequest"), (2, 0, "PacketTooBig")]
+        {
             assert_eq!(v6_name(kind, code), name);
         }
     }

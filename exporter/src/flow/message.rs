@@ -65,11 +65,13 @@ macro_rules! message {
                 &[
                     $($crate::flow::fields::FieldInfo {
                         name: message!(@name $field $($json)?),
+                        key: concat!("\"", message!(@name $field $($json)?), "\":"),
                         number: $number,
                         below: <$kind as $crate::flow::json::WriteJson>::BELOW,
                     },)*
                     $($($crate::flow::fields::FieldInfo {
                         name: $member_json,
+                        key: concat!("\"", $member_json, "\":"),
                         number: $member_number,
                         below: <$member as $crate::flow::json::WriteJson>::BELOW,
                     },)*)?
@@ -104,10 +106,10 @@ macro_rules! message {
 
         impl<'a> $crate::flow::json::ReadJson<'a> for $name<'a> {
             fn read_json(&mut self, reader: &mut $crate::flow::json::Reader<'a>) -> $crate::flow::json::Result<()> {
-                let mut seen = Default::default();
+                let mut seen = $crate::flow::json::Seen::default();
                 let mut more = reader.open_object()?;
                 while more {
-                    let key = reader.key(&Self::FIELDS)?;
+                    let key = reader.key(&Self::FIELDS, &seen)?;
                     reader.once(&mut seen, key)?;
                     if key.number == 0 {
                         reader.unknown_field(key, &mut self.unknown)?;
@@ -160,6 +162,58 @@ macro_rules! message {
                 let start = out.position();
                 self.write_members(part, u64::MAX, out);
                 out.close(start);
+            }
+        }
+
+        impl<'a> $name<'a> {
+            /// Appends the fields as protobuf.
+            pub(crate) fn write_fields(&self, out: &mut Vec<u8>) {
+                use $crate::flow::wire::Wire as _;
+                $(self.$field.write_wire($number, out);)*
+                $(match &self.$slot {
+                    None => {}
+                    $(Some($choice::$variant(member)) => member.write_wire($member_number, out),)*
+                })?
+                out.extend_from_slice(self.unknown.wire());
+            }
+
+            /// Takes fields from protobuf, over those that are here already.
+            pub(crate) fn merge(&mut self, bytes: &'a [u8]) -> std::result::Result<(), $crate::flow::wire::Error> {
+                use $crate::flow::wire::Wire as _;
+                let mut fields = $crate::flow::wire::Fields::of(bytes);
+                while let Some(field) = fields.next()? {
+                    match field.number {
+                        $($number => self.$field.read_wire(field)?,)*
+                        $($($member_number => match &mut self.$slot {
+                            Some($choice::$variant(member)) => member.read_wire(field)?,
+                            slot => {
+                                let mut member = <$member>::default();
+                                member.read_wire(field)?;
+                                *slot = Some($choice::$variant(member));
+                            }
+                        },)*)?
+                        _ => self.unknown.keep_wire(field.raw),
+                    }
+                }
+                Ok(())
+            }
+        }
+
+        impl<'a> $crate::flow::wire::Wire<'a> for $name<'a> {
+            fn write_wire(&self, number: u32, out: &mut Vec<u8>) {
+                $crate::flow::wire::write_nested(number, out, |out| self.write_fields(out));
+            }
+
+            fn read_wire(&mut self, field: $crate::flow::wire::Field<'a>) -> std::result::Result<(), $crate::flow::wire::Error> {
+                self.merge(field.bytes()?)
+            }
+
+            fn write_some(&self, number: u32, out: &mut Vec<u8>) {
+                self.write_wire(number, out);
+            }
+
+            fn read_some(&mut self, field: $crate::flow::wire::Field<'a>) -> std::result::Result<(), $crate::flow::wire::Error> {
+                self.read_wire(field)
             }
         }
     };

@@ -25,6 +25,7 @@ mod texts;
 mod time;
 mod unknown;
 pub mod value;
+pub mod wire;
 
 pub use any::Any;
 pub use enums::*;
@@ -41,3 +42,6 @@ pub use unknown::Unknown;
 
 /// A text of a flow, borrowed from where the flow was read, or owned.
 pub type Text<'a> = std::borrow::Cow<'a, str>;
+
+#[cfg(test)]
+mod tests;

@@ -35,13 +35,7 @@ pub fn of(flow: &Flow<'_>) -> String {
     if let Some(text) = flow.l7.as_ref().and_then(of_layer7) {
         return text;
     }
-    let version = || {
-        flow.ip
-            .as_ref()
-            .and_then(|ip| ip.ip_version.name())
-            .unwrap_or_default()
-            .to_owned()
-    };
+    let version = || flow.ip.as_ref().and_then(|ip| ip.ip_version.name()).unwrap_or_default().to_owned();
     match flow.l4.as_ref().and_then(|l4| l4.protocol.as_ref()) {
         Some(Protocol::Tcp(tcp)) => match &tcp.flags {
             Some(flags) => {
@@ -55,14 +49,7 @@ pub fn of(flow: &Flow<'_>) -> String {
         Some(Protocol::Sctp(_)) => "SCTP".to_owned(),
         Some(Protocol::Icmpv4(icmp)) => format!("ICMPv4 {}", icmp::v4_name(icmp.r#type, icmp.code)),
         Some(Protocol::Icmpv6(icmp)) => format!("ICMPv6 {}", icmp::v6_name(icmp.r#type, icmp.code)),
-        Some(Protocol::Vrrp(vrrp)) => format!(
-            "VRRP {}",
-            if vrrp.r#type == 1 {
-                "VRRPv2 Advertisement"
-            } else {
-                ""
-            }
-        ),
+        Some(Protocol::Vrrp(vrrp)) => format!("VRRP {}", if vrrp.r#type == 1 { "VRRPv2 Advertisement" } else { "" }),
         Some(Protocol::Igmp(igmp)) => format!("IGMP {}", igmp_name(igmp.r#type)),
         None if flow.ip.as_ref().is_some_and(|ip| ip.ip_version.0 != 0) => version(),
         None if flow.ethernet.is_some() => "Ethernet".to_owned(),
@@ -91,18 +78,9 @@ pub fn of_layer7(l7: &Layer7<'_>) -> Option<String> {
 }
 
 fn of_http(kind: L7FlowType, latency_ns: u64, http: &Http<'_>) -> String {
-    let Http {
-        code,
-        method,
-        url,
-        protocol,
-        ..
-    } = http;
+    let Http { code, method, url, protocol, .. } = http;
     if kind == L7FlowType::RESPONSE || *code != 0 {
-        format!(
-            "{protocol} {code} {}ms ({method} {url})",
-            latency_ns / 1_000_000
-        )
+        format!("{protocol} {code} {}ms ({method} {url})", latency_ns / 1_000_000)
     } else {
         format!("{protocol} {method} {url}")
     }
@@ -118,30 +96,15 @@ fn of_dns(kind: L7FlowType, dns: &Dns<'_>) -> String {
         let _ = write!(answer, "RCode: {}", dns_rcode(dns.rcode));
     } else {
         if !dns.ips.is_empty() {
-            let _ = write!(
-                answer,
-                "\"{}\"",
-                dns.ips.iter().collect::<Vec<_>>().join(",")
-            );
+            let _ = write!(answer, "\"{}\"", dns.ips.iter().collect::<Vec<_>>().join(","));
         }
         if !dns.cnames.is_empty() {
             let space = if answer.is_empty() { "" } else { " " };
-            let _ = write!(
-                answer,
-                "{space}CNAMEs: \"{}\"",
-                dns.cnames.iter().collect::<Vec<_>>().join(",")
-            );
+            let _ = write!(answer, "{space}CNAMEs: \"{}\"", dns.cnames.iter().collect::<Vec<_>>().join(","));
         }
     }
-    let source = if dns.observation_source == "proxy" {
-        "Proxy"
-    } else {
-        "Query"
-    };
-    format!(
-        "DNS Answer {answer} TTL: {} ({source} {} {types})",
-        dns.ttl, dns.query
-    )
+    let source = if dns.observation_source == "proxy" { "Proxy" } else { "Query" };
+    format!("DNS Answer {answer} TTL: {} ({source} {} {types})", dns.ttl, dns.query)
 }
 
 /// The name of a DNS response code (RFC 6895 §2.3), or its number.
@@ -159,9 +122,7 @@ pub fn dns_rcode(code: u32) -> String {
         "Server Not Authoritative for zone",
         "Name not contained in zone",
     ];
-    NAMES
-        .get(code as usize)
-        .map_or_else(|| code.to_string(), |name| (*name).to_owned())
+    NAMES.get(code as usize).map_or_else(|| code.to_string(), |name| (*name).to_owned())
 }
 
 #[cfg(test)]
@@ -170,58 +131,30 @@ mod tests {
     use crate::flow::{Icmp, Layer4, Tcp, Udp};
 
     fn of_layer4(protocol: Protocol<'_>) -> String {
-        of(&Flow {
-            l4: Some(Layer4 {
-                protocol: Some(protocol),
-                ..Default::default()
-            }),
-            ..Default::default()
-        })
+        of(&Flow { l4: Some(Layer4 { protocol: Some(protocol), ..Default::default() }), ..Default::default() })
     }
 
     #[test]
     fn a_packet_is_summed_up_in_hubbles_words() {
         let flags = Flags::SYN.with(Flags::ACK).with(Flags::FIN).with(Flags::NS);
-        assert_eq!(
-            of_layer4(Protocol::Tcp(Tcp {
-                flags: Some(flags.into()),
-                ..Default::default()
-            })),
-            "TCP Flags: SYN, ACK, FIN, NS"
-        );
+        assert_eq!(of_layer4(Protocol::Tcp(Tcp { flags: Some(flags.into()), ..Default::default() })), "TCP Flags: SYN, ACK, FIN, NS");
         assert_eq!(of_layer4(Protocol::Tcp(Tcp::default())), "TCP");
         assert_eq!(of_layer4(Protocol::Udp(Udp::default())), "UDP");
-        assert_eq!(
-            of_layer4(Protocol::Icmpv4(Icmp {
-                r#type: 8,
-                ..Default::default()
-            })),
-            "ICMPv4 EchoRequest"
-        );
+        assert_eq!(of_layer4(Protocol::Icmpv4(Icmp { r#type: 8, ..Default::default() })), "ICMPv4 EchoRequest");
         assert_eq!(of(&Flow::default()), "");
     }
 
     #[test]
     fn a_dns_answer_says_what_came_back() {
-        let mut dns = Dns {
-            query: "a.".into(),
-            qtypes: ["A", "AAAA"].into_iter().collect(),
-            ..Default::default()
-        };
+        let mut dns = Dns { query: "a.".into(), qtypes: ["A", "AAAA"].into_iter().collect(), ..Default::default() };
         dns.observation_source = "proxy".into();
         assert_eq!(of_dns(L7FlowType::REQUEST, &dns), "DNS Query a. A,AAAA");
         dns.ttl = 5;
         dns.ips = ["1.2.3.4", "::1"].into_iter().collect();
-        assert_eq!(
-            of_dns(L7FlowType::RESPONSE, &dns),
-            "DNS Answer \"1.2.3.4,::1\" TTL: 5 (Proxy a. A,AAAA)"
-        );
+        assert_eq!(of_dns(L7FlowType::RESPONSE, &dns), "DNS Answer \"1.2.3.4,::1\" TTL: 5 (Proxy a. A,AAAA)");
         dns.cnames = ["b."].into_iter().collect();
         assert!(of_dns(L7FlowType::RESPONSE, &dns).contains("\"1.2.3.4,::1\" CNAMEs: \"b.\" TTL"));
         dns.rcode = 3;
-        assert!(
-            of_dns(L7FlowType::RESPONSE, &dns)
-                .starts_with("DNS Answer RCode: Non-Existent Domain TTL: 5")
-        );
+        assert!(of_dns(L7FlowType::RESPONSE, &dns).starts_with("DNS Answer RCode: Non-Existent Domain TTL: 5"));
     }
 }

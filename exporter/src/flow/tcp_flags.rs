@@ -4,12 +4,8 @@ use super::Unknown;
 use super::fields::{Below, FieldInfo, Fields};
 use super::value::IntoStatic;
 
-const fn flag(name: &'static str, number: u32) -> FieldInfo {
-    FieldInfo {
-        name,
-        number,
-        below: Below::Nothing,
-    }
+const fn flag(name: &'static str, key: &'static str, number: u32) -> FieldInfo {
+    FieldInfo { name, key, number, below: Below::Nothing }
 }
 
 /// A set of TCP flags.
@@ -40,15 +36,15 @@ impl Flags {
     pub(crate) const FIELDS: Fields = Fields::new(
         "flow.TCPFlags",
         &[
-            flag("FIN", 1),
-            flag("SYN", 2),
-            flag("RST", 3),
-            flag("PSH", 4),
-            flag("ACK", 5),
-            flag("URG", 6),
-            flag("ECE", 7),
-            flag("CWR", 8),
-            flag("NS", 9),
+            flag("FIN", "\"FIN\":", 1),
+            flag("SYN", "\"SYN\":", 2),
+            flag("RST", "\"RST\":", 3),
+            flag("PSH", "\"PSH\":", 4),
+            flag("ACK", "\"ACK\":", 5),
+            flag("URG", "\"URG\":", 6),
+            flag("ECE", "\"ECE\":", 7),
+            flag("CWR", "\"CWR\":", 8),
+            flag("NS", "\"NS\":", 9),
         ],
     );
 
@@ -79,10 +75,7 @@ pub struct TcpFlags<'a> {
 
 impl From<Flags> for TcpFlags<'_> {
     fn from(set: Flags) -> Self {
-        Self {
-            set,
-            unknown: Unknown::default(),
-        }
+        Self { set, unknown: Unknown::default() }
     }
 }
 
@@ -90,9 +83,6 @@ impl IntoStatic for TcpFlags<'_> {
     type Static = TcpFlags<'static>;
 
     fn into_static(self) -> TcpFlags<'static> {
-        TcpFlags {
-            set: self.set,
-            unknown: self.unknown.into_static(),
-        }
+        TcpFlags { set: self.set, unknown: self.unknown.into_static() }
     }
 }

@@ -18,16 +18,12 @@ pub struct Texts<'a> {
 impl<'a> Texts<'a> {
     /// No elements.
     pub const fn new() -> Self {
-        Self {
-            inner: Cow::Borrowed(""),
-        }
+        Self { inner: Cow::Borrowed("") }
     }
 
     /// A list of what stands between the brackets of a canonical JSON array: only clean strings and single commas.
     pub(super) fn from_canonical(inner: &'a str) -> Self {
-        Self {
-            inner: Cow::Borrowed(inner),
-        }
+        Self { inner: Cow::Borrowed(inner) }
     }
 
     /// What stands between the brackets when the list is written as JSON.
@@ -93,9 +89,7 @@ impl IntoStatic for Texts<'_> {
     type Static = Texts<'static>;
 
     fn into_static(self) -> Texts<'static> {
-        Texts {
-            inner: Cow::Owned(self.inner.into_owned()),
-        }
+        Texts { inner: Cow::Owned(self.inner.into_owned()) }
     }
 }
 
@@ -120,11 +114,7 @@ impl<'t> Iterator for Iter<'t> {
         }
         let (element, rest) = (body.get(..end)?, body.get(end + 1..)?);
         self.rest = rest.strip_prefix(',').unwrap_or(rest);
-        Some(if escaped {
-            Cow::Owned(unquote_inner(element))
-        } else {
-            Cow::Borrowed(element)
-        })
+        Some(if escaped { Cow::Owned(unquote_inner(element)) } else { Cow::Borrowed(element) })
     }
 }
 
@@ -134,16 +124,7 @@ mod tests {
 
     #[test]
     fn a_list_gives_back_what_was_pushed() {
-        let elements = [
-            "",
-            "k8s:app=web",
-            "a\"b",
-            "back\\slash",
-            "\\",
-            "<&>\u{2028}\u{1}",
-            "é😀",
-            ",",
-        ];
+        let elements = ["", "k8s:app=web", "a\"b", "back\\slash", "\\", "<&>\u{2028}\u{1}", "é😀", ","];
         let list: Texts<'_> = elements.into_iter().collect();
         assert_eq!(list.iter().collect::<Vec<_>>(), elements);
         assert_eq!(list.len(), elements.len());

@@ -24,39 +24,23 @@ impl Timestamp {
     pub(crate) const FIELDS: Fields = Fields::new(
         "google.protobuf.Timestamp",
         &[
-            FieldInfo {
-                name: "seconds",
-                number: 1,
-                below: Below::Nothing,
-            },
-            FieldInfo {
-                name: "nanos",
-                number: 2,
-                below: Below::Nothing,
-            },
+            FieldInfo { name: "seconds", key: "\"seconds\":", number: 1, below: Below::Nothing },
+            FieldInfo { name: "nanos", key: "\"nanos\":", number: 2, below: Below::Nothing },
         ],
     );
 
     /// Only the seconds, only the nanoseconds, or both.
     pub(crate) fn part(self, seconds: bool, nanos: bool) -> Self {
-        Self {
-            seconds: if seconds { self.seconds } else { 0 },
-            nanos: if nanos { self.nanos } else { 0 },
-        }
+        Self { seconds: if seconds { self.seconds } else { 0 }, nanos: if nanos { self.nanos } else { 0 } }
     }
 
     /// From nanoseconds since 1970.
     pub fn from_unix_nanos(nanos: i64) -> Self {
-        Self {
-            seconds: nanos.div_euclid(NANOS),
-            nanos: nanos.rem_euclid(NANOS) as u32,
-        }
+        Self { seconds: nanos.div_euclid(NANOS), nanos: nanos.rem_euclid(NANOS) as u32 }
     }
 
     /// Nanoseconds since 1970; years outside 1678 to 2261 give the nearest value there is.
     pub fn unix_nanos(self) -> i64 {
-        self.seconds
-            .saturating_mul(NANOS)
-            .saturating_add(i64::from(self.nanos))
+        self.seconds.saturating_mul(NANOS).saturating_add(i64::from(self.nanos))
     }
 }

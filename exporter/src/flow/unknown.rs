@@ -29,19 +29,17 @@ impl<'a> Unknown<'a> {
     }
 
     /// Keeps a protobuf field: its tag and its value.
-    pub(super) fn keep_wire(&mut self, field: &[u8]) {
+    pub(crate) fn keep_wire(&mut self, field: &[u8]) {
         self.0.get_or_insert_default().wire.extend_from_slice(field);
     }
 
     /// JSON fields in the order they came.
     pub(super) fn json(&self) -> impl Iterator<Item = &str> {
-        self.0
-            .iter()
-            .flat_map(|kept| kept.json.iter().map(AsRef::as_ref))
+        self.0.iter().flat_map(|kept| kept.json.iter().map(AsRef::as_ref))
     }
 
     /// Protobuf fields in the order they came.
-    pub(super) fn wire(&self) -> &[u8] {
+    pub(crate) fn wire(&self) -> &[u8] {
         self.0.as_ref().map_or(&[], |kept| &kept.wire)
     }
 }
@@ -50,11 +48,6 @@ impl IntoStatic for Unknown<'_> {
     type Static = Unknown<'static>;
 
     fn into_static(self) -> Unknown<'static> {
-        Unknown(self.0.map(|kept| {
-            Box::new(Kept {
-                json: kept.json.into_static(),
-                wire: kept.wire,
-            })
-        }))
+        Unknown(self.0.map(|kept| Box::new(Kept { json: kept.json.into_static(), wire: kept.wire })))
     }
 }

@@ -43,24 +43,15 @@ pub(super) mod position {
     }
 
     pub const TIME: u32 = of("time");
-    pub const UUID: u32 = of("uuid");
-    pub const L4: u32 = of("l4");
     pub const NODE_NAME: u32 = of("node_name");
     pub const L7: u32 = of("l7");
-    pub const SOCKET_COOKIE: u32 = of("socket_cookie");
     pub const SUMMARY: u32 = of("Summary");
-    pub const EXTENSIONS: u32 = of("extensions");
-    pub const AGGREGATE: u32 = of("aggregate");
 }
 
 impl Encoder {
     /// Compiles a mask and what to hide.
     pub fn compile(mask: &Mask, redaction: Redaction) -> Self {
-        Self {
-            select: mask.select(),
-            everything: mask.is_everything(),
-            redaction,
-        }
+        Self { select: mask.select(), everything: mask.is_everything(), redaction }
     }
 
     /// Appends an event as one JSON object, without a newline.
@@ -119,12 +110,7 @@ impl Encoder {
     }
 
     /// Writes the selected members, with what is hidden replaced.
-    pub(super) fn members(
-        &self,
-        flow: &Flow<'_>,
-        redacted: Option<&Redacted<'_>>,
-        out: &mut Out<'_>,
-    ) {
+    pub(super) fn members(&self, flow: &Flow<'_>, redacted: Option<&Redacted<'_>>, out: &mut Out<'_>) {
         let Some(redacted) = redacted else {
             return flow.write_members(&self.select, u64::MAX, out);
         };
@@ -133,7 +119,7 @@ impl Encoder {
         if self.select.has(position::L7) {
             out.selected(",\"l7\":", &redacted.l7, self.select.below(position::L7));
         }
-        flow.write_members(&self.select, summary - 1 & !(2 * l7 - 1), out);
+        flow.write_members(&self.select, (summary - 1) & !(2 * l7 - 1), out);
         if self.select.has(position::SUMMARY) {
             out.field(",\"Summary\":", &redacted.summary);
         }

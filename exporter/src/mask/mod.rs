@@ -45,14 +45,9 @@ impl Mask {
         }
         let mut select = Select::default();
         for path in paths {
-            add(&mut select, path.as_ref()).map_err(|why| InvalidPath {
-                path: path.as_ref().to_owned(),
-                why,
-            })?;
+            add(&mut select, path.as_ref()).map_err(|why| InvalidPath { path: path.as_ref().to_owned(), why })?;
         }
-        Ok(Self {
-            select: Some(select),
-        })
+        Ok(Self { select: Some(select) })
     }
 
     /// Whether everything is selected.
@@ -73,9 +68,7 @@ impl Mask {
             if !select.has(u32::from(position)) {
                 return false;
             }
-            let (Some(below), Below::Message(inner)) =
-                (select.below(u32::from(position)), below(fields, position))
-            else {
+            let (Some(below), Below::Message(inner)) = (select.below(u32::from(position)), below(fields, position)) else {
                 return true;
             };
             (select, fields) = (below, inner);
@@ -85,17 +78,12 @@ impl Mask {
 
     /// What is selected of a flow.
     pub(crate) fn select(&self) -> Select {
-        self.select
-            .clone()
-            .unwrap_or_else(|| Select::all(&Flow::FIELDS))
+        self.select.clone().unwrap_or_else(|| Select::all(&Flow::FIELDS))
     }
 }
 
 fn below(fields: &Fields, position: u8) -> Below {
-    fields
-        .list()
-        .get(usize::from(position))
-        .map_or(Below::Nothing, |field| field.below)
+    fields.list().get(usize::from(position)).map_or(Below::Nothing, |field| field.below)
 }
 
 /// Adds a path, or tells what is wrong with it.
@@ -104,9 +92,7 @@ fn add(select: &mut Select, path: &str) -> Result<(), String> {
     let mut fields = &Flow::FIELDS;
     let mut parts = path.split('.').peekable();
     while let Some(part) = parts.next() {
-        let position = fields
-            .position(part.as_bytes())
-            .ok_or_else(|| no_such_field(fields, part))?;
+        let position = fields.position(part.as_bytes()).ok_or_else(|| no_such_field(fields, part))?;
         let here = select.take();
         if parts.peek().is_none() {
             if let Some(here) = here {
@@ -130,19 +116,10 @@ fn add(select: &mut Select, path: &str) -> Result<(), String> {
 /// Says that a message has no such field, and which one was probably meant.
 fn no_such_field(fields: &Fields, name: &str) -> String {
     let plain = |text: &str| text.replace('_', "").to_ascii_lowercase();
-    let meant = fields
-        .list()
-        .iter()
-        .find(|field| plain(field.name) == plain(name));
+    let meant = fields.list().iter().find(|field| plain(field.name) == plain(name));
     match meant {
-        Some(field) if !name.is_empty() => format!(
-            "{} has no field {name:?}; write {:?}",
-            fields.message, field.name
-        ),
-        _ if name.trim() != name => format!(
-            "{} has no field {name:?}; remove the spaces",
-            fields.message
-        ),
+        Some(field) if !name.is_empty() => format!("{} has no field {name:?}; write {:?}", fields.message, field.name),
+        _ if name.trim() != name => format!("{} has no field {name:?}; remove the spaces", fields.message),
         _ => format!("{} has no field {name:?}", fields.message),
     }
 }
@@ -204,14 +181,8 @@ mod tests {
     #[test]
     fn order_and_repetition_do_not_matter_and_parents_swallow_children() {
         let mask = |paths: &[&str]| Mask::parse(paths).unwrap();
-        assert_eq!(
-            mask(&["verdict", "source.namespace"]),
-            mask(&["source.namespace", "verdict", "verdict"])
-        );
-        assert_eq!(
-            mask(&["source", "source.namespace"]),
-            mask(&["source.namespace", "source"])
-        );
+        assert_eq!(mask(&["verdict", "source.namespace"]), mask(&["source.namespace", "verdict", "verdict"]));
+        assert_eq!(mask(&["source", "source.namespace"]), mask(&["source.namespace", "source"]));
         assert_eq!(mask(&["source", "source.namespace"]), mask(&["source"]));
     }
 

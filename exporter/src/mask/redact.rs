@@ -25,8 +25,7 @@ pub enum HeaderRule {
 
 impl HeaderRule {
     fn hides(&self, name: &str) -> bool {
-        let listed =
-            |names: &[String]| names.iter().any(|listed| listed.eq_ignore_ascii_case(name));
+        let listed = |names: &[String]| names.iter().any(|listed| listed.eq_ignore_ascii_case(name));
         match self {
             HeaderRule::Keep => false,
             HeaderRule::HideAll => true,
@@ -50,17 +49,8 @@ pub struct Redaction {
 impl Default for Redaction {
     /// URL passwords and credential headers.
     fn default() -> Self {
-        let names = [
-            "Authorization",
-            "Proxy-Authorization",
-            "Cookie",
-            "Set-Cookie",
-        ];
-        Self {
-            url_userinfo: true,
-            url_query: false,
-            headers: HeaderRule::Deny(names.map(str::to_owned).to_vec()),
-        }
+        let names = ["Authorization", "Proxy-Authorization", "Cookie", "Set-Cookie"];
+        Self { url_userinfo: true, url_query: false, headers: HeaderRule::Deny(names.map(str::to_owned).to_vec()) }
     }
 }
 
@@ -76,11 +66,7 @@ pub struct Redacted<'a> {
 impl Redaction {
     /// Hides nothing: Hubble's own line.
     pub fn none() -> Self {
-        Self {
-            url_userinfo: false,
-            url_query: false,
-            headers: HeaderRule::Keep,
-        }
+        Self { url_userinfo: false, url_query: false, headers: HeaderRule::Keep }
     }
 
     fn is_none(&self) -> bool {
@@ -99,18 +85,10 @@ impl Redaction {
         }
     }
 
-    fn of_http<'f>(
-        &self,
-        flow: &'f Flow<'_>,
-        l7: &'f Layer7<'_>,
-        http: &'f Http<'_>,
-    ) -> Option<Redacted<'f>> {
+    fn of_http<'f>(&self, flow: &'f Flow<'_>, l7: &'f Layer7<'_>, http: &'f Http<'_>) -> Option<Redacted<'f>> {
         let url = self.url(&http.url);
         let url_changes = *url != *http.url;
-        let hidden = http
-            .headers
-            .iter()
-            .any(|header| self.headers.hides(&header.key));
+        let hidden = http.headers.iter().any(|header| self.headers.hides(&header.key));
         // A field of a newer schema could hold what is hidden in an older one.
         if !url_changes && !hidden && http.unknown.is_empty() {
             return None;
@@ -118,28 +96,18 @@ impl Redaction {
         let mut clean = http.clone();
         clean.unknown = Unknown::default();
         clean.url = Cow::Owned(url.clone().into_owned());
-        for header in clean
-            .headers
-            .iter_mut()
-            .filter(|header| self.headers.hides(&header.key))
-        {
+        for header in clean.headers.iter_mut().filter(|header| self.headers.hides(&header.key)) {
             header.value = Cow::Borrowed(REDACTED);
             header.unknown = Unknown::default();
         }
-        let l7 = Layer7 {
-            record: Some(Record::Http(clean)),
-            ..l7.clone()
-        };
+        let l7 = Layer7 { record: Some(Record::Http(clean)), ..l7.clone() };
         let summary = match &flow.summary {
             kept if !url_changes || kept.is_empty() => Cow::Borrowed(&**kept),
             text if text.contains(&*http.url) => Cow::Owned(text.replace(&*http.url, &url)),
             // It says the URL in other words, or cut short: it is built again.
             _ => Cow::Owned(summary::of_layer7(&l7).unwrap_or_default()),
         };
-        Some(Redacted {
-            l7: Some(l7),
-            summary,
-        })
+        Some(Redacted { l7: Some(l7), summary })
     }
 
     /// A URL with its password and query hidden, as far as this rule hides them. Works on the text: what is not hidden stays as it was.
@@ -150,10 +118,7 @@ impl Redaction {
         }
         match self.url_userinfo.then(|| password(shown)).flatten() {
             Some((start, end)) => {
-                let (before, after) = (
-                    shown.get(..start).unwrap_or_default(),
-                    shown.get(end..).unwrap_or_default(),
-                );
+                let (before, after) = (shown.get(..start).unwrap_or_default(), shown.get(end..).unwrap_or_default());
                 Cow::Owned(format!("{before}{REDACTED}{after}"))
             }
             None => Cow::Borrowed(shown),
@@ -172,9 +137,7 @@ fn password(url: &str) -> Option<(usize, usize)> {
         Some(at) => at,
         None => {
             let port = inside.rsplit(':').next().unwrap_or_default();
-            let is_host = inside.ends_with(']')
-                || port.bytes().all(|byte| byte.is_ascii_digit())
-                || colon >= end;
+            let is_host = inside.ends_with(']') || port.bytes().all(|byte| byte.is_ascii_digit()) || colon >= end;
             if is_host {
                 return None;
             }
@@ -190,26 +153,10 @@ mod tests {
     use crate::flow::HttpHeader;
 
     fn flow<'a>(url: &'a str, summary: &'a str, headers: &[(&'a str, &'a str)]) -> Flow<'a> {
-        let headers = headers.iter().map(|(key, value)| HttpHeader {
-            key: (*key).into(),
-            value: (*value).into(),
-            ..Default::default()
-        });
-        let http = Http {
-            url: url.into(),
-            method: "GET".into(),
-            protocol: "HTTP/1.1".into(),
-            headers: headers.collect(),
-            ..Default::default()
-        };
-        Flow {
-            l7: Some(Layer7 {
-                record: Some(Record::Http(http)),
-                ..Default::default()
-            }),
-            summary: summary.into(),
-            ..Default::default()
-        }
+        let headers = headers.iter().map(|(key, value)| HttpHeader { key: (*key).into(), value: (*value).into(), ..Default::default() });
+        let http =
+            Http { url: url.into(), method: "GET".into(), protocol: "HTTP/1.1".into(), headers: headers.collect(), ..Default::default() };
+        Flow { l7: Some(Layer7 { record: Some(Record::Http(http)), ..Default::default() }), summary: summary.into(), ..Default::default() }
     }
 
     fn http<'r>(redacted: &'r Redacted<'_>) -> &'r Http<'r> {
@@ -222,105 +169,51 @@ mod tests {
     #[test]
     fn a_password_in_a_url_is_hidden_wherever_it_stands() {
         for (url, hidden) in [
-            (
-                "http://u:p@host/x?y",
-                Some("http://u:HUBBLE_REDACTED@host/x?y"),
-            ),
+            ("http://u:p@host/x?y", Some("http://u:HUBBLE_REDACTED@host/x?y")),
             ("http://u:p@w@host", Some("http://u:HUBBLE_REDACTED@host")),
             ("http://u:@host", Some("http://u:HUBBLE_REDACTED@host")),
             ("//u:p@host/x", Some("//u:HUBBLE_REDACTED@host/x")),
-            (
-                "http://u:p:q@[::1]:80/",
-                Some("http://u:HUBBLE_REDACTED@[::1]:80/"),
-            ),
-            (
-                "http://u:p/w@host/x",
-                Some("http://u:HUBBLE_REDACTED@host/x"),
-            ),
+            ("http://u:p:q@[::1]:80/", Some("http://u:HUBBLE_REDACTED@[::1]:80/")),
+            ("http://u:p/w@host/x", Some("http://u:HUBBLE_REDACTED@host/x")),
             ("http://u@host:80/x", None),
             ("http://host:80/x:y@z", None),
             ("http://[::1]/x@y", None),
             ("/path:with@both", None),
             ("", None),
         ] {
-            assert_eq!(
-                Redaction::default().url(url),
-                hidden.unwrap_or(url),
-                "{url}"
-            );
+            assert_eq!(Redaction::default().url(url), hidden.unwrap_or(url), "{url}");
         }
     }
 
     #[test]
     fn a_query_goes_with_its_fragment() {
-        let rule = Redaction {
-            url_query: true,
-            ..Redaction::none()
-        };
-        for (url, shown) in [
-            ("/x?a=1#f", "/x"),
-            ("/x#f?a", "/x"),
-            ("/x", "/x"),
-            ("http://u:p@h?q", "http://u:p@h"),
-        ] {
+        let rule = Redaction { url_query: true, ..Redaction::none() };
+        for (url, shown) in [("/x?a=1#f", "/x"), ("/x#f?a", "/x"), ("/x", "/x"), ("http://u:p@h?q", "http://u:p@h")] {
             assert_eq!(rule.url(url), shown);
         }
     }
 
     #[test]
     fn credential_headers_lose_their_values_and_others_keep_them() {
-        let flow = flow(
-            "/",
-            "s",
-            &[
-                ("authorization", "Bearer secret"),
-                ("Host", "h"),
-                ("COOKIE", "secret"),
-            ],
-        );
+        let flow = flow("/", "s", &[("authorization", "Bearer secret"), ("Host", "h"), ("COOKIE", "secret")]);
         let redacted = Redaction::default().of(&flow).unwrap();
-        let values: Vec<_> = http(&redacted)
-            .headers
-            .iter()
-            .map(|header| &*header.value)
-            .collect();
+        let values: Vec<_> = http(&redacted).headers.iter().map(|header| &*header.value).collect();
         assert_eq!(values, [REDACTED, "h", REDACTED]);
         assert_eq!(redacted.summary, "s");
         assert!(Redaction::none().of(&flow).is_none());
-        let allow = Redaction {
-            headers: HeaderRule::Allow(vec!["host".into()]),
-            ..Redaction::none()
-        };
+        let allow = Redaction { headers: HeaderRule::Allow(vec!["host".into()]), ..Redaction::none() };
         assert_eq!(http(&allow.of(&flow).unwrap()).headers[1].value, "h");
-        let all = Redaction {
-            headers: HeaderRule::HideAll,
-            ..Redaction::none()
-        };
-        assert!(
-            http(&all.of(&flow).unwrap())
-                .headers
-                .iter()
-                .all(|header| header.value == REDACTED)
-        );
+        let all = Redaction { headers: HeaderRule::HideAll, ..Redaction::none() };
+        assert!(http(&all.of(&flow).unwrap()).headers.iter().all(|header| header.value == REDACTED));
     }
 
     #[test]
     fn the_summary_does_not_tell_what_the_url_hides() {
         let url = "http://u:secret@h/x";
         let quoted = flow(url, "HTTP/1.1 GET http://u:secret@h/x", &[]);
-        assert_eq!(
-            Redaction::default().of(&quoted).unwrap().summary,
-            "HTTP/1.1 GET http://u:HUBBLE_REDACTED@h/x"
-        );
+        assert_eq!(Redaction::default().of(&quoted).unwrap().summary, "HTTP/1.1 GET http://u:HUBBLE_REDACTED@h/x");
         let otherwise = flow(url, "GET secret of u", &[]);
-        assert_eq!(
-            Redaction::default().of(&otherwise).unwrap().summary,
-            "HTTP/1.1 GET http://u:HUBBLE_REDACTED@h/x"
-        );
-        assert!(
-            Redaction::default()
-                .of(&flow("http://h/x", "HTTP/1.1 GET http://h/x", &[]))
-                .is_none()
-        );
+        assert_eq!(Redaction::default().of(&otherwise).unwrap().summary, "HTTP/1.1 GET http://u:HUBBLE_REDACTED@h/x");
+        assert!(Redaction::default().of(&flow("http://h/x", "HTTP/1.1 GET http://h/x", &[])).is_none());
     }
 }

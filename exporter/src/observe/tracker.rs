@@ -171,10 +171,12 @@ fn complete(pods: &mut Texts<'static>, services: &mut Texts<'static>, namespaces
 }
 
 type Filter = FlowFilter<'static>;
+/// A list of one side of a filter.
+type SideOf = fn(&mut Filter) -> &mut Texts<'static>;
 
 /// Applies a flag to both filters; `left` takes the source side of a flag without direction, `right` the destination side.
 fn set_sides(flag: &str, value: &str, left: &mut Filter, right: &mut Filter) -> Result<(), String> {
-    let of_side: Option<[fn(&mut Filter) -> &mut Texts<'static>; 2]> = match flag.trim_start_matches("from-").trim_start_matches("to-") {
+    let of_side: Option<[SideOf; 2]> = match flag.trim_start_matches("from-").trim_start_matches("to-") {
         "fqdn" => Some([|f| &mut f.source_fqdn, |f| &mut f.destination_fqdn]),
         "pod" => Some([|f| &mut f.source_pod, |f| &mut f.destination_pod]),
         "ip" => Some([|f| &mut f.source_ip, |f| &mut f.destination_ip]),

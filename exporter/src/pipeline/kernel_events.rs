@@ -121,7 +121,8 @@ impl KernelEvents {
         let open = row.fate.packets();
         row.fate.left(report.left_after_entering.packets);
         row.fate.entered(entered, cx.arrival);
-        cx.totals.explained += open + entered.packets - row.fate.packets();
+        let explained = open + entered.packets - row.fate.packets();
+        cx.totals.explained += explained;
         cx.totals.entered.add(entered);
         cx.totals.left.add(left);
         cx.totals.other.add(report.other);
@@ -140,8 +141,9 @@ impl KernelEvents {
             };
             let begun = std::mem::replace(&mut row.begun, true);
             let interfaces = [row.entered_ifindex, row.left_ifindex];
-            let through = (report.left_after_entering.packets > 0).then_some(entered);
-            let more = More { seen: Waiting { first, last, tcp: report.left_tcp }, other: report.other.packets, begun, interfaces, through };
+            let through = (explained != report.left_after_entering.packets).then(|| share(entered, explained));
+            let more =
+                More { seen: Waiting { first, last, tcp: report.left_tcp }, other: report.other.packets, begun, interfaces, through };
             self.count(at, sighting, left, &more, cx);
         }
         let row = self.flows.peek(at);
@@ -154,7 +156,14 @@ impl KernelEvents {
         let at = self.row_of(&report.key, None, cx);
         let row = self.flows.row(at);
         let (first, last) = (unix(report.first_ns, cx), unix(report.last_ns, cx));
-        if report.after {
+        // The kernel says so of an ICMP message that a raw socket has received, as ping's do: nothing was lost.
+        if row.here && matches!(report.key.protocol, 1 | 58) && cx.around.drop_reason(report.reason).0 == "NO_SOCKET" {
+            row.gone |= report.last && row.entered_ifindex == 0 && row.left_ifindex == 0;
+            return;
+        }
+        // What came in through `lo` had left through it and was counted there.
+        let after = report.after || (report.entered && row.entered_ifindex == LOOPBACK);
+        if after {
             cx.totals.dropped_after.add(report.count);
         } else {
             if report.entered {
@@ -166,11 +175,11 @@ impl KernelEvents {
         }
         // A tuple of which only drops were ever seen goes with its drops.
         row.gone |= report.last && row.entered_ifindex == 0 && row.left_ifindex == 0;
-        let sighting = Sighting::Dropped { ifindex: report.ifindex, reason: report.reason, after: report.after };
-        self.add(at, sighting, if report.after { Count::default() } else { report.count }, 0, cx, |sums| {
+        let sighting = Sighting::Dropped { ifindex: report.ifindex, reason: report.reason, after };
+        self.add(at, sighting, if after { Count::default() } else { report.count }, 0, cx, |sums| {
             sums.cover(first, last);
             sums.interface(report.ifindex);
-            if report.after {
+            if after {
                 sums.dropped_after.add(report.count);
             }
         });
@@ -214,6 +223,10 @@ impl KernelEvents {
     fn settled(&mut self, at: u32, settled: Settled, cx: &mut Context<'_>) {
         let row = self.flows.row(at);
         let seen = std::mem::take(&mut row.waiting);
+        if row.fate.waits() {
+            // What is not decided yet came later.
+            row.waiting = Waiting { first: seen.last, last: seen.last, ..Waiting::default() };
+        }
         let begun = std::mem::replace(&mut row.begun, true);
         let ifindex = row.entered_ifindex;
         let (sighting, count) = match settled {
@@ -302,7 +315,13 @@ impl KernelEvents {
         if self.flows.full() {
             self.make_room(cx);
         }
-        let reverse = FlowKey { source: key.destination, destination: key.source, source_port: key.destination_port, destination_port: key.source_port, ..*key };
+        let reverse = FlowKey {
+            source: key.destination,
+            destination: key.source,
+            source_port: key.destination_port,
+            destination_port: key.source_port,
+            ..*key
+        };
         let reverse = self.flows.find(&reverse).map(|at| self.flows.peek(at).detail.reply);
         let at = self.flows.make(*key);
         let row = self.flows.row(at);
@@ -378,6 +397,12 @@ fn unattributed(report: &UnattributedReport, cx: &mut Context<'_>) {
         group.sums.counted.add(count);
         group.sums.cover(first, last);
     }
+}
+
+/// The bytes of some of the packets of a count, by their mean.
+fn share(of: Count, packets: u64) -> Count {
+    let bytes = u128::from(of.bytes) * u128::from(packets) / u128::from(of.packets.max(1));
+    Count { packets, bytes: u64::try_from(bytes).unwrap_or(u64::MAX) }
 }
 
 fn sum(a: Count, b: Count) -> Count {

@@ -10,7 +10,7 @@ use super::key::{self, Kept};
 use super::line::{Kind, Prepared};
 use super::service;
 use super::surroundings::Surroundings;
-use super::template::{Template, Varies};
+use super::template::{Stands, Template};
 use super::window::whole_seconds;
 use crate::config::{FilterText, FlowLog, FoldBy, build};
 use crate::filter::{Answer, Filters, FlowFilter, PerFlow, UnknownPorts};
@@ -41,6 +41,8 @@ pub struct CompiledLog {
     pub window: i64,
     /// Length of `fieldAggregate`'s interval, where that is on.
     pub aggregate: bool,
+    /// `fieldAggregate` lists the time.
+    by_time: bool,
     /// Nothing is written after this moment, Unix nanoseconds.
     pub end: Option<i64>,
     filters: Filters,
@@ -79,7 +81,9 @@ impl CompiledLog {
             .iter()
             .map(|path| {
                 if !mask.touches(path) {
-                    return Err(failed(format!("a sink takes a label from {path}, which the mask removes; add it to fieldMask or drop the label")));
+                    return Err(failed(format!(
+                        "a sink takes a label from {path}, which the mask removes; add it to fieldMask or drop the label"
+                    )));
                 }
                 let only = Mask::parse(&[path]).map_err(|error| failed(error.to_string()))?;
                 Ok(Label { path: path.clone(), encoder: Encoder::compile(&only, redaction.clone()) })
@@ -90,9 +94,10 @@ impl CompiledLog {
             hash: entry.hash,
             window: whole_seconds(nanoseconds(aggregation.unwrap_or(entry.window))),
             aggregate: aggregation.is_some(),
+            by_time: entry.field_aggregate.iter().any(|path| path == "time" || path.starts_with("time.")),
             end: entry.end.as_ref().map(|end| end.unix_ns),
             filters: filters(entry).map_err(failed)?,
-            encoder: Encoder::compile(&mask, redaction),
+            encoder: Encoder::compile(&with_counts(entry, mask.clone()).map_err(|error| failed(error.to_string()))?, redaction),
             fold_by: entry.fold_by,
             kept: Kept::by(&mask),
             labels,
@@ -155,16 +160,19 @@ impl CompiledLog {
         }
         flow.summary = summary::of(&flow).into();
         let kind = Kind::Kernel { connections: by_service, drop_reason: drop_reason.into() };
-        self.prepare(flow, kind, Varies { extensions: true, aggregate: false })
+        self.prepare(flow, kind, Stands::ForPackets)
     }
 
     /// The line of an input flow that folds.
     #[must_use]
     pub fn prepare_input(&self, mut flow: Flow<'_>) -> Prepared {
-        if self.fold_by == FoldBy::Service && !self.aggregate {
+        if self.aggregate {
+            return self.prepare(flow, Kind::Input, Stands::ForReduced { by_time: self.by_time });
+        }
+        if self.fold_by == FoldBy::Service {
             service::remove_client_port(&mut flow);
         }
-        self.prepare(flow, Kind::Input, Varies { extensions: false, aggregate: true })
+        self.prepare(flow, Kind::Input, Stands::ForFlows)
     }
 
     /// The line of traffic that belongs to no flow. Neither filters nor mask touch it.
@@ -173,9 +181,9 @@ impl CompiledLog {
         Prepared { template: Template::extensions_only(), kind: Kind::Unattributed, ..Prepared::default() }
     }
 
-    fn prepare(&self, flow: Flow<'_>, kind: Kind, varies: Varies) -> Prepared {
+    fn prepare(&self, flow: Flow<'_>, kind: Kind, stands: Stands) -> Prepared {
         let (tuple, labels) = (key::tuple(&flow, &self.kept), self.labels(&flow).into());
-        let template = Template::of(&self.encoder, flow, varies);
+        let template = Template::of(&self.encoder, flow, stands);
         let key = key::text(&tuple, template.fixed());
         Prepared { key: key.into_bytes().into(), labels, template, kind }
     }
@@ -219,6 +227,16 @@ impl Label {
             other => Some(other.to_string()),
         }
     }
+}
+
+/// A reduced flow always has its number of flows and a time beside its fields.
+fn with_counts(entry: &FlowLog, mask: Mask) -> Result<Mask, crate::mask::InvalidPath> {
+    if entry.aggregation().is_none() {
+        return Ok(mask);
+    }
+    let own = ["time".to_owned(), "aggregate".to_owned()];
+    let listed = entry.field_aggregate.iter().filter(|path| !path.starts_with("time."));
+    Mask::parse(&listed.chain(&own).collect::<Vec<_>>())
 }
 
 fn filters(entry: &FlowLog) -> Result<Filters, String> {

@@ -50,39 +50,49 @@ pub struct Template {
     holes: Box<[(u32, Hole)]>,
 }
 
-/// Which values change.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Varies {
-    /// The line has `extensions` of its own.
-    pub extensions: bool,
-    /// The line says how many flows it stands for.
-    pub aggregate: bool,
+/// What a line stands for, and so which of its values change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stands {
+    /// For packets of the kernel: it has `extensions` of its own.
+    ForPackets,
+    /// For flows that somebody else saw: it says how many.
+    ForFlows,
+    /// For flows reduced to the fields of `fieldAggregate`, all of which are its key (Hubble digest §6.1): only the number of flows changes, and the
+    /// time, unless that is one of the fields.
+    ForReduced {
+        /// `time` is one of the fields.
+        by_time: bool,
+    },
 }
 
 impl Template {
     /// Makes the template of a flow behind a mask.
     #[must_use]
-    pub fn of(encoder: &Encoder, mut flow: Flow<'_>, varies: Varies) -> Self {
-        flow.time = Some(TIME);
-        flow.uuid = UUID.into();
-        // A socket's cookie and a request's latency are of one event, not of a line.
-        flow.socket_cookie = 0;
-        if let Some(l7) = &mut flow.l7 {
-            l7.latency_ns = 0;
-        }
+    pub fn of(encoder: &Encoder, mut flow: Flow<'_>, stands: Stands) -> Self {
         let all = Flags(0x1ff);
-        if let Some(Protocol::Tcp(tcp)) = flow.l4.as_mut().and_then(|l4| l4.protocol.as_mut())
-            && tcp.flags.is_some()
-        {
-            tcp.flags = Some(all.into());
-            flow.summary = SUMMARY.into();
+        if let Stands::ForReduced { by_time } = stands {
+            flow.time = if by_time { flow.time } else { Some(TIME) };
+        } else {
+            flow.time = Some(TIME);
+            flow.uuid = UUID.into();
+            // A socket's cookie and a request's latency are of one event, not of a line.
+            flow.socket_cookie = 0;
+            if let Some(l7) = &mut flow.l7 {
+                l7.latency_ns = 0;
+            }
+            if let Some(Protocol::Tcp(tcp)) = flow.l4.as_mut().and_then(|l4| l4.protocol.as_mut())
+                && tcp.flags.is_some()
+            {
+                tcp.flags = Some(all.into());
+                flow.summary = SUMMARY.into();
+            }
         }
-        if varies.extensions {
+        if stands == Stands::ForPackets {
             flow.extensions = Some(Any::from_canonical(EXTENSIONS.into()));
-        }
-        if varies.aggregate {
+        } else {
             let [ingress_flow_count, egress_flow_count, unknown_direction_flow_count] = COUNTS;
-            flow.aggregate = Some(Aggregate { ingress_flow_count, egress_flow_count, unknown_direction_flow_count, ..Aggregate::default() });
+            flow.aggregate =
+                Some(Aggregate { ingress_flow_count, egress_flow_count, unknown_direction_flow_count, ..Aggregate::default() });
         }
         let mut line = Vec::new();
         encoder.encode_flow(&flow, &mut line);
@@ -92,7 +102,8 @@ impl Template {
     fn cut(line: &[u8], flags: Vec<u8>) -> Self {
         let quoted = |text: &str| [b"\"", text.as_bytes(), b"\""].concat();
         let [ingress, egress, unknown] = COUNTS;
-        let aggregate = format!("{{\"ingress_flow_count\":{ingress},\"egress_flow_count\":{egress},\"unknown_direction_flow_count\":{unknown}}}");
+        let aggregate =
+            format!("{{\"ingress_flow_count\":{ingress},\"egress_flow_count\":{egress},\"unknown_direction_flow_count\":{unknown}}}");
         let marks = [
             (TIME_MARK.to_vec(), Hole::Time),
             (quoted(UUID), Hole::Uuid),

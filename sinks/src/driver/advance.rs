@@ -11,18 +11,11 @@ use tokio::time::Instant;
 impl<S: Sink> Driver<S> {
     /// Gives up the flights from this one on: they are frozen again.
     pub(super) async fn rewind(&mut self, index: usize) {
-        let kept_cuts = self
-            .flights
-            .iter()
-            .take(index)
-            .filter(|flight| flight.has_cut)
-            .count();
+        let kept_cuts = self.flights.iter().take(index).filter(|flight| flight.has_cut).count();
         let gone: Vec<Flight> = self.flights.drain(index..).collect();
         let Some(first) = gone.first() else { return };
         // One that lands all the same finds no flight of its number.
-        gone.iter()
-            .filter_map(|flight| flight.abort.as_ref())
-            .for_each(tokio::task::AbortHandle::abort);
+        gone.iter().filter_map(|flight| flight.abort.as_ref()).for_each(tokio::task::AbortHandle::abort);
         self.place = first.from;
         self.reader.lock().await.seek(&first.from);
         self.stored.cuts.truncate(kept_cuts);
@@ -39,25 +32,17 @@ impl<S: Sink> Driver<S> {
         self.reader.lock().await.seek(&self.place);
         self.metrics.resets.fetch_add(1, Relaxed);
         self.sink.reset().await;
-        self.not_before =
-            Instant::now() + Backoff::default().next(self.sink.max_backoff(), random());
+        self.not_before = Instant::now() + Backoff::default().next(self.sink.max_backoff(), random());
     }
 
     /// Moves the cursor past the batches that are done, in order.
     pub(super) fn advance(&mut self) {
         self.refuse_at = None;
-        while let Some(done) = self
-            .flights
-            .front_mut()
-            .and_then(|flight| flight.done.take())
-        {
+        while let Some(done) = self.flights.front_mut().and_then(|flight| flight.done.take()) {
             let refused = match &done {
-                Done::Partial { rejected } => self.refuse(&|sequence| {
-                    rejected
-                        .iter()
-                        .find(|(number, _)| *number == sequence)
-                        .map(|(_, why)| why.clone())
-                }),
+                Done::Partial { rejected } => {
+                    self.refuse(&|sequence| rejected.iter().find(|(number, _)| *number == sequence).map(|(_, why)| why.clone()))
+                }
                 Done::Reject { why } => self.refuse(&|_| Some(why.clone())),
                 _ => Some(0),
             };
@@ -85,18 +70,13 @@ impl<S: Sink> Driver<S> {
     }
 
     fn count(&self, flight: &Flight, refused: u64) {
-        self.metrics
-            .records_sent
-            .fetch_add(flight.records.saturating_sub(refused), Relaxed);
+        self.metrics.records_sent.fetch_add(flight.records.saturating_sub(refused), Relaxed);
         self.metrics.records_rejected.fetch_add(refused, Relaxed);
         if flight.records > refused {
             self.metrics.bytes_sent.fetch_add(flight.bytes, Relaxed);
             self.metrics.batches_sent.fetch_add(1, Relaxed);
         }
-        flight
-            .gaps
-            .iter()
-            .for_each(|gap| self.metrics.count_gap(gap));
+        flight.gaps.iter().for_each(|gap| self.metrics.count_gap(gap));
     }
 
     /// Puts the first flight's records that `why` names into the quarantine file. `None` if the disk does not take them just now.
@@ -105,18 +85,10 @@ impl<S: Sink> Driver<S> {
         // Rare, small, and nothing else of this driver may go on before: worth blocking for.
         let mut reader = self.spool.fork(&flight.from);
         let span = (&flight.from, &flight.to);
-        match quarantine::put(
-            self.spool.folder(),
-            &self.options.name,
-            &mut reader,
-            span,
-            why,
-        ) {
+        match quarantine::put(self.spool.folder(), &self.options.name, &mut reader, span, why) {
             Ok((count, overwritten)) => {
                 tracing::warn!(sink = %self.options.name, count, "The destination refused records for good; they are in the quarantine file.");
-                self.metrics
-                    .quarantine_overwritten
-                    .fetch_add(overwritten, Relaxed);
+                self.metrics.quarantine_overwritten.fetch_add(overwritten, Relaxed);
                 Some(count)
             }
             Err(error) => {
@@ -129,11 +101,7 @@ impl<S: Sink> Driver<S> {
 
     /// Stores the cursor durably, and lets the spool go of what lies before it. Whether the disk took it.
     pub(super) async fn store(&mut self) -> bool {
-        let (spool, name, stored) = (
-            self.spool.clone(),
-            self.options.name.clone(),
-            self.stored.clone(),
-        );
+        let (spool, name, stored) = (self.spool.clone(), self.options.name.clone(), self.stored.clone());
         let sink = self.sink.clone();
         let result = spawn_blocking(move || {
             sink.settle()?;
@@ -172,25 +140,11 @@ impl<S: Sink> Driver<S> {
     pub(super) async fn measure(&self) {
         let pending = self.reader.lock().await.pending().unwrap_or_default();
         let flying: u64 = self.flights.iter().map(|flight| flight.records).sum();
-        let oldest = self
-            .flights
-            .front()
-            .map(|flight| flight.oldest)
-            .or(pending.oldest)
-            .unwrap_or(0);
-        self.metrics
-            .lag_records
-            .store(pending.records + flying, Relaxed);
-        self.metrics.lag_bytes.store(
-            self.spool.end().saturating_sub(self.stored.cursor.position),
-            Relaxed,
-        );
+        let oldest = self.flights.front().map(|flight| flight.oldest).or(pending.oldest).unwrap_or(0);
+        self.metrics.lag_records.store(pending.records + flying, Relaxed);
+        self.metrics.lag_bytes.store(self.spool.end().saturating_sub(self.stored.cursor.position), Relaxed);
         self.metrics.oldest_unacked.store(oldest, Relaxed);
-        self.metrics
-            .in_flight
-            .store(self.flights.len() as u64, Relaxed);
-        self.metrics
-            .concurrency_limit
-            .store(self.concurrency.limit() as u64, Relaxed);
+        self.metrics.in_flight.store(self.flights.len() as u64, Relaxed);
+        self.metrics.concurrency_limit.store(self.concurrency.limit() as u64, Relaxed);
     }
 }

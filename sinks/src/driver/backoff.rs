@@ -13,9 +13,7 @@ pub(super) struct Backoff {
 impl Backoff {
     /// The pause after one more failure. `random` in 0..=1 spreads it over the upper half of the step.
     pub fn next(&mut self, ceiling: Duration, random: f64) -> Duration {
-        let step = FIRST
-            .saturating_mul(1 << self.failures.min(16))
-            .min(ceiling);
+        let step = FIRST.saturating_mul(1 << self.failures.min(16)).min(ceiling);
         self.failures = self.failures.saturating_add(1);
         step.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
     }
@@ -39,16 +37,9 @@ mod tests {
         let ceiling = Duration::from_secs(60);
         let longest = |random| {
             let mut backoff = Backoff::default();
-            (0..10)
-                .map(|_| backoff.next(ceiling, random).as_millis())
-                .collect::<Vec<_>>()
+            (0..10).map(|_| backoff.next(ceiling, random).as_millis()).collect::<Vec<_>>()
         };
-        assert_eq!(
-            longest(1.0),
-            [
-                500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000, 60000
-            ]
-        );
+        assert_eq!(longest(1.0), [500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000, 60000]);
         assert_eq!(longest(0.0)[..3], [250, 500, 1000]);
     }
 }

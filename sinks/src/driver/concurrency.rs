@@ -9,10 +9,7 @@ pub(super) struct Concurrency {
 
 impl Concurrency {
     pub fn new(most: usize) -> Self {
-        Self {
-            limit: 1.0,
-            most: most.max(1) as f64,
-        }
+        Self { limit: 1.0, most: most.max(1) as f64 }
     }
 
     pub fn limit(&self) -> usize {

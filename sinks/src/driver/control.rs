@@ -51,23 +51,9 @@ pub fn start<S: Sink>(spool: &Spool, sink: Arc<S>, options: DriverOptions) -> io
     let metrics = Arc::new(SinkMetrics::default());
     let (order, orders) = watch::channel(Order::Run);
     let name = options.name.clone();
-    let driver = Driver::new(
-        spool.clone(),
-        sink,
-        options,
-        reader,
-        stored,
-        metrics.clone(),
-        orders,
-    );
+    let driver = Driver::new(spool.clone(), sink, options, reader, stored, metrics.clone(), orders);
     let task = tokio::spawn(driver.run());
-    Ok(Running {
-        name,
-        spool: spool.clone(),
-        metrics,
-        order,
-        task,
-    })
+    Ok(Running { name, spool: spool.clone(), metrics, order, task })
 }
 
 impl Running {
@@ -87,16 +73,9 @@ impl Running {
         let (spool, name, metrics) = (self.spool.clone(), self.name.clone(), self.metrics.clone());
         self.end(Order::Drain(Instant::now() + timeout)).await;
         let left = spool.lag(&name);
-        metrics
-            .records_dropped_removed
-            .fetch_add(left.map_or(0, |(records, _)| records), Relaxed);
+        metrics.records_dropped_removed.fetch_add(left.map_or(0, |(records, _)| records), Relaxed);
         let (records, sequences) = left.filter(|(records, _)| *records > 0)?;
-        Some(Gap {
-            cause: cause::REMOVED.to_owned(),
-            records: Some(records),
-            sequences: Some(sequences),
-            ..Gap::default()
-        })
+        Some(Gap { cause: cause::REMOVED.to_owned(), records: Some(records), sequences: Some(sequences), ..Gap::default() })
     }
 
     async fn end(mut self, order: Order) {

@@ -76,9 +76,7 @@ pub struct Histogram {
 
 impl Histogram {
     /// Upper bounds in seconds; the bucket without bound is the count.
-    pub const BOUNDS: [f64; 14] = [
-        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
-    ];
+    pub const BOUNDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
 
     /// Counts one duration.
     pub fn observe(&self, duration: Duration) {
@@ -89,20 +87,13 @@ impl Histogram {
             }
         }
         self.count.fetch_add(1, Ordering::Relaxed);
-        self.sum_nanoseconds.fetch_add(
-            u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
-            Ordering::Relaxed,
-        );
+        self.sum_nanoseconds.fetch_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Cumulative counts in the order of [`Histogram::BOUNDS`], then the count of all and their sum in seconds.
     pub fn read(&self) -> ([u64; Histogram::BOUNDS.len()], u64, f64) {
         let buckets = std::array::from_fn(|at| self.buckets[at].load(Ordering::Relaxed));
-        (
-            buckets,
-            self.count.load(Ordering::Relaxed),
-            self.sum_nanoseconds.load(Ordering::Relaxed) as f64 / 1e9,
-        )
+        (buckets, self.count.load(Ordering::Relaxed), self.sum_nanoseconds.load(Ordering::Relaxed) as f64 / 1e9)
     }
 }
 
@@ -117,10 +108,7 @@ mod tests {
         histogram.observe(Duration::from_millis(40));
         histogram.observe(Duration::from_secs(100));
         let (buckets, count, sum) = histogram.read();
-        assert_eq!(
-            (buckets[0], buckets[4], buckets[5], buckets[13], count),
-            (1, 1, 2, 2, 3)
-        );
+        assert_eq!((buckets[0], buckets[4], buckets[5], buckets[13], count), (1, 1, 2, 2, 3));
         assert!((sum - 100.041).abs() < 1e-9);
     }
 }

@@ -64,11 +64,7 @@ pub trait Sink: Send + Sync + 'static {
     ///
     /// # Errors
     /// If spool or destination do not answer just now; it is shown and tried again.
-    fn resume(
-        &self,
-        reader: &mut Reader,
-        state: Option<&serde_json::Value>,
-    ) -> Result<Option<serde_json::Value>, ResumeError> {
+    fn resume(&self, reader: &mut Reader, state: Option<&serde_json::Value>) -> Result<Option<serde_json::Value>, ResumeError> {
         let _ = reader;
         Ok(state.cloned())
     }
@@ -80,13 +76,7 @@ pub trait Sink: Send + Sync + 'static {
     ///
     /// # Errors
     /// If the spool cannot be read just now; tried again.
-    fn freeze(
-        &self,
-        reader: &mut Reader,
-        limits: &Limits,
-        cut: Option<&Cut>,
-        now: i64,
-    ) -> Result<Step<Self::Frozen>, ReadError>;
+    fn freeze(&self, reader: &mut Reader, limits: &Limits, cut: Option<&Cut>, now: i64) -> Result<Step<Self::Frozen>, ReadError>;
 
     /// Sends a batch once. Must be safe to repeat, and to be dropped at any await.
     fn send(&self, frozen: &Self::Frozen) -> impl Future<Output = Outcome> + Send;

@@ -38,14 +38,7 @@ pub(super) fn put(
             Some(Item::Record(record)) => {
                 if let Some(why) = why(record.sequence) {
                     let line = String::from_utf8_lossy(record.line);
-                    serde_json::to_writer(
-                        &mut lines,
-                        &Refused {
-                            uid: record.uid(),
-                            why: &why,
-                            line,
-                        },
-                    )?;
+                    serde_json::to_writer(&mut lines, &Refused { uid: record.uid(), why: &why, line })?;
                     lines.push(b'\n');
                     count += 1;
                 }
@@ -55,11 +48,7 @@ pub(super) fn put(
         }
         reader.advance();
     }
-    let mut file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(&path)?;
+    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
     file.write_all(&lines)?;
     file.sync_all()?;
     Ok((count, overwritten))

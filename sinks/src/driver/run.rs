@@ -69,8 +69,7 @@ impl<S: Sink> Driver<S> {
             reader: Arc::new(Mutex::new(reader)),
             given: stored.cuts.iter().cloned().collect(),
             stored,
-            // A sink that begins is on record as beginning here.
-            unstored: true,
+            unstored: false,
             stored_at: now,
             flights: VecDeque::new(),
             tasks: JoinSet::new(),
@@ -86,11 +85,7 @@ impl<S: Sink> Driver<S> {
 
     /// Runs until it is told to end.
     pub async fn run(mut self) {
-        let (sink, metrics, name) = (
-            self.sink.clone(),
-            self.metrics.clone(),
-            self.options.name.clone(),
-        );
+        let (sink, metrics, name) = (self.sink.clone(), self.metrics.clone(), self.options.name.clone());
         tokio::spawn(async move {
             match sink.check().await {
                 Ok(()) => metrics.healthy.store(true, Relaxed),
@@ -100,6 +95,10 @@ impl<S: Sink> Driver<S> {
             }
         });
         let resumed = self.resume().await;
+        // From here on record before anything is sent: where the sink began, and in which state it found its destination.
+        while resumed && !self.store().await && !self.ended() {
+            sleep(DISK_PAUSE).await;
+        }
         while resumed && !self.ended() {
             let wait = self.fill().await;
             self.measure().await;
@@ -111,10 +110,7 @@ impl<S: Sink> Driver<S> {
             self.wait(wait).await;
         }
         self.tasks.shutdown().await;
-        while self.unstored
-            && Instant::now() < self.deadline().unwrap_or_else(Instant::now) + DISK_PAUSE
-            && !self.store().await
-        {
+        while self.unstored && Instant::now() < self.deadline().unwrap_or_else(Instant::now) + DISK_PAUSE && !self.store().await {
             sleep(DISK_PAUSE).await;
         }
         self.measure().await;
@@ -135,9 +131,7 @@ impl<S: Sink> Driver<S> {
         match order {
             Order::Run => false,
             Order::Stop(_) => late || self.flights.is_empty(),
-            Order::Drain(_) => {
-                late || (self.flights.is_empty() && self.place.position >= self.spool.end())
-            }
+            Order::Drain(_) => late || (self.flights.is_empty() && self.place.position >= self.spool.end()),
         }
     }
 
@@ -145,12 +139,7 @@ impl<S: Sink> Driver<S> {
     async fn resume(&mut self) -> bool {
         let mut backoff = Backoff::default();
         loop {
-            let (sink, reader, state, from) = (
-                self.sink.clone(),
-                self.reader.clone(),
-                self.stored.state.clone(),
-                self.stored.cursor,
-            );
+            let (sink, reader, state, from) = (self.sink.clone(), self.reader.clone(), self.stored.state.clone(), self.stored.cursor);
             let result = spawn_blocking(move || {
                 let mut reader = reader.blocking_lock();
                 reader.seek(&from);
@@ -163,9 +152,7 @@ impl<S: Sink> Driver<S> {
                     self.stored.state = state;
                     self.place = place;
                     // What is past already needs no cut.
-                    let ahead = |cut: &Cut| {
-                        (cut.end.position, cut.end.sequence) > (place.position, place.sequence)
-                    };
+                    let ahead = |cut: &Cut| (cut.end.position, cut.end.sequence) > (place.position, place.sequence);
                     self.stored.cuts.retain(ahead);
                     self.given = self.stored.cuts.iter().cloned().collect();
                     return true;
@@ -178,14 +165,15 @@ impl<S: Sink> Driver<S> {
                 }
             }
             self.metrics.healthy.store(false, Relaxed);
+            self.metrics.retries.fetch_add(1, Relaxed);
             let pause = backoff.next(self.sink.max_backoff(), random());
             tokio::select! {
                 () = sleep(pause) => {}
-                changed = self.orders.changed() => {
-                    if changed.is_err() || self.deadline().is_some() {
-                        return false;
-                    }
-                }
+                _ = self.orders.changed() => {}
+            }
+            let stop = matches!(*self.orders.borrow(), Order::Stop(_));
+            if stop || self.deadline().is_some_and(|at| Instant::now() >= at) || self.orders.has_changed().is_err() {
+                return false;
             }
         }
     }
@@ -244,12 +232,7 @@ impl<S: Sink> Driver<S> {
 
     /// Freezes the next batch and launches it. Gives a time where nothing could be frozen now.
     async fn freeze(&mut self, oldest: i64) -> Option<Instant> {
-        let (sink, reader, limits, cut) = (
-            self.sink.clone(),
-            self.reader.clone(),
-            self.limits(),
-            self.given.front().cloned(),
-        );
+        let (sink, reader, limits, cut) = (self.sink.clone(), self.reader.clone(), self.limits(), self.given.front().cloned());
         let from = self.place;
         let result = spawn_blocking(move || {
             let mut reader = reader.blocking_lock();
@@ -263,18 +246,8 @@ impl<S: Sink> Driver<S> {
             Ok(frozen) => frozen,
             Err(error) => return Some(self.disk_failed(&error)),
         };
-        let mut flight = Flight {
-            number: self.next_number,
-            from,
-            to,
-            records: 0,
-            bytes: 0,
-            oldest,
-            has_cut: false,
-            gaps,
-            done: None,
-            abort: None,
-        };
+        let mut flight =
+            Flight { number: self.next_number, from, to, records: 0, bytes: 0, oldest, has_cut: false, gaps, done: None, abort: None };
         match step {
             Err(error) => return Some(self.disk_failed(&error)),
             Ok(Step::Wait(pause)) => {
@@ -298,14 +271,7 @@ impl<S: Sink> Driver<S> {
                     }
                 }
                 let name = (self.options.name.as_str(), flight.number, flight.records);
-                flight.abort = Some(launch(
-                    &mut self.tasks,
-                    name,
-                    &self.sink,
-                    batch.frozen,
-                    &self.metrics,
-                    &self.retries.0,
-                ));
+                flight.abort = Some(launch(&mut self.tasks, name, &self.sink, batch.frozen, &self.metrics, &self.retries.0));
             }
         }
         self.place = to;
@@ -317,13 +283,8 @@ impl<S: Sink> Driver<S> {
 
     /// Waits for whatever comes next.
     async fn wait(&mut self, until: Option<Instant>) {
-        let store = self
-            .unstored
-            .then(|| self.stored_at + self.sink.store_every());
-        let until = [until, store, self.refuse_at, self.deadline()]
-            .into_iter()
-            .flatten()
-            .min();
+        let store = self.unstored.then(|| self.stored_at + self.sink.store_every());
+        let until = [until, store, self.refuse_at, self.deadline()].into_iter().flatten().min();
         let timer = async {
             match until {
                 Some(until) => sleep_until(until).await,
@@ -351,11 +312,7 @@ impl<S: Sink> Driver<S> {
     }
 
     async fn landed(&mut self, number: u64, done: Done) {
-        let Some(index) = self
-            .flights
-            .iter()
-            .position(|flight| flight.number == number)
-        else {
+        let Some(index) = self.flights.iter().position(|flight| flight.number == number) else {
             return;
         };
         match done {

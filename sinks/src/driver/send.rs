@@ -66,9 +66,7 @@ pub(super) async fn send<S: Sink>(
             tracing::warn!(sink = name, %why, records, "The destination did not take a batch; it is tried again without limit.");
             shown = Some(Instant::now());
         }
-        let pause = backoff
-            .next(sink.max_backoff(), random())
-            .max(after.unwrap_or_default());
+        let pause = backoff.next(sink.max_backoff(), random()).max(after.unwrap_or_default());
         tokio::time::sleep(pause).await;
         if shrink && records > 1 {
             return Done::Shrink;
@@ -105,18 +103,10 @@ pub(super) fn launch<S: Sink>(
     metrics: &Arc<SinkMetrics>,
     retries: &tokio::sync::mpsc::UnboundedSender<()>,
 ) -> tokio::task::AbortHandle {
-    let (sink, metrics, name, retries) = (
-        sink.clone(),
-        metrics.clone(),
-        name.to_owned(),
-        retries.clone(),
-    );
+    let (sink, metrics, name, retries) = (sink.clone(), metrics.clone(), name.to_owned(), retries.clone());
     tasks.spawn(async move {
         // The driver may be gone already; then nobody wants to know.
         let retried = || retries.send(()).unwrap_or_default();
-        (
-            number,
-            send(&name, &*sink, &frozen, records, &metrics, &retried).await,
-        )
+        (number, send(&name, &*sink, &frozen, records, &metrics, &retried).await)
     })
 }

@@ -25,11 +25,7 @@ impl Sink for Destination {
     type Frozen = Frozen;
 
     fn limits(&self) -> Limits {
-        Limits {
-            max_bytes: 100_000,
-            max_records: 16,
-            max_age: Duration::from_millis(1),
-        }
+        Limits { max_bytes: 100_000, max_records: 16, max_age: Duration::from_millis(1) }
     }
 
     fn in_flight(&self) -> usize {
@@ -40,17 +36,9 @@ impl Sink for Destination {
         Duration::from_millis(2)
     }
 
-    fn freeze(
-        &self,
-        reader: &mut Reader,
-        limits: &Limits,
-        cut: Option<&Cut>,
-        _now: i64,
-    ) -> Result<Step<Frozen>, ReadError> {
+    fn freeze(&self, reader: &mut Reader, limits: &Limits, cut: Option<&Cut>, _now: i64) -> Result<Step<Frozen>, ReadError> {
         let mut sequences = Vec::new();
-        let room = |taken: usize, place: Cursor| {
-            cut.map_or((taken as u64) < limits.max_records, |cut| place != cut.end)
-        };
+        let room = |taken: usize, place: Cursor| cut.map_or((taken as u64) < limits.max_records, |cut| place != cut.end);
         while room(sequences.len(), reader.cursor()) {
             match reader.peek()? {
                 Some(Item::Record(record)) => sequences.push(record.sequence),
@@ -63,25 +51,13 @@ impl Sink for Destination {
         if sequences.is_empty() {
             return Ok(Step::Skip);
         }
-        let cut = self.cuts.then(|| Cut {
-            end: reader.cursor(),
-            intent: serde_json::json!(sequences),
-        });
-        Ok(Step::Batch(Batch {
-            records: sequences.len() as u64,
-            bytes: 1,
-            cut,
-            frozen: Frozen(sequences),
-        }))
+        let cut = self.cuts.then(|| Cut { end: reader.cursor(), intent: serde_json::json!(sequences) });
+        Ok(Step::Batch(Batch { records: sequences.len() as u64, bytes: 1, cut, frozen: Frozen(sequences) }))
     }
 
     async fn send(&self, Frozen(sequences): &Frozen) -> Outcome {
         let answer = self.answers.lock().unwrap().pop().unwrap_or(0);
-        let retry = |shrink| Outcome::Retry {
-            why: "not now".to_owned(),
-            after: None,
-            shrink,
-        };
+        let retry = |shrink| Outcome::Retry { why: "not now".to_owned(), after: None, shrink };
         match answer % 8 {
             1 => return retry(false),
             2 => {
@@ -93,28 +69,20 @@ impl Sink for Destination {
             4 => {
                 self.refused.lock().unwrap().extend(&sequences[..1]);
                 self.has.lock().unwrap().extend(&sequences[1..]);
-                return Outcome::Partial {
-                    rejected: vec![(sequences[0], "not that one".to_owned())],
-                };
+                return Outcome::Partial { rejected: vec![(sequences[0], "not that one".to_owned())] };
             }
             5 => {
                 self.refused.lock().unwrap().extend(sequences);
-                return Outcome::Reject {
-                    why: "none of them".to_owned(),
-                };
+                return Outcome::Reject { why: "none of them".to_owned() };
             }
             6 => {
-                return Outcome::Fatal {
-                    why: "broken".to_owned(),
-                };
+                return Outcome::Fatal { why: "broken".to_owned() };
             }
             7 => tokio::time::sleep(Duration::from_millis(1)).await,
             _ => {}
         }
         self.has.lock().unwrap().extend(sequences);
-        Outcome::Delivered {
-            state: Some(serde_json::json!(sequences.last())),
-        }
+        Outcome::Delivered { state: Some(serde_json::json!(sequences.last())) }
     }
 
     async fn reset(&self) {
@@ -127,11 +95,7 @@ impl Sink for Destination {
 }
 
 fn options() -> DriverOptions {
-    DriverOptions {
-        name: "wild".to_owned(),
-        when_full: WhenFull::Hold,
-        start: Start::Oldest,
-    }
+    DriverOptions { name: "wild".to_owned(), when_full: WhenFull::Hold, start: Start::Oldest }
 }
 
 fn fill(folder: &Path, records: u64) -> Spool {
@@ -149,11 +113,7 @@ fn fill(folder: &Path, records: u64) -> Spool {
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_time()
-        .build()
-        .unwrap()
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap()
 }
 
 proptest! {
@@ -212,12 +172,7 @@ fn a_cut_that_was_stored_is_given_back_after_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let spool = fill(folder.path(), 40);
     // Nothing is ever delivered before the kill: one failure after another.
-    let stuck = Arc::new(Destination {
-        answers: Mutex::new(vec![1; 100_000]),
-        in_flight: 1,
-        cuts: true,
-        ..Destination::default()
-    });
+    let stuck = Arc::new(Destination { answers: Mutex::new(vec![1; 100_000]), in_flight: 1, cuts: true, ..Destination::default() });
     runtime().block_on(async {
         let running = start(&spool, stuck, options()).unwrap();
         let metrics = running.metrics().clone();
@@ -228,22 +183,10 @@ fn a_cut_that_was_stored_is_given_back_after_a_kill() {
         let stored = &spool.cursors().unwrap()[0].1;
         assert_eq!(stored.cuts.len(), 1);
         let cut = stored.cuts[0].intent.as_array().unwrap().len() as u64;
-        let well = Arc::new(Destination {
-            in_flight: 1,
-            cuts: true,
-            ..Destination::default()
-        });
+        let well = Arc::new(Destination { in_flight: 1, cuts: true, ..Destination::default() });
         let running = start(&spool, well.clone(), options()).unwrap();
         assert_eq!(running.drain(Duration::from_secs(60)).await, None);
-        assert!(
-            well.has
-                .lock()
-                .unwrap()
-                .iter()
-                .take(cut as usize)
-                .copied()
-                .eq(1..=cut)
-        );
+        assert!(well.has.lock().unwrap().iter().take(cut as usize).copied().eq(1..=cut));
     });
 }
 
@@ -251,19 +194,12 @@ fn a_cut_that_was_stored_is_given_back_after_a_kill() {
 fn what_a_removed_sink_did_not_take_in_time_is_a_gap() {
     let folder = tempfile::tempdir().unwrap();
     let spool = fill(folder.path(), 40);
-    let stuck = Arc::new(Destination {
-        answers: Mutex::new(vec![1; 1_000_000]),
-        in_flight: 1,
-        ..Destination::default()
-    });
+    let stuck = Arc::new(Destination { answers: Mutex::new(vec![1; 1_000_000]), in_flight: 1, ..Destination::default() });
     runtime().block_on(async {
         // A cursor to be measured from exists once something was stored; the first one is the oldest record.
         let running = start(&spool, stuck, options()).unwrap();
         let gap = running.drain(Duration::from_millis(50)).await.unwrap();
-        assert_eq!(
-            (gap.cause.as_str(), gap.records, gap.sequences),
-            ("sink-removed", Some(40), Some((1, 41)))
-        );
+        assert_eq!((gap.cause.as_str(), gap.records, gap.sequences), ("sink-removed", Some(40), Some((1, 41))));
         spool.forget("wild").unwrap();
         assert!(spool.cursors().unwrap().is_empty());
     });

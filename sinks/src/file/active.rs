@@ -28,29 +28,13 @@ pub(super) struct Active {
 impl Active {
     /// Opens the file to append, and creates it and its folders where they are missing. A last line without its newline gets one.
     pub fn open(config: &FileConfig, metrics: &FileMetrics) -> io::Result<Self> {
-        if let Some(folder) = config
-            .path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-        {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o755)
-                .create(folder)?;
+        if let Some(folder) = config.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
         }
         let existed = config.path.exists();
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .mode(config.mode)
-            .open(&config.path)?;
+        let file = OpenOptions::new().read(true).append(true).create(true).mode(config.mode).open(&config.path)?;
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
-            if error == rustix::io::Errno::WOULDBLOCK {
-                io::Error::other("another process is writing this file")
-            } else {
-                error.into()
-            }
+            if error == rustix::io::Errno::WOULDBLOCK { io::Error::other("another process is writing this file") } else { error.into() }
         })?;
         if !existed {
             // Whatever the umask and the group of the process are.
@@ -63,13 +47,7 @@ impl Active {
             }
         }
         let found = resume::identity(&file)?;
-        let mut active = Self {
-            file,
-            inode: found.inode,
-            size: found.offset,
-            synced: found.offset,
-            born: found.born,
-        };
+        let mut active = Self { file, inode: found.inode, size: found.offset, synced: found.offset, born: found.born };
         if active.ends_torn()? {
             active.write(b"\n")?;
             metrics.torn_lines_closed.fetch_add(1, Relaxed);
@@ -79,11 +57,7 @@ impl Active {
 
     /// Where the last line ended.
     pub fn place(&self) -> resume::Place {
-        resume::Place {
-            inode: self.inode,
-            born: self.born,
-            offset: self.size,
-        }
+        resume::Place { inode: self.inode, born: self.born, offset: self.size }
     }
 
     fn ends_torn(&self) -> io::Result<bool> {
@@ -137,9 +111,7 @@ impl Active {
                 let mut buffer = vec![0; CHUNK];
                 let mut at = self.synced;
                 while at < self.size {
-                    let want = buffer
-                        .len()
-                        .min(usize::try_from(self.size - at).unwrap_or(usize::MAX));
+                    let want = buffer.len().min(usize::try_from(self.size - at).unwrap_or(usize::MAX));
                     let count = self.file.read_at(&mut buffer[..want], at)?;
                     if count == 0 {
                         break;
@@ -188,9 +160,7 @@ impl Active {
                     continue;
                 }
                 // A file system without it; nobody else makes names like these.
-                Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-                    std::fs::rename(path, &backup)?
-                }
+                Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => std::fs::rename(path, &backup)?,
                 Err(error) => return Err(error.into()),
             }
             if let Some(folder) = folder_of(path) {
@@ -203,21 +173,15 @@ impl Active {
 
 /// Whether a backup of this name exists in any form.
 fn taken(backup: &Path) -> bool {
-    [names::Form::Plain, names::Form::Gzip, names::Form::Zstd]
-        .iter()
-        .any(|form| {
-            let mut name = backup.as_os_str().to_owned();
-            name.push(form.suffix());
-            Path::new(&name).exists()
-        })
+    [names::Form::Plain, names::Form::Gzip, names::Form::Zstd].iter().any(|form| {
+        let mut name = backup.as_os_str().to_owned();
+        name.push(form.suffix());
+        Path::new(&name).exists()
+    })
 }
 
 /// The folder a path lies in.
 pub(super) fn folder_of(path: &Path) -> Option<&Path> {
     let folder = path.parent()?;
-    Some(if folder.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        folder
-    })
+    Some(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
 }

@@ -32,18 +32,9 @@ pub(super) fn list(path: &Path) -> io::Result<Vec<Backup>> {
     };
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        if let Some((time, form)) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| parse(path, name))
-        {
+        if let Some((time, form)) = entry.file_name().to_str().and_then(|name| parse(path, name)) {
             match entry.metadata() {
-                Ok(data) => found.push(Backup {
-                    time,
-                    form,
-                    path: entry.path(),
-                    bytes: data.len(),
-                }),
+                Ok(data) => found.push(Backup { time, form, path: entry.path(), bytes: data.len() }),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
@@ -81,9 +72,7 @@ pub(super) fn plan(config: &FileConfig, backups: &[Backup], now: i64) -> Plan {
             _ => kept.push(backup),
         }
     }
-    let oldest = config
-        .max_age
-        .map(|age| now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX)));
+    let oldest = config.max_age.map(|age| now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX)));
     let mut total: u64 = 0;
     for (index, backup) in kept.iter().enumerate() {
         total = total.saturating_add(backup.bytes);
@@ -106,9 +95,7 @@ pub(super) fn tidy(config: &FileConfig, metrics: &FileMetrics, now: i64) -> io::
     for path in plan.clear.iter().chain(plan.remove.iter().rev()) {
         result = result.and(remove(path));
     }
-    metrics
-        .backups_removed
-        .fetch_add(plan.remove.len() as u64, Relaxed);
+    metrics.backups_removed.fetch_add(plan.remove.len() as u64, Relaxed);
     for path in &plan.compress {
         result = result.and(compress(config, path));
         metrics.backups_compressed.fetch_add(1, Relaxed);
@@ -124,40 +111,24 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 fn compress(config: &FileConfig, plain: &Path) -> io::Result<()> {
-    let suffix = if config.compress == Compress::Zstd {
-        Form::Zstd.suffix()
-    } else {
-        Form::Gzip.suffix()
-    };
+    let suffix = if config.compress == Compress::Zstd { Form::Zstd.suffix() } else { Form::Gzip.suffix() };
     let named = |suffixes: &[&str]| {
         let mut name = plain.as_os_str().to_owned();
         suffixes.iter().for_each(|suffix| name.push(suffix));
         PathBuf::from(name)
     };
-    let (finished, temporary) = (
-        named(&[suffix]),
-        named(&[suffix, Form::Unfinished.suffix()]),
-    );
+    let (finished, temporary) = (named(&[suffix]), named(&[suffix, Form::Unfinished.suffix()]));
     let mut source = File::open(plain)?;
     let owner = source.metadata()?;
-    let target = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(owner.mode() & 0o7777)
-        .open(&temporary)?;
+    let target = OpenOptions::new().write(true).create(true).truncate(true).mode(owner.mode() & 0o7777).open(&temporary)?;
     let group = rustix::fs::Gid::from_raw(owner.gid());
     rustix::fs::fchown(&target, None, Some(group))?;
-    rustix::fs::fchmod(
-        &target,
-        rustix::fs::Mode::from_raw_mode(owner.mode() & 0o7777),
-    )?;
+    rustix::fs::fchmod(&target, rustix::fs::Mode::from_raw_mode(owner.mode() & 0o7777))?;
     let mut target = BufWriter::with_capacity(1 << 20, target);
     match config.compress {
         Compress::Zstd => zstd::stream::copy_encode(&mut source, &mut target, 3)?,
         _ => {
-            let mut encoder =
-                flate2::write::GzEncoder::new(&mut target, flate2::Compression::new(6));
+            let mut encoder = flate2::write::GzEncoder::new(&mut target, flate2::Compression::new(6));
             io::copy(&mut source, &mut encoder)?;
             encoder.finish()?;
         }
@@ -177,87 +148,29 @@ mod tests {
     use std::time::Duration;
 
     fn backup(time: i64, form: Form, bytes: u64) -> Backup {
-        Backup {
-            time,
-            form,
-            path: PathBuf::from(format!("{time}{}", form.suffix())),
-            bytes,
-        }
+        Backup { time, form, path: PathBuf::from(format!("{time}{}", form.suffix())), bytes }
     }
 
     #[test]
     fn backups_go_by_count_age_and_total_size_and_all_but_the_newest_are_compressed() {
-        let base = FileConfig {
-            compress: Compress::Gzip,
-            max_backups: 0,
-            ..FileConfig::new(PathBuf::from("e.log"))
-        };
-        let backups: Vec<Backup> = (0..5)
-            .map(|age| backup(100_000 - age * 1000, Form::Plain, 10))
-            .collect();
-        let names = |range: std::ops::Range<i64>| {
-            range
-                .map(|age| PathBuf::from(format!("{}", 100_000 - age * 1000)))
-                .collect::<Vec<_>>()
-        };
+        let base = FileConfig { compress: Compress::Gzip, max_backups: 0, ..FileConfig::new(PathBuf::from("e.log")) };
+        let backups: Vec<Backup> = (0..5).map(|age| backup(100_000 - age * 1000, Form::Plain, 10)).collect();
+        let names = |range: std::ops::Range<i64>| range.map(|age| PathBuf::from(format!("{}", 100_000 - age * 1000))).collect::<Vec<_>>();
         let cases = [
             ("no limit", base.clone(), names(0..0), names(1..5)),
-            (
-                "count",
-                FileConfig {
-                    max_backups: 2,
-                    ..base.clone()
-                },
-                names(2..5),
-                names(1..2),
-            ),
-            (
-                "age",
-                FileConfig {
-                    max_age: Some(Duration::from_millis(2500)),
-                    ..base.clone()
-                },
-                names(3..5),
-                names(1..3),
-            ),
-            (
-                "total",
-                FileConfig {
-                    max_total_bytes: Some(45),
-                    ..base.clone()
-                },
-                names(4..5),
-                names(1..4),
-            ),
-            (
-                "plain",
-                FileConfig {
-                    compress: Compress::No,
-                    ..base.clone()
-                },
-                names(0..0),
-                names(0..0),
-            ),
+            ("count", FileConfig { max_backups: 2, ..base.clone() }, names(2..5), names(1..2)),
+            ("age", FileConfig { max_age: Some(Duration::from_millis(2500)), ..base.clone() }, names(3..5), names(1..3)),
+            ("total", FileConfig { max_total_bytes: Some(45), ..base.clone() }, names(4..5), names(1..4)),
+            ("plain", FileConfig { compress: Compress::No, ..base.clone() }, names(0..0), names(0..0)),
         ];
         for (what, config, remove, compress) in cases {
-            assert_eq!(
-                plan(&config, &backups, 100_000),
-                Plan {
-                    remove,
-                    compress,
-                    clear: Vec::new()
-                },
-                "{what}"
-            );
+            assert_eq!(plan(&config, &backups, 100_000), Plan { remove, compress, clear: Vec::new() }, "{what}");
         }
     }
 
     #[test]
     fn what_a_crash_left_of_a_compression_is_done_again_or_cleared() {
-        let config = FileConfig {
-            compress: Compress::Zstd,
-            ..FileConfig::new(PathBuf::from("e.log"))
-        };
+        let config = FileConfig { compress: Compress::Zstd, ..FileConfig::new(PathBuf::from("e.log")) };
         let backups = [
             backup(5, Form::Plain, 1),
             backup(4, Form::Plain, 1),

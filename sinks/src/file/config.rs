@@ -78,9 +78,7 @@ pub fn group_id(name: &str) -> Result<u32, GroupError> {
     let groups = std::fs::read_to_string("/etc/group")?;
     let found = groups.lines().find_map(|line| {
         let mut fields = line.split(':');
-        (fields.next() == Some(name))
-            .then(|| fields.nth(1).and_then(|number| number.parse().ok()))
-            .flatten()
+        (fields.next() == Some(name)).then(|| fields.nth(1).and_then(|number| number.parse().ok())).flatten()
     });
     found.ok_or_else(|| GroupError::Unknown(name.to_owned()))
 }
@@ -93,11 +91,6 @@ mod tests {
     fn a_group_is_found_by_name_and_by_number() {
         assert_eq!(group_id("root").unwrap(), 0);
         assert_eq!(group_id("1234").unwrap(), 1234);
-        assert!(
-            group_id("no-such-group")
-                .unwrap_err()
-                .to_string()
-                .contains("no-such-group")
-        );
+        assert!(group_id("no-such-group").unwrap_err().to_string().contains("no-such-group"));
     }
 }

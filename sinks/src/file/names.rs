@@ -30,11 +30,7 @@ impl Form {
 
 /// The parts of a file's name that its backups share: before the time, and behind it.
 fn parts(path: &Path) -> (String, String) {
-    let name = path
-        .file_name()
-        .map(OsStr::to_string_lossy)
-        .unwrap_or_default()
-        .into_owned();
+    let name = path.file_name().map(OsStr::to_string_lossy).unwrap_or_default().into_owned();
     match name.rfind('.') {
         Some(dot) => (format!("{}-", &name[..dot]), name[dot..].to_owned()),
         None => (format!("{name}-"), String::new()),
@@ -44,14 +40,8 @@ fn parts(path: &Path) -> (String, String) {
 /// The path of the backup of `path` made at this time, milliseconds since 1970.
 pub(super) fn backup(path: &Path, milliseconds: i64) -> PathBuf {
     let (stem, extension) = parts(path);
-    let time = Timestamp::from_millisecond(milliseconds)
-        .unwrap_or(Timestamp::UNIX_EPOCH)
-        .to_zoned(TimeZone::UTC);
-    path.with_file_name(format!(
-        "{stem}{}.{:03}{extension}",
-        time.strftime("%Y-%m-%dT%H-%M-%S"),
-        time.millisecond()
-    ))
+    let time = Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(TimeZone::UTC);
+    path.with_file_name(format!("{stem}{}.{:03}{extension}", time.strftime("%Y-%m-%dT%H-%M-%S"), time.millisecond()))
 }
 
 /// The time and form of a backup of `path`, from its name; `None` if it is not one.
@@ -67,30 +57,15 @@ pub(super) fn parse(path: &Path, name: &str) -> Option<(i64, Form)> {
         _ => return None,
     };
     let pattern = time.bytes().zip("dddd-dd-ddTdd-dd-dd.ddd".bytes());
-    if !pattern.into_iter().all(|(byte, wanted)| {
-        if wanted == b'd' {
-            byte.is_ascii_digit()
-        } else {
-            byte == wanted
-        }
-    }) {
+    if !pattern.into_iter().all(|(byte, wanted)| if wanted == b'd' { byte.is_ascii_digit() } else { byte == wanted }) {
         return None;
     }
     let number = |from: usize, to: usize| time[from..to].parse::<i16>().ok();
-    let small =
-        |from: usize, to: usize| number(from, to).and_then(|value| i8::try_from(value).ok());
+    let small = |from: usize, to: usize| number(from, to).and_then(|value| i8::try_from(value).ok());
     let date = Date::new(number(0, 4)?, small(5, 7)?, small(8, 10)?).ok()?;
     let nanoseconds = i32::from(number(20, 23)?) * 1_000_000;
-    let time =
-        jiff::civil::Time::new(small(11, 13)?, small(14, 16)?, small(17, 19)?, nanoseconds).ok()?;
-    Some((
-        date.to_datetime(time)
-            .to_zoned(TimeZone::UTC)
-            .ok()?
-            .timestamp()
-            .as_millisecond(),
-        form,
-    ))
+    let time = jiff::civil::Time::new(small(11, 13)?, small(14, 16)?, small(17, 19)?, nanoseconds).ok()?;
+    Some((date.to_datetime(time).to_zoned(TimeZone::UTC).ok()?.timestamp().as_millisecond(), form))
 }
 
 #[cfg(test)]
@@ -101,14 +76,8 @@ mod tests {
     #[test]
     fn a_backup_is_named_as_lumberjack_names_it() {
         let path = Path::new("/var/run/cilium/hubble/events.log");
-        assert_eq!(
-            backup(path, 1_795_195_067_473),
-            Path::new("/var/run/cilium/hubble/events-2026-11-20T17-17-47.473.log")
-        );
-        assert_eq!(
-            backup(Path::new("events"), 0),
-            Path::new("events-1970-01-01T00-00-00.000")
-        );
+        assert_eq!(backup(path, 1_795_195_067_473), Path::new("/var/run/cilium/hubble/events-2026-11-20T17-17-47.473.log"));
+        assert_eq!(backup(Path::new("events"), 0), Path::new("events-1970-01-01T00-00-00.000"));
     }
 
     #[test]
@@ -128,14 +97,8 @@ mod tests {
         ] {
             assert_eq!(parse(path, name), None, "{name}");
         }
-        assert_eq!(
-            parse(path, "events-2026-11-20T17-17-47.473.log.zst"),
-            Some((1_795_195_067_473, Form::Zstd))
-        );
-        assert_eq!(
-            parse(path, "events-2026-11-20T17-17-47.473.log.gz.tmp"),
-            Some((1_795_195_067_473, Form::Unfinished))
-        );
+        assert_eq!(parse(path, "events-2026-11-20T17-17-47.473.log.zst"), Some((1_795_195_067_473, Form::Zstd)));
+        assert_eq!(parse(path, "events-2026-11-20T17-17-47.473.log.gz.tmp"), Some((1_795_195_067_473, Form::Unfinished)));
     }
 
     proptest! {

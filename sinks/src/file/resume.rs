@@ -35,26 +35,16 @@ enum End {
 }
 
 /// Moves the reader past what stands in the file already. Gives where the last of it ended.
-pub(super) fn resume(
-    config: &FileConfig,
-    metrics: &FileMetrics,
-    reader: &mut Reader,
-    place: Place,
-) -> Result<Place, ResumeError> {
+pub(super) fn resume(config: &FileConfig, metrics: &FileMetrics, reader: &mut Reader, place: Place) -> Result<Place, ResumeError> {
     let path = &config.path;
-    let failed =
-        |error: io::Error| ResumeError::Destination(format!("{}: {error}", path.display()));
+    let failed = |error: io::Error| ResumeError::Destination(format!("{}: {error}", path.display()));
     let mut files: Vec<(PathBuf, Place)> = Vec::new();
     let current = identify(path).map_err(failed)?;
     let same = |found: &Place| (found.inode, found.born) == (place.inode, place.born);
     match current {
         Some(found) if same(&found) => files.push((path.clone(), place)),
         _ => {
-            files.extend(
-                find(path, &same)
-                    .map_err(failed)?
-                    .map(|renamed| (renamed, place)),
-            );
+            files.extend(find(path, &same).map_err(failed)?.map(|renamed| (renamed, place)));
             files.extend(current.map(|found| (path.clone(), Place { offset: 0, ..found })));
         }
     }
@@ -84,28 +74,13 @@ fn identify(path: &Path) -> io::Result<Option<Place>> {
 
 /// Which file this is, and its size.
 pub(super) fn identity(file: &File) -> io::Result<Place> {
-    let found = rustix::fs::statx(
-        file,
-        c"",
-        AtFlags::EMPTY_PATH,
-        StatxFlags::BASIC_STATS | StatxFlags::BTIME,
-    )?;
-    let born = if found.stx_mask & StatxFlags::BTIME.bits() == 0 {
-        0
-    } else {
-        nanoseconds(found.stx_btime)
-    };
-    Ok(Place {
-        inode: found.stx_ino,
-        born,
-        offset: found.stx_size,
-    })
+    let found = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS | StatxFlags::BTIME)?;
+    let born = if found.stx_mask & StatxFlags::BTIME.bits() == 0 { 0 } else { nanoseconds(found.stx_btime) };
+    Ok(Place { inode: found.stx_ino, born, offset: found.stx_size })
 }
 
 fn nanoseconds(time: rustix::fs::StatxTimestamp) -> i64 {
-    time.tv_sec
-        .saturating_mul(1_000_000_000)
-        .saturating_add(i64::from(time.tv_nsec))
+    time.tv_sec.saturating_mul(1_000_000_000).saturating_add(i64::from(time.tv_nsec))
 }
 
 /// The file that is the wanted one beside the path, whatever it is called now.
@@ -128,10 +103,7 @@ fn compare(path: &Path, offset: u64, reader: &mut Reader) -> Result<io::Result<E
         let mut file = File::open(path)?;
         let length = file.metadata()?.len();
         file.seek(SeekFrom::Start(offset))?;
-        Ok((
-            BufReader::with_capacity(256 << 10, file),
-            length.saturating_sub(offset),
-        ))
+        Ok((BufReader::with_capacity(256 << 10, file), length.saturating_sub(offset)))
     };
     let (mut file, mut left) = match open() {
         Ok(opened) => opened,
@@ -152,11 +124,7 @@ fn compare(path: &Path, offset: u64, reader: &mut Reader) -> Result<io::Result<E
                     return Ok(Ok(End::Other));
                 }
                 if (taken as u64) < length {
-                    return Ok(Ok(if taken == 0 {
-                        End::Between
-                    } else {
-                        End::Inside(taken)
-                    }));
+                    return Ok(Ok(if taken == 0 { End::Between } else { End::Inside(taken) }));
                 }
                 left -= length;
             }
@@ -170,16 +138,9 @@ fn compare(path: &Path, offset: u64, reader: &mut Reader) -> Result<io::Result<E
 
 /// Completes the reader's next line, of which the file has `taken` bytes at its end.
 fn complete(path: &Path, taken: usize, reader: &mut Reader) -> Result<(), ResumeError> {
-    let failed =
-        |error: io::Error| ResumeError::Destination(format!("{}: {error}", path.display()));
+    let failed = |error: io::Error| ResumeError::Destination(format!("{}: {error}", path.display()));
     if let Some(Item::Record(record)) = reader.peek()? {
-        let rest: Vec<u8> = record
-            .line
-            .iter()
-            .chain(b"\n")
-            .skip(taken)
-            .copied()
-            .collect();
+        let rest: Vec<u8> = record.line.iter().chain(b"\n").skip(taken).copied().collect();
         let mut file = OpenOptions::new().append(true).open(path).map_err(failed)?;
         // A failure on the way is found at the next try: a longer beginning of the same line.
         file.write_all(&rest).map_err(failed)?;

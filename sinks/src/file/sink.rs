@@ -82,19 +82,9 @@ struct Frozen {
 impl FileSink {
     /// A sink for this file. Nothing is opened yet.
     pub fn new(config: FileConfig) -> Self {
-        let state = Mutex::new(State {
-            untidy: true,
-            ..State::default()
-        });
+        let state = Mutex::new(State { untidy: true, ..State::default() });
         let metrics = Arc::new(FileMetrics::default());
-        Self {
-            inner: Arc::new(Inner {
-                config,
-                metrics,
-                state,
-                tidying: AtomicBool::new(false),
-            }),
-        }
+        Self { inner: Arc::new(Inner { config, metrics, state, tidying: AtomicBool::new(false) }) }
     }
 
     /// The sink's settings.
@@ -128,31 +118,22 @@ impl Inner {
             return u64::MAX;
         }
         let paced = soon(state.rotated, self.config.min_rotate_interval);
-        self.config
-            .max_bytes
-            .saturating_mul(if paced { 4 } else { 1 })
+        self.config.max_bytes.saturating_mul(if paced { 4 } else { 1 })
     }
 
     fn too_old(&self, state: &State) -> bool {
         let age = |born: i64| u64::try_from(now().saturating_sub(born)).unwrap_or(0);
-        let paced = state
-            .rotated
-            .is_some_and(|at| at.elapsed() < self.config.min_rotate_interval);
+        let paced = state.rotated.is_some_and(|at| at.elapsed() < self.config.min_rotate_interval);
         let limit = self.config.max_age.filter(|_| !paced);
         limit.is_some_and(|limit| {
-            state.active.as_ref().is_some_and(|active| {
-                active.born > 0 && u128::from(age(active.born)) >= limit.as_nanos()
-            })
+            state.active.as_ref().is_some_and(|active| active.born > 0 && u128::from(age(active.born)) >= limit.as_nanos())
         })
     }
 
     /// Writes what is left of a batch. Gives the state to store with the cursor behind it.
     fn write(self: &Arc<Self>, frozen: &Frozen) -> io::Result<serde_json::Value> {
         let mut state = self.lock();
-        let mut progress = frozen
-            .progress
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut progress = frozen.progress.lock().unwrap_or_else(PoisonError::into_inner);
         self.look(&mut state)?;
         if progress.1 {
             self.rotate(&mut state)?;
@@ -160,8 +141,7 @@ impl Inner {
         }
         if state.active.is_none() {
             // Another file than the one that has the beginning: a line is never split over two.
-            progress.0 = memchr::memrchr(b'\n', &frozen.bytes[..progress.0])
-                .map_or(0, |newline| newline + 1);
+            progress.0 = memchr::memrchr(b'\n', &frozen.bytes[..progress.0]).map_or(0, |newline| newline + 1);
         }
         let active = self.open(&mut state)?;
         active.append(&frozen.bytes, &mut progress.0)?;
@@ -204,12 +184,7 @@ impl Inner {
         match active.rename_away(&self.config.path, now()) {
             Ok(_) => {
                 self.metrics.rotations.fetch_add(1, Relaxed);
-                *state = State {
-                    rotated: Some(Instant::now()),
-                    untidy: true,
-                    looked: state.looked,
-                    ..State::default()
-                };
+                *state = State { rotated: Some(Instant::now()), untidy: true, looked: state.looked, ..State::default() };
             }
             Err(error) => {
                 tracing::warn!(path = %self.config.path.display(), %error, "The file cannot be rotated; lines go on into it until it can.");
@@ -259,11 +234,7 @@ impl Sink for FileSink {
     type Frozen = Lines;
 
     fn limits(&self) -> Limits {
-        Limits {
-            max_bytes: 1 << 20,
-            max_records: u64::MAX,
-            max_age: Duration::ZERO,
-        }
+        Limits { max_bytes: 1 << 20, max_records: u64::MAX, max_age: Duration::ZERO }
     }
 
     fn max_backoff(&self) -> Duration {
@@ -274,47 +245,31 @@ impl Sink for FileSink {
         SYNC_EVERY
     }
 
-    fn resume(
-        &self,
-        reader: &mut Reader,
-        state: Option<&serde_json::Value>,
-    ) -> Result<Option<serde_json::Value>, ResumeError> {
-        let place: Option<resume::Place> =
-            state.and_then(|state| serde_json::from_value(state.clone()).ok());
+    fn resume(&self, reader: &mut Reader, state: Option<&serde_json::Value>) -> Result<Option<serde_json::Value>, ResumeError> {
+        let place: Option<resume::Place> = state.and_then(|state| serde_json::from_value(state.clone()).ok());
         let (config, metrics) = (&self.inner.config, &self.inner.metrics);
+        // Without a file, whatever stands at the path later was written from here on.
         let place = match place {
-            Some(place) => Some(resume::resume(config, metrics, reader, place)?),
-            None => None,
+            Some(place) => resume::resume(config, metrics, reader, place)?,
+            None => resume::Place { inode: 0, born: 0, offset: 0 },
         };
         if !config.path.exists() {
-            return Ok(place.and_then(|place| serde_json::to_value(place).ok()));
+            return Ok(serde_json::to_value(place).ok());
         }
         // Here a last line that is torn and not ours is closed, and a second owner is refused.
         let mut held = self.inner.lock();
-        let active = self.inner.open(&mut held).map_err(|error| {
-            ResumeError::Destination(format!("{}: {error}", config.path.display()))
-        })?;
+        let active = self.inner.open(&mut held).map_err(|error| ResumeError::Destination(format!("{}: {error}", config.path.display())))?;
         let place = active.place();
         Ok(serde_json::to_value(place).ok())
     }
 
-    fn freeze(
-        &self,
-        reader: &mut Reader,
-        limits: &Limits,
-        cut: Option<&Cut>,
-        _now: i64,
-    ) -> Result<Step<Lines>, ReadError> {
+    fn freeze(&self, reader: &mut Reader, limits: &Limits, cut: Option<&Cut>, _now: i64) -> Result<Step<Lines>, ReadError> {
         let state = self.inner.lock();
         let (mut size, limit) = (self.inner.size(&state), self.inner.limit(&state));
         let mut rotate = size > 0 && self.inner.too_old(&state);
         drop(state);
         let (mut bytes, mut records) = (Vec::new(), 0);
-        let is_cut = |place: Cursor| {
-            cut.is_some_and(|cut| {
-                (place.position, place.sequence) >= (cut.end.position, cut.end.sequence)
-            })
-        };
+        let is_cut = |place: Cursor| cut.is_some_and(|cut| (place.position, place.sequence) >= (cut.end.position, cut.end.sequence));
         while (bytes.len() as u64) < limits.max_bytes && !is_cut(reader.cursor()) {
             match reader.peek()? {
                 Some(Item::Record(record)) => {
@@ -343,19 +298,9 @@ impl Sink for FileSink {
         if records == 0 {
             return Ok(Step::Skip);
         }
-        let cut = rotate.then(|| Cut {
-            end: reader.cursor(),
-            intent: serde_json::json!("rotate"),
-        });
+        let cut = rotate.then(|| Cut { end: reader.cursor(), intent: serde_json::json!("rotate") });
         let (length, progress) = (bytes.len() as u64, Mutex::new((0, rotate)));
-        Ok(Step::Batch(Batch {
-            frozen: Lines {
-                inner: Arc::new(Frozen { bytes, progress }),
-            },
-            records,
-            bytes: length,
-            cut,
-        }))
+        Ok(Step::Batch(Batch { frozen: Lines { inner: Arc::new(Frozen { bytes, progress }) }, records, bytes: length, cut }))
     }
 
     async fn send(&self, lines: &Lines) -> Outcome {
@@ -367,16 +312,9 @@ impl Sink for FileSink {
             }
             result
         });
-        match result
-            .await
-            .unwrap_or_else(|error| Err(io::Error::other(error)))
-        {
+        match result.await.unwrap_or_else(|error| Err(io::Error::other(error))) {
             Ok(state) => Outcome::Delivered { state: Some(state) },
-            Err(error) => Outcome::Retry {
-                why: format!("{}: {error}", self.inner.config.path.display()),
-                after: None,
-                shrink: false,
-            },
+            Err(error) => Outcome::Retry { why: format!("{}: {error}", self.inner.config.path.display()), after: None, shrink: false },
         }
     }
 
@@ -388,24 +326,17 @@ impl Sink for FileSink {
         let inner = self.inner.clone();
         let checked = tokio::task::spawn_blocking(move || {
             let folder = super::active::folder_of(&inner.config.path);
-            let found =
-                folder.and_then(|folder| folder.ancestors().find(|ancestor| ancestor.exists()));
-            let writable = found.is_some_and(|found| {
-                rustix::fs::access(found, rustix::fs::Access::WRITE_OK).is_ok()
-            });
+            let found = folder.and_then(|folder| folder.ancestors().find(|ancestor| ancestor.exists()));
+            let writable = found.is_some_and(|found| rustix::fs::access(found, rustix::fs::Access::WRITE_OK).is_ok());
             let file = inner.config.path.metadata().ok();
             let usable = file.as_ref().is_none_or(|file| file.is_file());
             if writable && usable {
                 return Ok(());
             }
             let path = inner.config.path.display();
-            Err(Health(format!(
-                "{path} cannot be written; make its folder writable for this process, or choose another filePath"
-            )))
+            Err(Health(format!("{path} cannot be written; make its folder writable for this process, or choose another filePath")))
         });
-        checked
-            .await
-            .unwrap_or_else(|error| Err(Health(error.to_string())))
+        checked.await.unwrap_or_else(|error| Err(Health(error.to_string())))
     }
 
     async fn close(&self) {

@@ -24,24 +24,14 @@ impl Sink for StdoutSink {
     type Frozen = Arc<Vec<u8>>;
 
     fn limits(&self) -> Limits {
-        Limits {
-            max_bytes: 256 << 10,
-            max_records: u64::MAX,
-            max_age: Duration::ZERO,
-        }
+        Limits { max_bytes: 256 << 10, max_records: u64::MAX, max_age: Duration::ZERO }
     }
 
     fn max_backoff(&self) -> Duration {
         Duration::from_secs(1)
     }
 
-    fn freeze(
-        &self,
-        reader: &mut Reader,
-        limits: &Limits,
-        cut: Option<&Cut>,
-        _now: i64,
-    ) -> Result<Step<Self::Frozen>, ReadError> {
+    fn freeze(&self, reader: &mut Reader, limits: &Limits, cut: Option<&Cut>, _now: i64) -> Result<Step<Self::Frozen>, ReadError> {
         let (mut bytes, mut records) = (Vec::new(), 0);
         let is_cut = |place: Cursor| cut.is_some_and(|cut| place == cut.end);
         while (bytes.len() as u64) < limits.max_bytes && !is_cut(reader.cursor()) {
@@ -60,12 +50,7 @@ impl Sink for StdoutSink {
             return Ok(Step::Skip);
         }
         let length = bytes.len() as u64;
-        Ok(Step::Batch(Batch {
-            frozen: Arc::new(bytes),
-            records,
-            bytes: length,
-            cut: None,
-        }))
+        Ok(Step::Batch(Batch { frozen: Arc::new(bytes), records, bytes: length, cut: None }))
     }
 
     async fn send(&self, lines: &Self::Frozen) -> Outcome {
@@ -74,19 +59,11 @@ impl Sink for StdoutSink {
             let mut output = io::stdout().lock();
             output.write_all(&lines).and_then(|()| output.flush())
         });
-        match written
-            .await
-            .unwrap_or_else(|error| Err(io::Error::other(error)))
-        {
+        match written.await.unwrap_or_else(|error| Err(io::Error::other(error))) {
             Ok(()) => Outcome::Delivered { state: None },
             Err(error) => {
-                self.closed
-                    .store(error.kind() == io::ErrorKind::BrokenPipe, Ordering::Relaxed);
-                Outcome::Retry {
-                    why: format!("standard output: {error}"),
-                    after: None,
-                    shrink: false,
-                }
+                self.closed.store(error.kind() == io::ErrorKind::BrokenPipe, Ordering::Relaxed);
+                Outcome::Retry { why: format!("standard output: {error}"), after: None, shrink: false }
             }
         }
     }

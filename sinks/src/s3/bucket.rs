@@ -7,8 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::TryStreamExt;
 use object_store::{
-    Attribute, Attributes, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions,
-    PutOptions, PutPayload, RetryConfig,
+    Attribute, Attributes, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, RetryConfig,
     aws::{AmazonS3, AmazonS3Builder, AwsCredentialProvider, Checksum},
     path::Path as Key,
 };
@@ -69,34 +68,18 @@ impl Bucket {
     pub fn new(options: &Options, bucket: &str) -> Result<Self, Problem> {
         let http = http_client(options)?;
         let clock = Arc::new(Clock::default());
-        let region = options
-            .region
-            .clone()
-            .or_else(|| std::env::var("AWS_REGION").ok())
-            .unwrap_or_else(|| "us-east-1".to_owned());
-        let base = AmazonS3Builder::from_env()
-            .with_bucket_name(bucket)
-            .with_region(&region);
+        let region = options.region.clone().or_else(|| std::env::var("AWS_REGION").ok()).unwrap_or_else(|| "us-east-1".to_owned());
+        let base = AmazonS3Builder::from_env().with_bucket_name(bucket).with_region(&region).with_retry(RetryConfig {
+            max_retries: 2,
+            retry_timeout: Duration::from_secs(30),
+            ..RetryConfig::default()
+        });
         let credentials: AwsCredentialProvider = match &options.credentials_file {
             Some(path) => Arc::new(CredentialsFile::new(path.clone())),
             None => Arc::clone(base.clone().build().map_err(unusable)?.credentials()),
         };
-        let connector = LockConnector {
-            client: http.clone(),
-            credentials: Arc::clone(&credentials),
-            region,
-            clock: Arc::clone(&clock),
-        };
-        let retry = RetryConfig {
-            max_retries: 2,
-            retry_timeout: Duration::from_secs(30),
-            ..RetryConfig::default()
-        };
-        let mut builder = base
-            .with_credentials(credentials)
-            .with_http_connector(connector)
-            .with_checksum_algorithm(Checksum::SHA256)
-            .with_retry(retry);
+        let connector = LockConnector { client: http.clone(), credentials: Arc::clone(&credentials), region, clock: Arc::clone(&clock) };
+        let mut builder = base.with_credentials(credentials).with_http_connector(connector).with_checksum_algorithm(Checksum::SHA256);
         let path_style = options.path_style.unwrap_or(options.endpoint.is_some());
         builder = builder.with_virtual_hosted_style_request(!path_style);
         if let Some(endpoint) = &options.endpoint {
@@ -105,18 +88,10 @@ impl Bucket {
                 Some((scheme, host)) if !path_style => format!("{scheme}://{bucket}.{host}"),
                 _ => endpoint.to_owned(),
             };
-            builder = builder
-                .with_allow_http(endpoint.starts_with("http://"))
-                .with_endpoint(endpoint);
+            builder = builder.with_allow_http(endpoint.starts_with("http://")).with_endpoint(endpoint);
         }
         let store = builder.build().map_err(unusable)?;
-        Ok(Self {
-            store,
-            http,
-            clock,
-            name: bucket.to_owned(),
-            single_put_bytes: options.single_put_bytes,
-        })
+        Ok(Self { store, http, clock, name: bucket.to_owned(), single_put_bytes: options.single_put_bytes })
     }
 
     /// The endpoint's clock.
@@ -133,13 +108,7 @@ impl Bucket {
     ///
     /// # Errors
     /// [`Kind::Exists`] when the key is taken; else what the server or the network said.
-    pub async fn create(
-        &self,
-        key: &str,
-        staged: &Staged,
-        lock: Option<Lock>,
-        legal_hold: bool,
-    ) -> Result<(), Failure> {
+    pub async fn create(&self, key: &str, staged: &Staged, lock: Option<Lock>, legal_hold: bool) -> Result<(), Failure> {
         let path = key_path(key)?;
         let upload = if staged.bytes <= self.single_put_bytes {
             let upload = Upload::new(lock, legal_hold, Some(content(staged)));
@@ -165,17 +134,9 @@ impl Bucket {
         options.extensions.insert(upload);
         let limit = Duration::from_secs(60 + staged.bytes / SLOWEST_UPLOAD);
         let doing = format!("putting {path}");
-        match tokio::time::timeout(limit, self.store.put_opts(path, PutPayload::new(), options))
-            .await
-        {
-            Ok(answer) => answer
-                .map(|_| ())
-                .map_err(|error| Failure::of(&doing, &error)),
-            Err(_) => Err(Failure {
-                kind: Kind::Unknown,
-                why: format!("{doing}: no answer within {} s", limit.as_secs()),
-                hint: None,
-            }),
+        match tokio::time::timeout(limit, self.store.put_opts(path, PutPayload::new(), options)).await {
+            Ok(answer) => answer.map(|_| ()).map_err(|error| Failure::of(&doing, &error)),
+            Err(_) => Err(Failure { kind: Kind::Unknown, why: format!("{doing}: no answer within {} s", limit.as_secs()), hint: None }),
         }
     }
 
@@ -183,16 +144,9 @@ impl Bucket {
     async fn put_parts(&self, path: &Key, staged: &Staged, upload: Upload) -> Result<(), Failure> {
         let doing = format!("putting {path} in parts");
         let failed = |error: object_store::Error| Failure::of(&doing, &error);
-        let mut options = PutMultipartOptions {
-            attributes: attributes(staged),
-            ..PutMultipartOptions::default()
-        };
+        let mut options = PutMultipartOptions { attributes: attributes(staged), ..PutMultipartOptions::default() };
         options.extensions.insert(upload);
-        let mut parts = self
-            .store
-            .put_multipart_opts(path, options)
-            .await
-            .map_err(failed)?;
+        let mut parts = self.store.put_multipart_opts(path, options).await.map_err(failed)?;
         let result = async {
             let mut at = 0;
             while at < staged.bytes {
@@ -221,19 +175,10 @@ impl Bucket {
             Ok(found) => found,
             Err(error) => {
                 let failure = Failure::of(&format!("looking at {key}"), &error);
-                return if failure.kind == Kind::NotFound {
-                    Ok(None)
-                } else {
-                    Err(failure)
-                };
+                return if failure.kind == Kind::NotFound { Ok(None) } else { Err(failure) };
             }
         };
-        let meta = |name: &'static str| {
-            found
-                .attributes
-                .get(&Attribute::Metadata(name.into()))
-                .map(|value| value.to_string())
-        };
+        let meta = |name: &'static str| found.attributes.get(&Attribute::Metadata(name.into())).map(|value| value.to_string());
         Ok(Some(Found {
             version: found.meta.version.clone(),
             etag: found.meta.e_tag.clone(),
@@ -255,20 +200,18 @@ impl Bucket {
         Ok(found.bytes().await.map_err(failed)?.to_vec())
     }
 
-    /// All keys below `folder`.
+    /// All keys below `folder`; only those that sort behind `after` where it is given.
     ///
     /// # Errors
     /// What the server or the network said.
-    pub async fn list(&self, folder: &str) -> Result<Vec<String>, Failure> {
+    pub async fn list(&self, folder: &str, after: Option<&str>) -> Result<Vec<String>, Failure> {
         let below = key_path(folder)?;
-        let found = self
-            .store
-            .list(Some(&below))
-            .map_ok(|meta| meta.location.to_string())
-            .try_collect();
-        found
-            .await
-            .map_err(|error| Failure::of(&format!("listing {folder}"), &error))
+        let found = match after {
+            Some(after) => self.store.list_with_offset(Some(&below), &key_path(after)?),
+            None => self.store.list(Some(&below)),
+        };
+        let keys = found.map_ok(|meta| meta.location.to_string()).try_collect();
+        keys.await.map_err(|error| Failure::of(&format!("listing {folder}"), &error))
     }
 }
 
@@ -278,61 +221,32 @@ fn http_client(options: &Options) -> Result<reqwest::Client, Problem> {
         .connect_timeout(Duration::from_secs(5))
         .read_timeout(Duration::from_secs(60))
         .redirect(reqwest::redirect::Policy::none());
-    let plain = options
-        .endpoint
-        .as_ref()
-        .is_some_and(|endpoint| endpoint.starts_with("http://"));
+    let plain = options.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
     let wrong = |why: String| Problem { key: "tls", why };
-    let builder = options
-        .tls
-        .apply(builder, plain)
-        .map_err(|error| wrong(error.to_string()))?;
+    let builder = options.tls.apply(builder, plain).map_err(|error| wrong(error.to_string()))?;
     builder.build().map_err(|error| wrong(error.to_string()))
 }
 
 fn unusable(error: object_store::Error) -> Problem {
-    Problem {
-        key: "url",
-        why: error.to_string(),
-    }
+    Problem { key: "url", why: error.to_string() }
 }
 
 /// Our keys are percent-encoded already; `Path::parse` takes them as they are.
 pub(super) fn key_path(key: &str) -> Result<Key, Failure> {
-    Key::parse(key).map_err(|error| {
-        Failure::refused(
-            format!("{key:?} is no key: {error}"),
-            "correct the sink's url",
-        )
-    })
+    Key::parse(key).map_err(|error| Failure::refused(format!("{key:?} is no key: {error}"), "correct the sink's url"))
 }
 
 fn content(staged: &Staged) -> Content {
-    Content {
-        path: staged.path.clone(),
-        bytes: staged.bytes,
-        sha256: staged.sha256,
-        md5: staged.md5,
-    }
+    Content { path: staged.path.clone(), bytes: staged.bytes, sha256: staged.sha256, md5: staged.md5 }
 }
 
 fn attributes(staged: &Staged) -> Attributes {
     let hex = super::key::hex;
-    let kind = if staged.path.extension().is_some_and(|ext| ext == "json") {
-        "application/json"
-    } else {
-        "application/zstd"
-    };
+    let kind = if staged.path.extension().is_some_and(|ext| ext == "json") { "application/json" } else { "application/zstd" };
     let mut attributes = Attributes::new();
     attributes.insert(Attribute::ContentType, kind.into());
-    attributes.insert(
-        Attribute::Metadata(META_SHA256.into()),
-        hex(&staged.sha256).into(),
-    );
-    attributes.insert(
-        Attribute::Metadata(META_PLAIN_SHA256.into()),
-        hex(&staged.plain_sha256).into(),
-    );
+    attributes.insert(Attribute::Metadata(META_SHA256.into()), hex(&staged.sha256).into());
+    attributes.insert(Attribute::Metadata(META_PLAIN_SHA256.into()), hex(&staged.plain_sha256).into());
     attributes
 }
 
@@ -345,17 +259,8 @@ async fn read_part(staged: &Staged, at: u64) -> Result<Vec<u8>, Failure> {
         std::fs::File::open(path)?.read_exact_at(&mut part, at)?;
         Ok::<_, std::io::Error>(part)
     });
-    let read = read
-        .await
-        .map_err(std::io::Error::other)
-        .and_then(|part| part);
+    let read = read.await.map_err(std::io::Error::other).and_then(|part| part);
     read.map_err(|error| {
-        Failure::refused(
-            format!(
-                "the staged object {} can't be read: {error}",
-                staged.path.display()
-            ),
-            "check the state folder's disk",
-        )
+        Failure::refused(format!("the staged object {} can't be read: {error}", staged.path.display()), "check the state folder's disk")
     })
 }

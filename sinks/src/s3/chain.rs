@@ -84,10 +84,7 @@ impl Chain {
     /// manifests; the objects themselves are in the bucket. What `last` lists already is not listed again.
     pub fn resume_behind(mut self, last: &Manifest, key: &str, bytes: &[u8]) -> Self {
         self.number = last.number + 1;
-        self.previous = Some(Previous {
-            key: key.to_owned(),
-            sha256: manifest::sha256(bytes),
-        });
+        self.previous = Some(Previous { key: key.to_owned(), sha256: manifest::sha256(bytes) });
         let to = last.to.parse::<jiff::Timestamp>().ok();
         let to = to.and_then(|to| i64::try_from(to.as_nanosecond()).ok());
         self.to = to.unwrap_or(self.to);
@@ -97,16 +94,9 @@ impl Chain {
         }
         self.previous_spool = last.previous_spool;
         self.objects.retain(|object| object.first >= last.next);
-        let listed = self
-            .objects
-            .first()
-            .map_or(self.next, |object| object.first);
+        let listed = self.objects.first().map_or(self.next, |object| object.first);
         if last.next < listed {
-            let unlisted = Gap {
-                cause: UNLISTED.to_owned(),
-                sequences: Some((last.next, listed)),
-                ..Gap::default()
-            };
+            let unlisted = Gap { cause: UNLISTED.to_owned(), sequences: Some((last.next, listed)), ..Gap::default() };
             self.gaps.push(manifest::gap(&unlisted));
         }
         self.first = last.next;
@@ -141,11 +131,7 @@ impl Chain {
     /// Takes note of an object; again is no harm.
     pub fn note_object(&mut self, object: Object) {
         self.next = self.next.max(object.last + 1);
-        if self
-            .objects
-            .last()
-            .is_none_or(|last| last.first != object.first)
-        {
+        if self.objects.last().is_none_or(|last| last.first != object.first) {
             self.objects.push(object);
         }
     }
@@ -165,11 +151,7 @@ impl Chain {
             return Some(unwatched.start());
         }
         let hours = (seen.start() - first_end) / 3_600_000_000_000;
-        if is_empty && hours > EMPTY_HOURS_MAX {
-            Some(seen.start())
-        } else {
-            Some(first_end)
-        }
+        if is_empty && hours > EMPTY_HOURS_MAX { Some(seen.start()) } else { Some(first_end) }
     }
 
     /// The next manifest, with its period ending at `to`.
@@ -178,9 +160,7 @@ impl Chain {
         let last_covered = Hour::of(if to > self.to { to - 1 } else { to });
         Manifest {
             schema: SCHEMA.to_owned(),
-            key: around
-                .layout
-                .manifest_key(last_covered, self.spool.0, self.number, 0),
+            key: around.layout.manifest_key(last_covered, self.spool.0, self.number, 0),
             place: around.place.to_owned(),
             number: self.number,
             reason,
@@ -209,10 +189,7 @@ impl Chain {
     pub fn behind(&self, key: &str, bytes: &[u8], to: i64) -> Self {
         Self {
             number: self.number + 1,
-            previous: Some(Previous {
-                key: key.to_owned(),
-                sha256: manifest::sha256(bytes),
-            }),
+            previous: Some(Previous { key: key.to_owned(), sha256: manifest::sha256(bytes) }),
             to: to.max(self.to),
             first: self.next,
             objects: Vec::new(),
@@ -223,13 +200,7 @@ impl Chain {
 
     /// The chain once the spool has another id, in which sequence numbers start at `first`.
     pub fn renewed(&self, id: SpoolId, first: u64) -> Self {
-        Self {
-            spool: id,
-            previous_spool: Some(self.spool),
-            first,
-            next: first,
-            ..self.clone()
-        }
+        Self { spool: id, previous_spool: Some(self.spool), first, next: first, ..self.clone() }
     }
 }
 
@@ -238,9 +209,7 @@ pub const UNLISTED: &str = "manifest-state-lost";
 
 /// The newest manifest among `keys` with its number: that with the highest number, and among several the greatest key.
 pub fn newest(keys: &[String]) -> Option<(u64, &String)> {
-    keys.iter()
-        .filter_map(|key| Some((manifest_number(key)?, key)))
-        .max()
+    keys.iter().filter_map(|key| Some((manifest_number(key)?, key))).max()
 }
 
 #[cfg(test)]

@@ -21,10 +21,7 @@ impl Store {
         };
         if self.retention.is_none() && !self.legal_hold {
             bucket.find("flowlog-check").await?;
-            return Ok(vec![
-                "no retention is configured: objects are only locked if the bucket has a default"
-                    .to_owned(),
-            ]);
+            return Ok(vec!["no retention is configured: objects are only locked if the bucket has a default".to_owned()]);
         }
         let lock = bucket.lock_configuration().await?;
         let keeps_versions = bucket.keeps_versions().await?;
@@ -33,20 +30,14 @@ impl Store {
         }
         if !keeps_versions {
             let why = format!("bucket {} does not keep versions", bucket.name());
-            return Err(Failure::refused(
-                why,
-                "switch versioning on; Object Lock needs it",
-            ));
+            return Err(Failure::refused(why, "switch versioning on; Object Lock needs it"));
         }
         let mut warnings = Vec::new();
         if lock.default.is_none() {
-            warnings.push(format!("bucket {} has no default retention, the second belt should this sink's headers get lost", bucket.name()));
+            warnings
+                .push(format!("bucket {} has no default retention, the second belt should this sink's headers get lost", bucket.name()));
         }
-        if let Some(offset) = self
-            .clock()
-            .offset_milliseconds()
-            .filter(|offset| offset.abs() > 60_000)
-        {
+        if let Some(offset) = self.clock().offset_milliseconds().filter(|offset| offset.abs() > 60_000) {
             warnings.push(format!("this node's clock and the server's differ by {} s; above 900 s it refuses everything", offset / 1000));
         }
         Ok(warnings)
@@ -68,9 +59,7 @@ impl Store {
                 return Err(without_lock(bucket.name()));
             }
             Ok(_) => {}
-            Err(failure)
-                if failure.kind == Kind::Refused && failure.why.contains("AccessDenied") =>
-            {
+            Err(failure) if failure.kind == Kind::Refused && failure.why.contains("AccessDenied") => {
                 tracing::warn!(%failure, "The bucket's Object Lock configuration can't be read; each object's lock is still checked.");
             }
             Err(failure) => return Err(failure),

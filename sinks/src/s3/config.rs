@@ -107,17 +107,10 @@ impl Options {
     /// # Errors
     /// When it is neither `s3://bucket[/prefix]` nor `file:///folder`.
     pub fn target(&self) -> Result<Target, Problem> {
-        let wrong = |why: &str| Problem {
-            key: "url",
-            why: format!("{:?} {why}", self.url),
-        };
+        let wrong = |why: &str| Problem { key: "url", why: format!("{:?} {why}", self.url) };
         if let Some(path) = self.url.strip_prefix("file://") {
             let fits = path.len() > 1 && path.starts_with('/');
-            return if fits {
-                Ok(Target::Folder(path.into()))
-            } else {
-                Err(wrong("is not file:///folder"))
-            };
+            return if fits { Ok(Target::Folder(path.into())) } else { Err(wrong("is not file:///folder")) };
         }
         let Some(rest) = self.url.strip_prefix("s3://") else {
             return Err(wrong("is neither s3://bucket/prefix nor file:///folder"));
@@ -128,14 +121,9 @@ impl Options {
             return Err(wrong("names no bucket: 3 to 63 of a-z, 0-9, dot and dash"));
         }
         if !prefix.is_empty() && !prefix.split('/').all(is_prefix_part) {
-            return Err(wrong(
-                "has a prefix with other characters than letters, digits, `._-=` and single slashes",
-            ));
+            return Err(wrong("has a prefix with other characters than letters, digits, `._-=` and single slashes"));
         }
-        Ok(Target::Bucket {
-            bucket: bucket.to_owned(),
-            prefix: prefix.to_owned(),
-        })
+        Ok(Target::Bucket { bucket: bucket.to_owned(), prefix: prefix.to_owned() })
     }
 
     /// Everything wrong with these options; nothing is contacted. `now` is Unix seconds.
@@ -150,28 +138,16 @@ impl Options {
             && !is_endpoint(endpoint)
         {
             let why = format!("{endpoint:?} is not http(s)://host or http(s)://host:port");
-            problems.push(Problem {
-                key: "endpoint",
-                why,
-            });
+            problems.push(Problem { key: "endpoint", why });
         }
         if let Some(Err(error)) = self.retention.map(|retention| retention.lock(now)) {
-            problems.push(Problem {
-                key: "retention",
-                why: error.to_string(),
-            });
+            problems.push(Problem { key: "retention", why: error.to_string() });
         }
         if !(1..=19).contains(&self.level) {
-            problems.push(Problem {
-                key: "compression",
-                why: format!("level {} is not 1 to 19", self.level),
-            });
+            problems.push(Problem { key: "compression", why: format!("level {} is not 1 to 19", self.level) });
         }
         if let Err(error) = self.tls.check() {
-            problems.push(Problem {
-                key: "tls",
-                why: error.to_string(),
-            });
+            problems.push(Problem { key: "tls", why: error.to_string() });
         }
         problems
     }
@@ -187,12 +163,7 @@ impl Options {
             ("pathStyle", self.path_style.is_some(), other),
             ("credentialsFile", self.credentials_file.is_some(), other),
         ];
-        keys.into_iter()
-            .filter(|(_, set, _)| *set)
-            .map(|(key, _, why)| Problem {
-                key,
-                why: why.to_owned(),
-            })
+        keys.into_iter().filter(|(_, set, _)| *set).map(|(key, _, why)| Problem { key, why: why.to_owned() })
     }
 }
 
@@ -207,9 +178,7 @@ fn is_prefix_part(part: &str) -> bool {
 }
 
 fn is_endpoint(address: &str) -> bool {
-    let host = address
-        .strip_prefix("http://")
-        .or_else(|| address.strip_prefix("https://"));
+    let host = address.strip_prefix("http://").or_else(|| address.strip_prefix("https://"));
     let host = host.unwrap_or("").trim_end_matches('/');
     !host.is_empty() && !host.contains(['/', '@', '?', '#', ' '])
 }
@@ -221,21 +190,13 @@ mod tests {
 
     #[test]
     fn a_url_leads_to_a_bucket_or_a_folder_or_is_refused() {
-        let bucket = |bucket: &str, prefix: &str| {
-            Some(Target::Bucket {
-                bucket: bucket.into(),
-                prefix: prefix.into(),
-            })
-        };
+        let bucket = |bucket: &str, prefix: &str| Some(Target::Bucket { bucket: bucket.into(), prefix: prefix.into() });
         let cases = [
             ("s3://audit", bucket("audit", "")),
             ("s3://audit/", bucket("audit", "")),
             ("s3://audit/flows", bucket("audit", "flows")),
             ("s3://audit.eu-1/a/b=c/", bucket("audit.eu-1", "a/b=c")),
-            (
-                "file:///var/lib/archive",
-                Some(Target::Folder("/var/lib/archive".into())),
-            ),
+            ("file:///var/lib/archive", Some(Target::Folder("/var/lib/archive".into()))),
             ("s3://", None),
             ("s3://Audit/x", None),
             ("s3://audit//x", None),
@@ -253,34 +214,12 @@ mod tests {
 
     #[test]
     fn all_problems_of_a_configuration_are_named_by_key() {
-        let retention = |period| {
-            Some(Retention {
-                mode: Mode::Compliance,
-                period,
-            })
-        };
-        let good = Options {
-            retention: retention(Period::Days(365)),
-            legal_hold: true,
-            ..Options::new("s3://audit")
-        };
-        let locked_folder = Options {
-            retention: retention(Period::Days(1)),
-            region: Some("x".into()),
-            ..Options::new("file:///archive")
-        };
-        let past = Options {
-            retention: retention(Period::Until(1_700_000_000)),
-            ..Options::new("s3://audit")
-        };
-        let endpoint = |text: &str| Options {
-            endpoint: Some(text.into()),
-            ..Options::new("s3://audit")
-        };
-        let level = Options {
-            level: 20,
-            ..Options::new("s3://audit")
-        };
+        let retention = |period| Some(Retention { mode: Mode::Compliance, period });
+        let good = Options { retention: retention(Period::Days(365)), legal_hold: true, ..Options::new("s3://audit") };
+        let locked_folder = Options { retention: retention(Period::Days(1)), region: Some("x".into()), ..Options::new("file:///archive") };
+        let past = Options { retention: retention(Period::Until(1_700_000_000)), ..Options::new("s3://audit") };
+        let endpoint = |text: &str| Options { endpoint: Some(text.into()), ..Options::new("s3://audit") };
+        let level = Options { level: 20, ..Options::new("s3://audit") };
         let cases: [(Options, &[&str]); 8] = [
             (good, &[]),
             (locked_folder, &["retention", "region"]),
@@ -289,24 +228,11 @@ mod tests {
             (endpoint("minio:9000"), &["endpoint"]),
             (endpoint("http://user:password@host"), &["endpoint"]),
             (level, &["compression"]),
-            (
-                Options {
-                    level: 0,
-                    ..Options::new("s3://A")
-                },
-                &["url", "compression"],
-            ),
+            (Options { level: 0, ..Options::new("s3://A") }, &["url", "compression"]),
         ];
         for (options, keys) in cases {
             let problems = options.problems(1_800_000_000);
-            assert_eq!(
-                problems
-                    .iter()
-                    .map(|problem| problem.key)
-                    .collect::<Vec<_>>(),
-                keys,
-                "{problems:?}"
-            );
+            assert_eq!(problems.iter().map(|problem| problem.key).collect::<Vec<_>>(), keys, "{problems:?}");
         }
     }
 }

@@ -55,13 +55,7 @@ pub enum Taken {
 impl Cutting {
     /// Nothing read yet behind `from`.
     pub fn new(from: Cursor, chain: Chain) -> Self {
-        Self {
-            from,
-            to: from,
-            open: None,
-            chain,
-            since: Instant::now(),
-        }
+        Self { from, to: from, open: None, chain, since: Instant::now() }
     }
 
     /// Takes an item or says what has to go first. `staging` is the file of the open object, `started` the hour in which
@@ -69,34 +63,19 @@ impl Cutting {
     ///
     /// # Errors
     /// Those of the disk.
-    pub fn take(
-        &mut self,
-        item: Item<'_>,
-        size: Size,
-        staging: &Path,
-        started: Hour,
-    ) -> io::Result<Taken> {
+    pub fn take(&mut self, item: Item<'_>, size: Size, staging: &Path, started: Hour) -> io::Result<Taken> {
         match item {
             Item::Record(record) => {
                 let hour = Hour::of(record.commit_time);
                 if record.spool != self.chain.spool {
-                    return Ok(if self.open.is_some() {
-                        Taken::CloseObject
-                    } else {
-                        Taken::Renewed(record.spool, false)
-                    });
+                    return Ok(if self.open.is_some() { Taken::CloseObject } else { Taken::Renewed(record.spool, false) });
                 }
                 if self.open.is_none()
                     && let Some(to) = self.chain.due(hour, started)
                 {
                     return Ok(Taken::WriteManifest(to));
                 }
-                let arrived = Arrived {
-                    sequence: record.sequence,
-                    time: record.time,
-                    committed: record.commit_time,
-                    line: record.line,
-                };
+                let arrived = Arrived { sequence: record.sequence, time: record.time, committed: record.commit_time, line: record.line };
                 match &mut self.open {
                     None => self.open = Some(Open::create(staging, size.level, arrived)?),
                     Some(open) if is_full(open, size) || open.sums().hour != hour => {
@@ -140,11 +119,7 @@ impl Cutting {
         let sums = open.sums();
         let passed = i64::try_from(self.since.elapsed().as_nanos()).unwrap_or(i64::MAX);
         let left = max_age.saturating_sub(now.saturating_sub(sums.commit_times.0).max(passed));
-        if is_full(open, size) || left <= 0 || hour > sums.hour {
-            Ok(())
-        } else {
-            Err(left)
-        }
+        if is_full(open, size) || left <= 0 || hour > sums.hour { Ok(()) } else { Err(left) }
     }
 
     /// Why a manifest goes out for [`Taken`], and where its period ends.

@@ -37,11 +37,7 @@ pub enum Kind {
 impl Failure {
     /// A failure of our own making, not a server's answer.
     pub fn refused(why: impl Into<String>, hint: &'static str) -> Self {
-        Self {
-            kind: Kind::Refused,
-            why: why.into(),
-            hint: Some(hint),
-        }
+        Self { kind: Kind::Refused, why: why.into(), hint: Some(hint) }
     }
 
     /// Sorts an answer of `object_store` to `doing`.
@@ -49,12 +45,10 @@ impl Failure {
         let text = with_causes(error);
         let status = |number: &str| text.contains(&format!("status code: {number}"));
         let kind = match error {
-            object_store::Error::AlreadyExists { source, .. } => {
-                match source.downcast_ref::<object_store::Error>() {
-                    Some(_precondition) => Kind::Exists,
-                    None => Kind::Busy,
-                }
-            }
+            object_store::Error::AlreadyExists { source, .. } => match source.downcast_ref::<object_store::Error>() {
+                Some(_precondition) => Kind::Exists,
+                None => Kind::Busy,
+            },
             object_store::Error::NotFound { .. } if is_about_the_key(&text) => Kind::NotFound,
             _ if status("412") => Kind::Exists,
             _ if status("409") => Kind::Busy,
@@ -62,11 +56,7 @@ impl Failure {
             object_store::Error::Generic { .. } if !status("4") => Kind::Unknown,
             _ => Kind::Refused,
         };
-        Self {
-            kind,
-            why: format!("{doing}: {}", shorten(&text)),
-            hint: hint(&text),
-        }
+        Self { kind, why: format!("{doing}: {}", shorten(&text)), hint: hint(&text) }
     }
 
     /// Sorts a plain HTTP answer to `doing`.
@@ -78,27 +68,18 @@ impl Failure {
             408 | 429 | 500.. => Kind::Unknown,
             _ => Kind::Refused,
         };
-        Self {
-            kind,
-            why: format!("{doing}: status {status}: {}", shorten(body)),
-            hint: hint(body),
-        }
+        Self { kind, why: format!("{doing}: status {status}: {}", shorten(body)), hint: hint(body) }
     }
 
     /// Sorts a request to `host` that got no answer.
     pub fn of_connection(doing: &str, host: &str, error: &reqwest::Error) -> Self {
         let text = with_causes(error);
-        Self {
-            kind: Kind::Unknown,
-            why: format!("{doing} at {host}: {text}"),
-            hint: hint(&text),
-        }
+        Self { kind: Kind::Unknown, why: format!("{doing} at {host}: {text}"), hint: hint(&text) }
     }
 
     /// How long to wait at least, where the answer says that the server is overloaded.
     pub fn after(&self) -> Option<Duration> {
-        (self.why.contains("SlowDown") || self.why.contains(" 429 "))
-            .then_some(Duration::from_secs(1))
+        (self.why.contains("SlowDown") || self.why.contains(" 429 ")).then_some(Duration::from_secs(1))
     }
 }
 
@@ -115,19 +96,19 @@ fn code(text: &str) -> Option<&str> {
 
 /// Of an XML answer only code and message; else the first 300 characters.
 fn shorten(text: &str) -> String {
-    let message = text
-        .split_once("<Message>")
-        .and_then(|(_, rest)| rest.split_once("</Message>"));
+    let message = text.split_once("<Message>").and_then(|(_, rest)| rest.split_once("</Message>"));
     match (code(text), message) {
-        (Some(code), Some((message, _))) => {
-            format!("{code}: {message}").chars().take(400).collect()
-        }
+        (Some(code), Some((message, _))) => format!("{code}: {message}").chars().take(400).collect(),
         _ => text.replace('\n', " ").chars().take(300).collect(),
     }
 }
 
 /// Code or words in an answer, and what to do about it. The first that fits counts.
 const HINTS: &[(&[&str], &str)] = &[
+    (
+        &["169.254.169.254"],
+        "no credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or credentialsFile, or run with a role",
+    ),
     (
         &["RequestTimeTooSkewed"],
         "this node's clock and the server's are too far apart: repair time synchronisation (NTP); nothing is lost, the spool holds the records",
@@ -137,25 +118,12 @@ const HINTS: &[(&[&str], &str)] = &[
         "the credentials have expired: renew them (credentialsFile is read again at every request); nothing is lost, the spool holds the records",
     ),
     (
-        &[
-            "InvalidAccessKeyId",
-            "SignatureDoesNotMatch",
-            "InvalidClientTokenId",
-            "XAdminUserNotFound",
-        ],
+        &["InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidClientTokenId", "XAdminUserNotFound"],
         "the server does not know these credentials: check key, secret and region; if they are right, something on the way changes headers",
     ),
+    (&["NoSuchBucket"], "create the bucket with Object Lock switched on, or correct the sink's url"),
     (
-        &["NoSuchBucket"],
-        "create the bucket with Object Lock switched on, or correct the sink's url",
-    ),
-    (
-        &[
-            "ObjectLockConfiguration",
-            "Object Lock",
-            "ObjectLock",
-            "object lock",
-        ],
+        &["ObjectLockConfiguration", "Object Lock", "ObjectLock", "object lock"],
         "the bucket has no Object Lock: switch it on for this bucket or use another; objects are not sent unlocked",
     ),
     (
@@ -166,10 +134,7 @@ const HINTS: &[(&[&str], &str)] = &[
         &["AccessDenied", "403 Forbidden", "401 Unauthorized"],
         "the credentials need s3:PutObject, s3:PutObjectRetention, s3:GetObject, s3:GetObjectRetention, s3:ListBucket, s3:GetBucketObjectLockConfiguration and s3:GetBucketVersioning here (and s3:PutObjectLegalHold for legalHold)",
     ),
-    (
-        &["certificate", "UnknownIssuer"],
-        "the server's certificate is not trusted: name its issuer in tls.caFile",
-    ),
+    (&["certificate", "UnknownIssuer"], "the server's certificate is not trusted: name its issuer in tls.caFile"),
     (
         &["Connection refused", "dns error", "tcp connect error"],
         "the server can't be reached: check endpoint and network; the spool holds the records meanwhile",
@@ -177,10 +142,7 @@ const HINTS: &[(&[&str], &str)] = &[
 ];
 
 fn hint(text: &str) -> Option<&'static str> {
-    HINTS
-        .iter()
-        .find(|(words, _)| words.iter().any(|word| text.contains(word)))
-        .map(|(_, hint)| *hint)
+    HINTS.iter().find(|(words, _)| words.iter().any(|word| text.contains(word))).map(|(_, hint)| *hint)
 }
 
 #[cfg(test)]
@@ -188,9 +150,7 @@ mod tests {
     use super::*;
 
     fn xml(code: &str, message: &str) -> String {
-        format!(
-            "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message><Key>k</Key></Error>"
-        )
+        format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message><Key>k</Key></Error>")
     }
 
     #[test]
@@ -203,24 +163,13 @@ mod tests {
             (404, xml("XAdminUserNotFound", "none"), Kind::Refused),
             (404, String::new(), Kind::NotFound),
             (403, xml("AccessDenied", "no"), Kind::Refused),
-            (
-                400,
-                xml(
-                    "InvalidRequest",
-                    "Bucket is missing ObjectLockConfiguration",
-                ),
-                Kind::Refused,
-            ),
+            (400, xml("InvalidRequest", "Bucket is missing ObjectLockConfiguration"), Kind::Refused),
             (429, String::new(), Kind::Unknown),
             (500, xml("InternalError", "oops"), Kind::Unknown),
             (503, xml("SlowDown", "slow down"), Kind::Unknown),
         ];
         for (status, body, kind) in cases {
-            assert_eq!(
-                Failure::of_status("putting k", status, &body).kind,
-                kind,
-                "{status} {body}"
-            );
+            assert_eq!(Failure::of_status("putting k", status, &body).kind, kind, "{status} {body}");
         }
     }
 
@@ -229,40 +178,16 @@ mod tests {
         let cases = [
             (xml("RequestTimeTooSkewed", "skew"), "NTP"),
             (xml("ExpiredToken", "expired"), "renew them"),
-            (
-                xml("SignatureDoesNotMatch", "sig"),
-                "key, secret and region",
-            ),
-            (
-                xml("NoSuchBucket", "no"),
-                "create the bucket with Object Lock",
-            ),
-            (
-                xml(
-                    "InvalidRequest",
-                    "Bucket is missing Object Lock Configuration",
-                ),
-                "has no Object Lock",
-            ),
-            (
-                xml(
-                    "AccessDenied",
-                    "There were headers present in the request which were not signed",
-                ),
-                "proxy",
-            ),
-            (
-                xml("AccessDenied", "Access Denied."),
-                "s3:PutObjectRetention",
-            ),
+            (xml("SignatureDoesNotMatch", "sig"), "key, secret and region"),
+            (xml("NoSuchBucket", "no"), "create the bucket with Object Lock"),
+            (xml("InvalidRequest", "Bucket is missing Object Lock Configuration"), "has no Object Lock"),
+            (xml("AccessDenied", "There were headers present in the request which were not signed"), "proxy"),
+            (xml("AccessDenied", "Access Denied."), "s3:PutObjectRetention"),
         ];
         for (body, says) in cases {
             let text = Failure::of_status("putting k", 403, &body).to_string();
             assert!(text.contains(says), "{text}");
-            assert!(
-                text.starts_with("putting k: status 403: ") && !text.contains("<Key>"),
-                "{text}"
-            );
+            assert!(text.starts_with("putting k: status 403: ") && !text.contains("<Key>"), "{text}");
         }
     }
 }

@@ -96,11 +96,7 @@ impl Folder {
     pub fn check(&self) -> io::Result<()> {
         create_folders(&self.root)?;
         let probe = self.root.join(".flowlog-check");
-        OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&probe)?;
+        OpenOptions::new().write(true).create(true).truncate(true).open(&probe)?;
         fs::remove_file(probe)
     }
 }
@@ -127,11 +123,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     {
         return Err(error);
     }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o440)
-        .open(to)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o440).open(to)?;
     io::copy(&mut File::open(from)?, &mut file)?;
     file.set_permissions(Permissions::from_mode(0o440))?;
     file.sync_all()
@@ -156,15 +148,7 @@ mod tests {
     use super::*;
 
     fn staged(folder: &Path, content: &str) -> Staged {
-        let sums = Sums {
-            hour: Hour::of(0),
-            first: 1,
-            last: 1,
-            records: 1,
-            plain_bytes: 0,
-            flow_times: (0, 0),
-            commit_times: (0, 0),
-        };
+        let sums = Sums { hour: Hour::of(0), first: 1, last: 1, records: 1, plain_bytes: 0, flow_times: (0, 0), commit_times: (0, 0) };
         Staged::write(&folder.join("staged.json"), content.as_bytes(), sums).unwrap()
     }
 
@@ -175,19 +159,10 @@ mod tests {
         archive.check().unwrap();
         let key = "flows/v1/cluster=c/x.jsonl.zst";
         assert!(archive.keep(key, &staged(scratch.path(), "one")).unwrap());
-        assert!(
-            archive.keep(key, &staged(scratch.path(), "one")).unwrap(),
-            "the same again is a success"
-        );
-        assert!(
-            !archive.keep(key, &staged(scratch.path(), "two")).unwrap(),
-            "other bytes are a conflict"
-        );
+        assert!(archive.keep(key, &staged(scratch.path(), "one")).unwrap(), "the same again is a success");
+        assert!(!archive.keep(key, &staged(scratch.path(), "two")).unwrap(), "other bytes are a conflict");
         assert_eq!(archive.read(key).unwrap(), b"one");
-        let mode = fs::metadata(archive.root().join(key))
-            .unwrap()
-            .permissions()
-            .mode();
+        let mode = fs::metadata(archive.root().join(key)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o440);
     }
 
@@ -198,16 +173,8 @@ mod tests {
         assert_eq!(archive.list("manifests").unwrap(), Vec::<String>::new());
         fs::create_dir_all(archive.root().join("manifests/dt=1")).unwrap();
         fs::write(archive.root().join("manifests/dt=1/.m.json.partial"), "ha").unwrap();
-        assert!(
-            archive
-                .keep("manifests/dt=1/m.json", &staged(scratch.path(), "half"))
-                .unwrap()
-        );
-        assert!(
-            archive
-                .keep("manifests/n.json", &staged(scratch.path(), "n"))
-                .unwrap()
-        );
+        assert!(archive.keep("manifests/dt=1/m.json", &staged(scratch.path(), "half")).unwrap());
+        assert!(archive.keep("manifests/n.json", &staged(scratch.path(), "n")).unwrap());
         let mut keys = archive.list("manifests").unwrap();
         keys.sort();
         assert_eq!(keys, ["manifests/dt=1/m.json", "manifests/n.json"]);

@@ -33,13 +33,7 @@ pub struct Statement {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Intent {
-    Object {
-        key: String,
-        first: u64,
-        last: u64,
-        sha256: String,
-        plain_sha256: String,
-    },
+    Object { key: String, first: u64, last: u64, sha256: String, plain_sha256: String },
     Manifest(Box<Statement>),
 }
 
@@ -86,24 +80,14 @@ impl S3Sink {
     }
 
     /// Reads on from where the last call stopped, until something has to go out or the spool has no more.
-    fn read_on(
-        &self,
-        reader: &mut Reader,
-        limits: &Limits,
-        now: i64,
-        memory: &mut Memory,
-        chain: Chain,
-    ) -> Result<Step<Frozen>, Trouble> {
+    fn read_on(&self, reader: &mut Reader, limits: &Limits, now: i64, memory: &mut Memory, chain: Chain) -> Result<Step<Frozen>, Trouble> {
         let from = reader.cursor();
         let mut cutting = match memory.cutting.take() {
             Some(cutting) if cutting.from == from => cutting,
             _ => Cutting::new(from, chain),
         };
         reader.seek(&cutting.to);
-        let (path, started) = (
-            self.staging.join("object.jsonl.zst"),
-            Hour::of(self.started),
-        );
+        let (path, started) = (self.staging.join("object.jsonl.zst"), Hour::of(self.started));
         loop {
             let taken = match reader.peek()? {
                 None => break,
@@ -130,21 +114,11 @@ impl S3Sink {
     }
 
     /// The spool has no more for now: something may be due by the clock.
-    fn at_the_end(
-        &self,
-        cutting: Cutting,
-        limits: &Limits,
-        now: i64,
-        memory: &mut Memory,
-    ) -> Result<Step<Frozen>, Trouble> {
+    fn at_the_end(&self, cutting: Cutting, limits: &Limits, now: i64, memory: &mut Memory) -> Result<Step<Frozen>, Trouble> {
         let draining = limits.max_age < EVERY;
         let hour = Hour::of(now.saturating_sub(GRACE));
         let to_hour_end = hour.end().saturating_add(GRACE).saturating_sub(now);
-        let max_age = if draining {
-            0
-        } else {
-            i64::try_from(self.options.max_age.as_nanos()).unwrap_or(i64::MAX)
-        };
+        let max_age = if draining { 0 } else { i64::try_from(self.options.max_age.as_nanos()).unwrap_or(i64::MAX) };
         let wait = if cutting.open.is_some() {
             match cutting.object_is_due(self.size(), now, max_age, hour) {
                 Ok(()) => return self.close_object(cutting),
@@ -159,10 +133,7 @@ impl S3Sink {
             to_hour_end
         };
         memory.cutting = Some(cutting);
-        Ok(Step::Wait(
-            Duration::from_nanos(u64::try_from(wait).unwrap_or(0))
-                .clamp(Duration::from_millis(10), EVERY),
-        ))
+        Ok(Step::Wait(Duration::from_nanos(u64::try_from(wait).unwrap_or(0)).clamp(Duration::from_millis(10), EVERY)))
     }
 
     /// Freezes the open object; the batch ends with the last item taken.
@@ -174,9 +145,7 @@ impl S3Sink {
         let staged = open.finish()?;
         let sums = &staged.sums;
         let intent = Intent::Object {
-            key: self
-                .layout
-                .object_key(sums.hour, cutting.chain.spool.0, sums.first, sums.last, 0),
+            key: self.layout.object_key(sums.hour, cutting.chain.spool.0, sums.first, sums.last, 0),
             first: sums.first,
             last: sums.last,
             sha256: hex(&staged.sha256),
@@ -185,25 +154,12 @@ impl S3Sink {
         Ok(Step::Batch(Batch {
             records: sums.records,
             bytes: staged.bytes,
-            cut: Some(Cut {
-                end,
-                intent: serde_json::to_value(intent).map_err(io::Error::other)?,
-            }),
-            frozen: Frozen::Object {
-                staged: Box::new(staged),
-                chain: Box::new(cutting.chain),
-                also: None,
-            },
+            cut: Some(Cut { end, intent: serde_json::to_value(intent).map_err(io::Error::other)? }),
+            frozen: Frozen::Object { staged: Box::new(staged), chain: Box::new(cutting.chain), also: None },
         }))
     }
 
-    fn close_period(
-        &self,
-        cutting: Cutting,
-        taken: Taken,
-        renewed: Option<(SpoolId, u64)>,
-        now: i64,
-    ) -> Step<Frozen> {
+    fn close_period(&self, cutting: Cutting, taken: Taken, renewed: Option<(SpoolId, u64)>, now: i64) -> Step<Frozen> {
         match cutting.reason(taken) {
             Some((reason, to)) => self.state(cutting.chain, reason, to, renewed, now, cutting.to),
             None => Step::Wait(EVERY),
@@ -211,15 +167,7 @@ impl S3Sink {
     }
 
     /// Freezes a manifest; the batch ends at `end`.
-    fn state(
-        &self,
-        chain: Chain,
-        reason: Reason,
-        to: i64,
-        renewed: Option<(SpoolId, u64)>,
-        now: i64,
-        end: Cursor,
-    ) -> Step<Frozen> {
+    fn state(&self, chain: Chain, reason: Reason, to: i64, renewed: Option<(SpoolId, u64)>, now: i64, end: Cursor) -> Step<Frozen> {
         let Some(statement) = self.statement(chain, reason, to, renewed, now) else {
             return Step::Wait(EVERY);
         };
@@ -234,14 +182,7 @@ impl S3Sink {
         }
     }
 
-    pub(super) fn statement(
-        &self,
-        chain: Chain,
-        reason: Reason,
-        to: i64,
-        renewed: Option<(SpoolId, u64)>,
-        now: i64,
-    ) -> Option<Statement> {
+    pub(super) fn statement(&self, chain: Chain, reason: Reason, to: i64, renewed: Option<(SpoolId, u64)>, now: i64) -> Option<Statement> {
         let place = self.store.place();
         let around = Circumstances {
             origin: &self.origin,
@@ -253,29 +194,14 @@ impl S3Sink {
         let to = to.max(chain.to);
         let hour = Hour::of(if to > chain.to { to - 1 } else { to }).start();
         let manifest = chain.manifest(reason, to, around);
-        let text = manifest
-            .bytes()
-            .ok()
-            .and_then(|bytes| String::from_utf8(bytes).ok())?;
-        Some(Statement {
-            text,
-            hour,
-            to,
-            chain,
-            renewed,
-        })
+        let text = manifest.bytes().ok().and_then(|bytes| String::from_utf8(bytes).ok())?;
+        Some(Statement { text, hour, to, chain, renewed })
     }
 
     /// Freezes again what an earlier process was about to send.
     /// `None` when the spool holds nothing of it any more: what became of it is for the gap there to say.
-    pub(super) fn repeat(
-        &self,
-        reader: &mut Reader,
-        cut: &Cut,
-        chain: Chain,
-    ) -> Result<Option<Step<Frozen>>, Trouble> {
-        let intent: Intent =
-            serde_json::from_value(cut.intent.clone()).map_err(io::Error::other)?;
+    pub(super) fn repeat(&self, reader: &mut Reader, cut: &Cut, chain: Chain) -> Result<Option<Step<Frozen>>, Trouble> {
+        let intent: Intent = serde_json::from_value(cut.intent.clone()).map_err(io::Error::other)?;
         let plain_sha256 = match intent {
             Intent::Manifest(statement) if statement.chain.number != chain.number => {
                 // The archive is ahead of what we meant to say: our state is an old copy.
@@ -294,11 +220,7 @@ impl S3Sink {
         };
         let mut cutting = Cutting::new(reader.cursor(), chain);
         let path = self.staging.join("object.jsonl.zst");
-        let size = Size {
-            bytes: u64::MAX,
-            records: u64::MAX,
-            level: self.options.level,
-        };
+        let size = Size { bytes: u64::MAX, records: u64::MAX, level: self.options.level };
         while reader.cursor() != cut.end {
             let taken = match reader.peek()? {
                 None => break,
@@ -315,29 +237,15 @@ impl S3Sink {
             return Ok(None);
         }
         Ok(Some(match self.close_object(cutting)? {
-            Step::Batch(Batch {
-                frozen: Frozen::Object { staged, chain, .. },
-                records,
-                bytes,
-                cut,
-            }) => {
+            Step::Batch(Batch { frozen: Frozen::Object { staged, chain, .. }, records, bytes, cut }) => {
                 if hex(&staged.plain_sha256) != plain_sha256 {
                     tracing::error!(
                         first = staged.sums.first,
                         "The spool no longer holds all records of an object that was about to be sent."
                     );
                 }
-                let frozen = Frozen::Object {
-                    staged,
-                    chain,
-                    also: Some(plain_sha256),
-                };
-                Step::Batch(Batch {
-                    records,
-                    bytes,
-                    cut,
-                    frozen,
-                })
+                let frozen = Frozen::Object { staged, chain, also: Some(plain_sha256) };
+                Step::Batch(Batch { records, bytes, cut, frozen })
             }
             other => other,
         }))

@@ -38,13 +38,8 @@ impl Hour {
 
     /// `YYYY-MM-DD` and `HH`, UTC.
     fn date_and_hour(self) -> (String, String) {
-        let at = Timestamp::from_nanosecond(i128::from(self.start()))
-            .unwrap_or(Timestamp::UNIX_EPOCH)
-            .to_zoned(TimeZone::UTC);
-        (
-            at.strftime("%Y-%m-%d").to_string(),
-            at.strftime("%H").to_string(),
-        )
+        let at = Timestamp::from_nanosecond(i128::from(self.start())).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(TimeZone::UTC);
+        (at.strftime("%Y-%m-%d").to_string(), at.strftime("%H").to_string())
     }
 }
 
@@ -65,20 +60,9 @@ impl Layout {
     /// The key of the object that holds the records `first..=last` of spool `id`, all committed within `hour`.
     ///
     /// `conflict` 0 is the object's own key; a higher number is the place to go to when that is taken by other bytes.
-    pub fn object_key(
-        &self,
-        hour: Hour,
-        id: [u8; 16],
-        first: u64,
-        last: u64,
-        conflict: u32,
-    ) -> String {
+    pub fn object_key(&self, hour: Hour, id: [u8; 16], first: u64, last: u64, conflict: u32) -> String {
         let (date, hour) = hour.date_and_hour();
-        let suffix = if conflict == 0 {
-            String::new()
-        } else {
-            format!(".conflict-{conflict}")
-        };
+        let suffix = if conflict == 0 { String::new() } else { format!(".conflict-{conflict}") };
         format!(
             "{}flows/v1/cluster={}/log={}/dt={date}/hour={hour}/node={}/{}-{first:020}-{last:020}{suffix}.jsonl.zst",
             self.prefix_and_slash(),
@@ -92,16 +76,8 @@ impl Layout {
     /// The key of manifest `number`, written for spool `id`; `dt` is the day of `hour`, the last one it covers.
     pub fn manifest_key(&self, hour: Hour, id: [u8; 16], number: u64, conflict: u32) -> String {
         let (date, _) = hour.date_and_hour();
-        let suffix = if conflict == 0 {
-            String::new()
-        } else {
-            format!(".conflict-{conflict}")
-        };
-        format!(
-            "{}/dt={date}/{}-{number:020}{suffix}.json",
-            self.manifests(),
-            hex(&id)
-        )
+        let suffix = if conflict == 0 { String::new() } else { format!(".conflict-{conflict}") };
+        format!("{}/dt={date}/{}-{number:020}{suffix}.json", self.manifests(), hex(&id))
     }
 
     /// The folder of all manifests of this flow log and node, without a slash at its end.
@@ -116,11 +92,7 @@ impl Layout {
     }
 
     fn prefix_and_slash(&self) -> String {
-        if self.prefix.is_empty() {
-            String::new()
-        } else {
-            format!("{}/", self.prefix)
-        }
+        if self.prefix.is_empty() { String::new() } else { format!("{}/", self.prefix) }
     }
 }
 
@@ -128,9 +100,7 @@ impl Layout {
 pub fn manifest_number(key: &str) -> Option<u64> {
     let name = key.rsplit('/').next()?.strip_suffix(".json")?;
     let (id, rest) = name.split_once('-')?;
-    let digits = rest
-        .split_once('.')
-        .map_or(rest, |(digits, _conflict)| digits);
+    let digits = rest.split_once('.').map_or(rest, |(digits, _conflict)| digits);
     let ours = id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()) && digits.len() == 20;
     if ours { digits.parse().ok() } else { None }
 }
@@ -140,9 +110,7 @@ pub fn encode(value: &str) -> String {
     let mut out = String::with_capacity(value.len());
     for byte in value.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' => {
-                out.push(char::from(byte))
-            }
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' => out.push(char::from(byte)),
             _ => out.push_str(&format!("%{byte:02X}")),
         }
     }
@@ -161,12 +129,7 @@ mod tests {
     const ID: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 0xff];
 
     fn layout(prefix: &str, cluster: &str, log: &str, node: &str) -> Layout {
-        Layout {
-            prefix: prefix.into(),
-            cluster: cluster.into(),
-            log: log.into(),
-            node: node.into(),
-        }
+        Layout { prefix: prefix.into(), cluster: cluster.into(), log: log.into(), node: node.into() }
     }
 
     fn nanoseconds(text: &str) -> i64 {
@@ -203,10 +166,7 @@ mod tests {
             ),
         ];
         for (layout, time, (first, last, conflict), expected) in cases {
-            assert_eq!(
-                layout.object_key(Hour::of(nanoseconds(time)), ID, first, last, conflict),
-                expected
-            );
+            assert_eq!(layout.object_key(Hour::of(nanoseconds(time)), ID, first, last, conflict), expected);
         }
     }
 
@@ -221,17 +181,9 @@ mod tests {
         );
         assert_eq!(manifest_number(&key), Some(12));
         let conflict = layout.manifest_key(hour, ID, 13, 2);
-        assert!(
-            conflict.ends_with("-00000000000000000013.conflict-2.json"),
-            "{conflict}"
-        );
+        assert!(conflict.ends_with("-00000000000000000013.conflict-2.json"), "{conflict}");
         assert_eq!(manifest_number(&conflict), Some(13));
-        for other in [
-            "",
-            "p/readme.json",
-            "p/abc-00000000000000000012.json",
-            "p/000102030405060708090a0b0c0d0eff-12.json",
-        ] {
+        for other in ["", "p/readme.json", "p/abc-00000000000000000012.json", "p/000102030405060708090a0b0c0d0eff-12.json"] {
             assert_eq!(manifest_number(other), None, "{other}");
         }
     }
@@ -246,11 +198,7 @@ mod tests {
             ("2027-01-01T00:00:00Z", "2027-01-01", "00"),
         ];
         for (time, date, hour) in cases {
-            assert_eq!(
-                Hour::of(nanoseconds(time)).date_and_hour(),
-                (date.to_string(), hour.to_string()),
-                "{time}"
-            );
+            assert_eq!(Hour::of(nanoseconds(time)).date_and_hour(), (date.to_string(), hour.to_string()), "{time}");
         }
         let hour = Hour::of(nanoseconds("2026-11-21T09:15:00Z"));
         assert_eq!(hour.start(), nanoseconds("2026-11-21T09:00:00Z"));

@@ -27,10 +27,7 @@ use http::{
 use object_store::{
     ClientOptions,
     aws::{AwsAuthorizer, AwsCredentialProvider},
-    client::{
-        HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
-        HttpResponseBody, HttpService,
-    },
+    client::{HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService},
 };
 use tokio_util::io::ReaderStream;
 
@@ -86,12 +83,7 @@ pub struct Seen {
 impl Upload {
     /// An upload with these locks; `file` for a single put, `None` for a multipart upload.
     pub fn new(lock: Option<Lock>, legal_hold: bool, file: Option<Content>) -> Self {
-        Self {
-            lock,
-            legal_hold,
-            file,
-            signed: Arc::new(AtomicBool::new(false)),
-        }
+        Self { lock, legal_hold, file, signed: Arc::new(AtomicBool::new(false)) }
     }
 
     /// Whether the request really went through the service.
@@ -184,19 +176,13 @@ impl HttpService for LockService {
             self.sign(&mut request, digest).await?;
             upload.signed.store(true, Ordering::Release);
         } else if completes_upload(&request) {
-            request
-                .headers_mut()
-                .insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
+            request.headers_mut().insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
             let digest = digest_of(request.headers())?;
             self.sign(&mut request, digest).await?;
         }
         let answer = match upload.and_then(|upload| upload.file) {
             Some(file) => self.send_file(request, &file).await?,
-            None => {
-                HttpClient::new(self.client.clone())
-                    .execute(request)
-                    .await?
-            }
+            None => HttpClient::new(self.client.clone()).execute(request).await?,
         };
         Ok(self.note(answer))
     }
@@ -207,30 +193,17 @@ impl LockService {
     /// signer of object_store 0.14.2 would take every payload for an empty one.
     async fn sign(&self, request: &mut HttpRequest, digest: [u8; 32]) -> Result<(), Failed> {
         let credential = self.credentials.get_credential().await?;
-        AwsAuthorizer::new(&credential, "s3", &self.region)
-            .try_authorize(request, Some(&digest))?;
+        AwsAuthorizer::new(&credential, "s3", &self.region).try_authorize(request, Some(&digest))?;
         Ok(())
     }
 
-    async fn send_file(
-        &self,
-        request: HttpRequest,
-        content: &Content,
-    ) -> Result<HttpResponse, HttpError> {
+    async fn send_file(&self, request: HttpRequest, content: &Content) -> Result<HttpResponse, HttpError> {
         let (parts, _empty) = request.into_parts();
-        let file = tokio::fs::File::open(&content.path)
-            .await
-            .map_err(|error| Failed::File(content.path.clone(), error))?;
-        let url = parts
-            .uri
-            .to_string()
-            .parse()
-            .map_err(|_| Failed::Address(parts.uri.to_string()))?;
+        let file = tokio::fs::File::open(&content.path).await.map_err(|error| Failed::File(content.path.clone(), error))?;
+        let url = parts.uri.to_string().parse().map_err(|_| Failed::Address(parts.uri.to_string()))?;
         let mut request = reqwest::Request::new(parts.method, url);
         *request.headers_mut() = parts.headers;
-        *request.body_mut() = Some(reqwest::Body::wrap_stream(ReaderStream::with_capacity(
-            file, CHUNK,
-        )));
+        *request.body_mut() = Some(reqwest::Body::wrap_stream(ReaderStream::with_capacity(file, CHUNK)));
         let answer = self.client.execute(request).await.map_err(failed_to_send)?;
         let (parts, body) = http::Response::from(answer).into_parts();
         let body = http_body_util::BodyExt::map_err(body, failed_to_send);
@@ -238,20 +211,12 @@ impl LockService {
     }
 
     fn note(&self, mut answer: HttpResponse) -> HttpResponse {
-        let text = |name: &HeaderName| {
-            answer
-                .headers()
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-        };
+        let text = |name: &HeaderName| answer.headers().get(name).and_then(|value| value.to_str().ok());
         if let Some(date) = text(&DATE) {
             self.clock.learn(date);
         }
         let seen = Seen {
-            lock: Lock::parse(
-                text(&LOCK_MODE).unwrap_or(""),
-                text(&LOCK_UNTIL).unwrap_or(""),
-            ),
+            lock: Lock::parse(text(&LOCK_MODE).unwrap_or(""), text(&LOCK_UNTIL).unwrap_or("")),
             legal_hold: text(&LEGAL_HOLD) == Some("ON"),
         };
         answer.extensions_mut().insert(seen);
@@ -265,10 +230,7 @@ fn value(text: &str) -> Result<HeaderValue, Failed> {
 
 /// The payload's SHA-256 as the first signature states it.
 fn digest_of(headers: &HeaderMap) -> Result<[u8; 32], Failed> {
-    let text = headers
-        .get(PAYLOAD_DIGEST)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or("");
+    let text = headers.get(PAYLOAD_DIGEST).and_then(|value| value.to_str().ok()).unwrap_or("");
     let mut digest = [0; 32];
     if text.len() != 64 || !text.is_ascii() {
         return Err(Failed::Unsigned);
@@ -281,11 +243,7 @@ fn digest_of(headers: &HeaderMap) -> Result<[u8; 32], Failed> {
 
 /// Whether this is CompleteMultipartUpload: the only POST that names an upload.
 fn completes_upload(request: &HttpRequest) -> bool {
-    request.method() == Method::POST
-        && request
-            .uri()
-            .query()
-            .is_some_and(|query| query.starts_with("uploadId="))
+    request.method() == Method::POST && request.uri().query().is_some_and(|query| query.starts_with("uploadId="))
 }
 
 /// Sorts a failure as `object_store` needs it: whether the request may have reached the server.

@@ -197,8 +197,7 @@ pub fn sha256(bytes: &[u8]) -> String {
 
 /// Unix nanoseconds as RFC 3339, UTC, always with nine digits: texts sort as times do.
 pub fn time_text(unix_nanoseconds: i64) -> String {
-    let time =
-        Timestamp::from_nanosecond(i128::from(unix_nanoseconds)).unwrap_or(Timestamp::UNIX_EPOCH);
+    let time = Timestamp::from_nanosecond(i128::from(unix_nanoseconds)).unwrap_or(Timestamp::UNIX_EPOCH);
     time.strftime("%Y-%m-%dT%H:%M:%S.%9fZ").to_string()
 }
 
@@ -246,41 +245,22 @@ mod tests {
 
     #[test]
     fn canonical_bytes_do_not_depend_on_the_order_of_keys() {
-        let a: Value = serde_json::from_str(
-            r#"{"b": [1, {"y": null, "x": "ü\n\u001f"}], "a": true, "é": -1, "z": {}}"#,
-        )
-        .unwrap();
-        assert_eq!(
-            canonical(&a),
-            "{\"a\":true,\"b\":[1,{\"x\":\"ü\\n\\u001f\",\"y\":null}],\"z\":{},\"é\":-1}"
-        );
+        let a: Value = serde_json::from_str(r#"{"b": [1, {"y": null, "x": "ü\n\u001f"}], "a": true, "é": -1, "z": {}}"#).unwrap();
+        assert_eq!(canonical(&a), "{\"a\":true,\"b\":[1,{\"x\":\"ü\\n\\u001f\",\"y\":null}],\"z\":{},\"é\":-1}");
         let surrogates = json!({"\u{e000}": 1, "\u{10000}": 2});
-        assert_eq!(
-            canonical(&surrogates),
-            "{\"\u{10000}\":2,\"\u{e000}\":1}",
-            "UTF-16 order, as RFC 8785 §3.2.3 wants"
-        );
+        assert_eq!(canonical(&surrogates), "{\"\u{10000}\":2,\"\u{e000}\":1}", "UTF-16 order, as RFC 8785 §3.2.3 wants");
     }
 
     #[test]
     fn times_are_texts_that_sort() {
         assert_eq!(time_text(0), "1970-01-01T00:00:00.000000000Z");
-        assert_eq!(
-            time_text(1_795_262_400_123_456_789),
-            "2026-11-21T12:00:00.123456789Z"
-        );
+        assert_eq!(time_text(1_795_262_400_123_456_789), "2026-11-21T12:00:00.123456789Z");
         assert_eq!(time_text(-1), "1969-12-31T23:59:59.999999999Z");
     }
 
     #[test]
     fn gaps_keep_what_the_spool_says_of_them() {
-        let lost = Gap {
-            cause: "spool-full".into(),
-            records: Some(3),
-            sequences: Some((4, 7)),
-            first: Some(0),
-            ..Gap::default()
-        };
+        let lost = Gap { cause: "spool-full".into(), records: Some(3), sequences: Some((4, 7)), first: Some(0), ..Gap::default() };
         let expected = json!({"cause": "spool-full", "records": 3, "sequences": [4, 7], "first": "1970-01-01T00:00:00.000000000Z"});
         assert_eq!(canonical(&gap(&lost)), canonical(&expected));
     }

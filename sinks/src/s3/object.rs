@@ -66,18 +66,8 @@ impl Open {
     /// # Errors
     /// Those of the disk.
     pub fn create(path: &Path, level: i32, record: Arrived<'_>) -> io::Result<Self> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(path)?;
-        let hashed = Hashed {
-            file: BufWriter::with_capacity(1 << 18, file),
-            sha256: Sha256::new(),
-            md5: Md5::new(),
-            bytes: 0,
-        };
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        let hashed = Hashed { file: BufWriter::with_capacity(1 << 18, file), sha256: Sha256::new(), md5: Md5::new(), bytes: 0 };
         let sums = Sums {
             hour: Hour::of(record.committed),
             first: record.sequence,
@@ -87,12 +77,7 @@ impl Open {
             flow_times: (record.time, record.time),
             commit_times: (record.committed, record.committed),
         };
-        let mut open = Self {
-            path: path.to_owned(),
-            packer: Packer::new(hashed, level)?,
-            plain: Sha256::new(),
-            sums,
-        };
+        let mut open = Self { path: path.to_owned(), packer: Packer::new(hashed, level)?, plain: Sha256::new(), sums };
         open.push(record)?;
         Ok(open)
     }
@@ -109,10 +94,7 @@ impl Open {
         sums.last = record.sequence;
         sums.records += 1;
         sums.plain_bytes += record.line.len() as u64 + 1;
-        sums.flow_times = (
-            sums.flow_times.0.min(record.time),
-            sums.flow_times.1.max(record.time),
-        );
+        sums.flow_times = (sums.flow_times.0.min(record.time), sums.flow_times.1.max(record.time));
         sums.commit_times.1 = record.committed;
         Ok(())
     }
@@ -151,12 +133,7 @@ impl Staged {
     /// # Errors
     /// Those of the disk.
     pub fn write(path: &Path, content: &[u8], sums: Sums) -> io::Result<Self> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(path)?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
         file.write_all(content)?;
         let sha256: [u8; 32] = Sha256::digest(content).into();
         Ok(Self {
@@ -220,12 +197,7 @@ mod tests {
 
     fn record(sequence: u64, line: &str) -> Arrived<'_> {
         let sequence_time = i64::try_from(sequence).unwrap();
-        Arrived {
-            sequence,
-            time: 1000 - sequence_time,
-            committed: 5000 + sequence_time,
-            line: line.as_bytes(),
-        }
+        Arrived { sequence, time: 1000 - sequence_time, committed: 5000 + sequence_time, line: line.as_bytes() }
     }
 
     fn stage(path: &Path) -> Staged {
@@ -245,10 +217,7 @@ mod tests {
         assert_eq!(staged.bytes, bytes.len() as u64);
         assert_eq!(staged.sha256, <[u8; 32]>::from(Sha256::digest(&bytes)));
         assert_eq!(staged.md5, <[u8; 16]>::from(Md5::digest(&bytes)));
-        assert_eq!(
-            staged.plain_sha256,
-            <[u8; 32]>::from(Sha256::digest(&plain))
-        );
+        assert_eq!(staged.plain_sha256, <[u8; 32]>::from(Sha256::digest(&plain)));
         let sums = Sums {
             hour: Hour::of(5007),
             first: 7,

@@ -88,22 +88,15 @@ impl Retention {
                 return Err(RetentionError::Days(days));
             }
             Period::Days(days) => {
-                let end = now
-                    .saturating_add(i64::from(days) * DAY)
-                    .saturating_add(MARGIN);
+                let end = now.saturating_add(i64::from(days) * DAY).saturating_add(MARGIN);
                 end.saturating_add(DAY - 1).div_euclid(DAY) * DAY
             }
             Period::Until(until) if until <= now => {
-                return Err(RetentionError::Past(
-                    Timestamp::from_second(until).unwrap_or(Timestamp::MIN),
-                ));
+                return Err(RetentionError::Past(Timestamp::from_second(until).unwrap_or(Timestamp::MIN)));
             }
             Period::Until(until) => until,
         };
-        Ok(Lock {
-            mode: self.mode,
-            until,
-        })
+        Ok(Lock { mode: self.mode, until })
     }
 
     /// The least lock that an object stored at `stored` (Unix seconds) must have to satisfy this retention.
@@ -112,10 +105,7 @@ impl Retention {
             Period::Days(days) => stored.saturating_add(i64::from(days) * DAY),
             Period::Until(until) => until,
         };
-        Lock {
-            mode: self.mode,
-            until,
-        }
+        Lock { mode: self.mode, until }
     }
 
     /// Whether objects put from `now` on would be locked for less, or less strictly, than under `before`.
@@ -139,17 +129,12 @@ pub struct Lock {
 impl Lock {
     /// The date as S3 wants it: ISO 8601, UTC, whole seconds.
     pub fn until_text(&self) -> String {
-        Timestamp::from_second(self.until)
-            .unwrap_or(Timestamp::MAX)
-            .to_string()
+        Timestamp::from_second(self.until).unwrap_or(Timestamp::MAX).to_string()
     }
 
     /// Reads what a server says, from headers or XML; `None` when it says nothing or nothing intelligible.
     pub fn parse(mode: &str, until: &str) -> Option<Self> {
-        Some(Self {
-            mode: Mode::parse(mode.trim())?,
-            until: until.trim().parse::<Timestamp>().ok()?.as_second(),
-        })
+        Some(Self { mode: Mode::parse(mode.trim())?, until: until.trim().parse::<Timestamp>().ok()?.as_second() })
     }
 
     /// Whether this lock is at least as strict and as long as `least`.
@@ -170,9 +155,7 @@ const UNKNOWN: i64 = i64::MIN;
 
 impl Default for Clock {
     fn default() -> Self {
-        Self {
-            offset: AtomicI64::new(UNKNOWN),
-        }
+        Self { offset: AtomicI64::new(UNKNOWN) }
     }
 }
 
@@ -193,8 +176,7 @@ impl Clock {
     /// The time now, Unix seconds, by the endpoint's clock where it is known, else by the node's.
     pub fn now(&self) -> i64 {
         let node = Timestamp::now().as_millisecond();
-        node.saturating_add(self.offset_milliseconds().unwrap_or(0))
-            .div_euclid(1000)
+        node.saturating_add(self.offset_milliseconds().unwrap_or(0)).div_euclid(1000)
     }
 }
 
@@ -217,10 +199,7 @@ mod tests {
             (36_500, "2026-11-21T12:00:00Z", "2126-10-29T00:00:00Z"),
         ];
         for (days, now, until) in cases {
-            let retention = Retention {
-                mode: Mode::Compliance,
-                period: Period::Days(days),
-            };
+            let retention = Retention { mode: Mode::Compliance, period: Period::Days(days) };
             let lock = retention.lock(second(now)).unwrap();
             assert_eq!(lock.until_text(), until, "{days} days from {now}");
             assert!(lock.until - second(now) >= i64::from(days) * DAY);
@@ -231,46 +210,24 @@ mod tests {
     #[test]
     fn a_fixed_date_is_asked_for_as_written_until_it_has_come() {
         let until = second("2032-01-01T12:34:56Z");
-        let retention = Retention {
-            mode: Mode::Governance,
-            period: Period::Until(until),
-        };
-        assert_eq!(
-            retention.lock(until - 1).unwrap().until_text(),
-            "2032-01-01T12:34:56Z"
-        );
+        let retention = Retention { mode: Mode::Governance, period: Period::Until(until) };
+        assert_eq!(retention.lock(until - 1).unwrap().until_text(), "2032-01-01T12:34:56Z");
         let error = retention.lock(until).unwrap_err().to_string();
-        assert!(
-            error.contains("2032-01-01") && error.contains("later date"),
-            "{error}"
-        );
+        assert!(error.contains("2032-01-01") && error.contains("later date"), "{error}");
     }
 
     #[test]
     fn days_out_of_range_are_refused() {
         for days in [0, 36_501] {
-            let error = Retention {
-                mode: Mode::Governance,
-                period: Period::Days(days),
-            }
-            .lock(0)
-            .unwrap_err()
-            .to_string();
+            let error = Retention { mode: Mode::Governance, period: Period::Days(days) }.lock(0).unwrap_err().to_string();
             assert!(error.contains("1 to 36500"), "{error}");
         }
     }
 
     #[test]
     fn what_the_server_says_is_read_in_every_form_servers_use() {
-        let asked = Lock {
-            mode: Mode::Compliance,
-            until: second("2027-11-23T00:00:00Z"),
-        };
-        for until in [
-            "2027-11-23T00:00:00Z",
-            "2027-11-23T00:00:00.000Z",
-            "2027-11-23T00:00:00+00:00",
-        ] {
+        let asked = Lock { mode: Mode::Compliance, until: second("2027-11-23T00:00:00Z") };
+        for until in ["2027-11-23T00:00:00Z", "2027-11-23T00:00:00.000Z", "2027-11-23T00:00:00+00:00"] {
             assert_eq!(Lock::parse("COMPLIANCE", until), Some(asked), "{until}");
         }
         assert_eq!(Lock::parse("", "2027-11-23T00:00:00Z"), None);
@@ -295,39 +252,17 @@ mod tests {
     #[test]
     fn a_shorter_or_laxer_retention_is_recognised() {
         let now = second("2026-11-21T12:00:00Z");
-        let days = |mode, days| Retention {
-            mode,
-            period: Period::Days(days),
-        };
-        let until = |date: &str| Retention {
-            mode: Mode::Compliance,
-            period: Period::Until(second(&format!("{date}T00:00:00Z"))),
-        };
+        let days = |mode, days| Retention { mode, period: Period::Days(days) };
+        let until = |date: &str| Retention { mode: Mode::Compliance, period: Period::Until(second(&format!("{date}T00:00:00Z"))) };
         let cases = [
-            (
-                days(Mode::Compliance, 365),
-                days(Mode::Compliance, 365),
-                false,
-            ),
-            (
-                days(Mode::Compliance, 364),
-                days(Mode::Compliance, 365),
-                true,
-            ),
-            (
-                days(Mode::Governance, 365),
-                days(Mode::Compliance, 365),
-                true,
-            ),
+            (days(Mode::Compliance, 365), days(Mode::Compliance, 365), false),
+            (days(Mode::Compliance, 364), days(Mode::Compliance, 365), true),
+            (days(Mode::Governance, 365), days(Mode::Compliance, 365), true),
             (days(Mode::Compliance, 30), until("2027-01-01"), true),
             (until("2027-01-01"), days(Mode::Compliance, 30), false),
         ];
         for (new, old, shorter) in cases {
-            assert_eq!(
-                new.is_shorter_than(&old, now),
-                shorter,
-                "{new:?} after {old:?}"
-            );
+            assert_eq!(new.is_shorter_than(&old, now), shorter, "{new:?} after {old:?}");
         }
     }
 

@@ -37,14 +37,7 @@ impl<W: Write> Packer<W> {
     pub fn new(out: W, level: i32) -> io::Result<Self> {
         let mut compressor = zstd::bulk::Compressor::new(level)?;
         compressor.set_parameter(CParameter::ChecksumFlag(true))?;
-        Ok(Self {
-            out,
-            compressor,
-            pending: Vec::new(),
-            packed: Vec::new(),
-            frames: Vec::new(),
-            written: 0,
-        })
+        Ok(Self { out, compressor, pending: Vec::new(), packed: Vec::new(), frames: Vec::new(), written: 0 })
     }
 
     /// Adds `line` and a newline.
@@ -85,13 +78,10 @@ impl<W: Write> Packer<W> {
 
     fn close_frame(&mut self) -> io::Result<()> {
         self.packed.clear();
-        self.packed
-            .reserve(zstd::zstd_safe::compress_bound(self.pending.len()));
-        self.compressor
-            .compress_to_buffer(&self.pending, &mut self.packed)?;
+        self.packed.reserve(zstd::zstd_safe::compress_bound(self.pending.len()));
+        self.compressor.compress_to_buffer(&self.pending, &mut self.packed)?;
         self.out.write_all(&self.packed)?;
-        self.frames
-            .push((size(self.packed.len())?, size(self.pending.len())?));
+        self.frames.push((size(self.packed.len())?, size(self.pending.len())?));
         self.written += self.packed.len() as u64;
         self.pending.clear();
         Ok(())
@@ -115,8 +105,7 @@ fn table(frames: &[(u32, u32)]) -> io::Result<Vec<u8>> {
 }
 
 fn size(bytes: usize) -> io::Result<u32> {
-    u32::try_from(bytes)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a frame of 4 GiB or more"))
+    u32::try_from(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a frame of 4 GiB or more"))
 }
 
 #[cfg(test)]
@@ -132,9 +121,7 @@ mod tests {
     }
 
     fn lines(count: usize) -> Vec<Vec<u8>> {
-        (0..count)
-            .map(|n| format!("{{\"n\":{n},\"text\":\"{}\"}}", "x".repeat(n % 997)).into_bytes())
-            .collect()
+        (0..count).map(|n| format!("{{\"n\":{n},\"text\":\"{}\"}}", "x".repeat(n % 997)).into_bytes()).collect()
     }
 
     #[test]
@@ -142,10 +129,7 @@ mod tests {
         for count in [0, 1, 10_000] {
             let lines = lines(count);
             let (bytes, _) = pack(&lines, 3);
-            let plain: Vec<u8> = lines
-                .iter()
-                .flat_map(|line| [line.as_slice(), b"\n"].concat())
-                .collect();
+            let plain: Vec<u8> = lines.iter().flat_map(|line| [line.as_slice(), b"\n"].concat()).collect();
             assert_eq!(zstd::decode_all(bytes.as_slice()).unwrap(), plain);
             assert_eq!(pack(&lines, 3).0, bytes);
         }
@@ -161,16 +145,10 @@ mod tests {
         assert_eq!(count as u64, frames);
         assert!(count > 3);
         let table = bytes.len() - 9 - count * 8;
-        assert_eq!(
-            (word(table - 8), word(table - 4) as usize),
-            (SKIPPABLE_MAGIC, count * 8 + 9)
-        );
+        assert_eq!((word(table - 8), word(table - 4) as usize), (SKIPPABLE_MAGIC, count * 8 + 9));
         let mut at = 0;
         for frame in 0..count {
-            let (packed, plain) = (
-                word(table + frame * 8) as usize,
-                word(table + frame * 8 + 4) as usize,
-            );
+            let (packed, plain) = (word(table + frame * 8) as usize, word(table + frame * 8 + 4) as usize);
             let text = zstd::decode_all(&bytes[at..at + packed]).unwrap();
             assert_eq!(text.len(), plain);
             assert!(plain <= FRAME_BYTES && text.ends_with(b"\n") && text.starts_with(b"{"));
@@ -181,14 +159,8 @@ mod tests {
 
     #[test]
     fn a_line_longer_than_a_frame_gets_a_frame_of_its_own() {
-        let (bytes, frames) = pack(
-            &[vec![b'a'; 10], vec![b'b'; 3 * FRAME_BYTES], vec![b'c'; 10]],
-            3,
-        );
+        let (bytes, frames) = pack(&[vec![b'a'; 10], vec![b'b'; 3 * FRAME_BYTES], vec![b'c'; 10]], 3);
         assert_eq!(frames, 3);
-        assert_eq!(
-            zstd::decode_all(bytes.as_slice()).unwrap().len(),
-            3 * FRAME_BYTES + 23
-        );
+        assert_eq!(zstd::decode_all(bytes.as_slice()).unwrap().len(), 3 * FRAME_BYTES + 23);
     }
 }

@@ -78,39 +78,14 @@ impl S3Sink {
     ///
     /// # Errors
     /// When an option or the staging folder can't be used.
-    pub fn new(
-        options: Options,
-        origin: Origin,
-        staging: PathBuf,
-        now: i64,
-    ) -> Result<Self, Problem> {
-        if let Some(problem) = options
-            .problems(now.div_euclid(1_000_000_000))
-            .into_iter()
-            .next()
-        {
+    pub fn new(options: Options, origin: Origin, staging: PathBuf, now: i64) -> Result<Self, Problem> {
+        if let Some(problem) = options.problems(now.div_euclid(1_000_000_000)).into_iter().next() {
             return Err(problem);
         }
         let (store, prefix) = Store::new(&options)?;
-        fs::create_dir_all(&staging).map_err(|error| Problem {
-            key: "state folder",
-            why: format!("{}: {error}", staging.display()),
-        })?;
-        let layout = Layout {
-            prefix,
-            cluster: origin.cluster.clone(),
-            log: origin.log.clone(),
-            node: origin.node.clone(),
-        };
-        Ok(Self {
-            options,
-            origin,
-            layout,
-            store,
-            staging,
-            started: now,
-            memory: Mutex::default(),
-        })
+        fs::create_dir_all(&staging).map_err(|error| Problem { key: "state folder", why: format!("{}: {error}", staging.display()) })?;
+        let layout = Layout { prefix, cluster: origin.cluster.clone(), log: origin.log.clone(), node: origin.node.clone() };
+        Ok(Self { options, origin, layout, store, staging, started: now, memory: Mutex::default() })
     }
 
     /// The endpoint's clock minus the node's in milliseconds; `None` before the first answer.
@@ -119,11 +94,7 @@ impl S3Sink {
     }
 
     pub(super) fn size(&self) -> Size {
-        Size {
-            bytes: self.options.object_bytes,
-            records: self.options.object_records,
-            level: self.options.level,
-        }
+        Size { bytes: self.options.object_bytes, records: self.options.object_records, level: self.options.level }
     }
 
     pub(super) fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
@@ -143,18 +114,10 @@ impl Sink for S3Sink {
     }
 
     fn limits(&self) -> Limits {
-        Limits {
-            max_bytes: 4 << 20,
-            max_records: u64::MAX,
-            max_age: EVERY,
-        }
+        Limits { max_bytes: 4 << 20, max_records: u64::MAX, max_age: EVERY }
     }
 
-    fn resume(
-        &self,
-        reader: &mut Reader,
-        state: Option<&serde_json::Value>,
-    ) -> Result<Option<serde_json::Value>, ResumeError> {
+    fn resume(&self, reader: &mut Reader, state: Option<&serde_json::Value>) -> Result<Option<serde_json::Value>, ResumeError> {
         let known = state.and_then(|state| match serde_json::from_value(state.clone()) {
             Ok(chain) => Some(chain),
             Err(error) => {
@@ -171,13 +134,7 @@ impl Sink for S3Sink {
         Ok(state)
     }
 
-    fn freeze(
-        &self,
-        reader: &mut Reader,
-        limits: &Limits,
-        cut: Option<&Cut>,
-        now: i64,
-    ) -> Result<Step<Frozen>, ReadError> {
+    fn freeze(&self, reader: &mut Reader, limits: &Limits, cut: Option<&Cut>, now: i64) -> Result<Step<Frozen>, ReadError> {
         let mut memory = self.memory();
         let from = reader.cursor();
         if memory.sending.is_some_and(|(sending, _)| sending != from) {
@@ -202,11 +159,7 @@ impl Sink for S3Sink {
         match self.deliver(frozen).await {
             Ok(chain) => {
                 let state = serde_json::to_value(&chain).ok();
-                let reason = if let Frozen::Manifest(_, reason) = frozen {
-                    *reason
-                } else {
-                    None
-                };
+                let reason = if let Frozen::Manifest(_, reason) = frozen { *reason } else { None };
                 let mut memory = self.memory();
                 memory.chain = Some(chain);
                 memory.announced |= reason == Some(Reason::Start);
@@ -214,26 +167,14 @@ impl Sink for S3Sink {
                 memory.sending = None;
                 Outcome::Delivered { state }
             }
-            Err(failure) => Outcome::Retry {
-                why: failure.to_string(),
-                after: failure.after(),
-                shrink: false,
-            },
+            Err(failure) => Outcome::Retry { why: failure.to_string(), after: failure.after(), shrink: false },
         }
     }
 
     async fn check(&self) -> Result<(), Health> {
-        let warnings = self
-            .store
-            .check()
-            .await
-            .map_err(|failure| Health(failure.to_string()))?;
+        let warnings = self.store.check().await.map_err(|failure| Health(failure.to_string()))?;
         for warning in warnings {
-            tracing::warn!(
-                place = self.store.place(),
-                log = self.origin.log,
-                "{warning}"
-            );
+            tracing::warn!(place = self.store.place(), log = self.origin.log, "{warning}");
         }
         Ok(())
     }
@@ -243,10 +184,7 @@ impl Sink for S3Sink {
             let memory = self.memory();
             // A manifest that is on the way has the number this one would get; it is repeated by the next process.
             let is_taken = memory.sending.is_some_and(|(_, is_manifest)| is_manifest);
-            memory
-                .chain
-                .clone()
-                .filter(|_| memory.announced && !memory.stopped && !is_taken)
+            memory.chain.clone().filter(|_| memory.announced && !memory.stopped && !is_taken)
         };
         let Some(chain) = chain else { return };
         let now = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
@@ -255,9 +193,8 @@ impl Sink for S3Sink {
             return;
         };
         // The cursor file is written no more, so the manifest is kept here for the next process to find and chain to.
-        let kept = serde_json::to_vec(&statement)
-            .map_err(io::Error::other)
-            .and_then(|text| crate::spool::replace(&self.stop_file(), &text));
+        let kept =
+            serde_json::to_vec(&statement).map_err(io::Error::other).and_then(|text| crate::spool::replace(&self.stop_file(), &text));
         if let Err(error) = kept {
             tracing::error!(%error, "No stop manifest: it can't be staged.");
             return;

@@ -63,10 +63,7 @@ impl Store {
     /// When an option can't be used.
     pub fn new(options: &Options) -> Result<(Self, String), Problem> {
         let (place, prefix) = match options.target()? {
-            Target::Bucket { bucket, prefix } => (
-                Place::Bucket(Box::new(Bucket::new(options, &bucket)?)),
-                prefix,
-            ),
+            Target::Bucket { bucket, prefix } => (Place::Bucket(Box::new(Bucket::new(options, &bucket)?)), prefix),
             Target::Folder(root) => (Place::Folder(Folder::new(root)), String::new()),
         };
         let store = Self {
@@ -100,12 +97,7 @@ impl Store {
     ///
     /// # Errors
     /// When it is not stored, or not known to be stored and locked; try again.
-    pub async fn keep(
-        &self,
-        name: impl Fn(u32) -> String,
-        staged: &Staged,
-        also: Option<&str>,
-    ) -> Result<Kept, Failure> {
+    pub async fn keep(&self, name: impl Fn(u32) -> String, staged: &Staged, also: Option<&str>) -> Result<Kept, Failure> {
         self.refuse_what_cannot_be_locked().await?;
         let mut conflicts = Vec::new();
         for number in 0..CONFLICTS_MAX {
@@ -126,10 +118,7 @@ impl Store {
             }
         }
         let hint = "somebody else writes into this archive; give every node, flow log and cluster names of its own";
-        Err(Failure::refused(
-            format!("{}: {CONFLICTS_MAX} other objects lie in its way", name(0)),
-            hint,
-        ))
+        Err(Failure::refused(format!("{}: {CONFLICTS_MAX} other objects lie in its way", name(0)), hint))
     }
 
     /// The content of `key`, for small objects.
@@ -146,40 +135,29 @@ impl Store {
         }
     }
 
-    /// All keys below `folder`.
+    /// All keys below `folder`; only those that sort behind `after` where it is given.
     ///
     /// # Errors
     /// What the server or the disk said.
-    pub async fn list(&self, below: &str) -> Result<Vec<String>, Failure> {
+    pub async fn list(&self, below: &str, after: Option<&str>) -> Result<Vec<String>, Failure> {
         match &self.place {
-            Place::Bucket(bucket) => bucket.list(below).await,
+            Place::Bucket(bucket) => bucket.list(below, after).await,
             Place::Folder(folder) => {
                 let (folder, path) = (folder.clone(), below.to_owned());
-                on_disk(below, move || folder.list(&path)).await
+                let mut keys = on_disk(below, move || folder.list(&path)).await?;
+                keys.retain(|key| after.is_none_or(|after| key.as_str() > after));
+                Ok(keys)
             }
         }
     }
 
     /// Puts, then looks. `None` when other bytes, or a delete marker, are in the way.
-    async fn offer(
-        &self,
-        bucket: &Bucket,
-        key: &str,
-        staged: &Staged,
-        also: Option<&str>,
-    ) -> Result<Option<Kept>, Failure> {
+    async fn offer(&self, bucket: &Bucket, key: &str, staged: &Staged, also: Option<&str>) -> Result<Option<Kept>, Failure> {
         let now = bucket.clock().now();
-        let asked = match self
-            .retention
-            .map(|retention| retention.lock(now))
-            .transpose()
-        {
+        let asked = match self.retention.map(|retention| retention.lock(now)).transpose() {
             Ok(asked) => asked,
             Err(error) => {
-                return Err(Failure::refused(
-                    format!("retention: {error}"),
-                    "change the sink's retention",
-                ));
+                return Err(Failure::refused(format!("retention: {error}"), "change the sink's retention"));
             }
         };
         let put = bucket.create(key, staged, asked, self.legal_hold).await;
@@ -191,10 +169,7 @@ impl Store {
             Err(_) => bucket.find(key).await.unwrap_or_default(),
         };
         match (found, put) {
-            (Some(found), put) if is_same(&found, staged, also) => self
-                .confirm(bucket, key, found, asked, put.is_ok())
-                .await
-                .map(Some),
+            (Some(found), put) if is_same(&found, staged, also) => self.confirm(bucket, key, found, asked, put.is_ok()).await.map(Some),
             (Some(_other), _) => Ok(None),
             (None, Err(failure)) if failure.kind == Kind::Exists => Ok(None),
             (None, Err(failure)) => Err(failure),
@@ -207,28 +182,12 @@ impl Store {
 
     /// Holds what the server says about the lock against what was asked. An object of an earlier put that is locked too
     /// short is locked longer; a fresh one that is not locked as asked shows that locks get lost, so nothing is hidden.
-    async fn confirm(
-        &self,
-        bucket: &Bucket,
-        key: &str,
-        found: Found,
-        asked: Option<Lock>,
-        fresh: bool,
-    ) -> Result<Kept, Failure> {
-        let least = if fresh {
-            asked
-        } else {
-            self.retention
-                .map(|retention| retention.least(found.modified))
-        };
+    async fn confirm(&self, bucket: &Bucket, key: &str, found: Found, asked: Option<Lock>, fresh: bool) -> Result<Kept, Failure> {
+        let least = if fresh { asked } else { self.retention.map(|retention| retention.least(found.modified)) };
         let mut found = found;
         if !fresh && !self.is_locked(&found, least) {
             let version = found.version.clone().unwrap_or_default();
-            tracing::warn!(
-                key,
-                version,
-                "An object of an earlier put is not locked as asked; locking it now."
-            );
+            tracing::warn!(key, version, "An object of an earlier put is not locked as asked; locking it now.");
             if let Some(lock) = asked {
                 bucket.lengthen(key, &version, &lock).await?;
             }
@@ -249,21 +208,13 @@ impl Store {
                 conflicts: Vec::new(),
             });
         }
-        let say = |lock: Option<Lock>| {
-            lock.map_or("none".to_owned(), |lock| {
-                format!("{} until {}", lock.mode.as_str(), lock.until_text())
-            })
-        };
+        let say = |lock: Option<Lock>| lock.map_or("none".to_owned(), |lock| format!("{} until {}", lock.mode.as_str(), lock.until_text()));
         Err(Failure::refused(
             format!(
                 "{key} is stored, but not locked as asked: asked {}, the server states {}{}",
                 say(least),
                 say(found.seen.lock),
-                if self.legal_hold && !found.seen.legal_hold {
-                    ", and no legal hold"
-                } else {
-                    ""
-                }
+                if self.legal_hold && !found.seen.legal_hold { ", and no legal hold" } else { "" }
             ),
             "it does not count as delivered. Either something strips lock headers, or the credentials lack s3:GetObjectRetention (and s3:GetObjectLegalHold) and can't see them",
         ))
@@ -280,19 +231,13 @@ impl Store {
 }
 
 fn is_same(found: &Found, staged: &Staged, also: Option<&str>) -> bool {
-    let same_bytes = found.bytes == staged.bytes
-        && found.sha256.as_deref() == Some(hex(&staged.sha256).as_str());
+    let same_bytes = found.bytes == staged.bytes && found.sha256.as_deref() == Some(hex(&staged.sha256).as_str());
     let lines = found.plain_sha256.as_deref();
-    let same_lines =
-        lines.is_some() && (lines == Some(hex(&staged.plain_sha256).as_str()) || lines == also);
+    let same_lines = lines.is_some() && (lines == Some(hex(&staged.plain_sha256).as_str()) || lines == also);
     same_bytes || (same_lines && found.sha256.is_some())
 }
 
-async fn put_in_folder(
-    folder: &Folder,
-    key: &str,
-    staged: &Staged,
-) -> Result<Option<Kept>, Failure> {
+async fn put_in_folder(folder: &Folder, key: &str, staged: &Staged) -> Result<Option<Kept>, Failure> {
     let (folder, path, object) = (folder.clone(), key.to_owned(), staged.clone());
     let same = on_disk(key, move || folder.keep(&path, &object)).await?;
     Ok(same.then(|| Kept {
@@ -311,16 +256,9 @@ pub(super) async fn on_disk<T: Send + 'static>(
     what: &str,
     work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> Result<T, Failure> {
-    let done = tokio::task::spawn_blocking(work)
-        .await
-        .map_err(std::io::Error::other)
-        .and_then(|result| result);
+    let done = tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other).and_then(|result| result);
     done.map_err(|error| Failure {
-        kind: if error.kind() == std::io::ErrorKind::NotFound {
-            Kind::NotFound
-        } else {
-            Kind::Unknown
-        },
+        kind: if error.kind() == std::io::ErrorKind::NotFound { Kind::NotFound } else { Kind::Unknown },
         why: format!("{what}: {error}"),
         hint: None,
     })

@@ -107,12 +107,7 @@ mod tests {
             next: 9,
             time: -5,
             config_hash: [0xa5; 32],
-            gaps: vec![Gap {
-                cause: cause::FULL.to_owned(),
-                records: Some(4),
-                sequences: Some((1, 5)),
-                ..Gap::default()
-            }],
+            gaps: vec![Gap { cause: cause::FULL.to_owned(), records: Some(4), sequences: Some((1, 5)), ..Gap::default() }],
             totals: serde_json::json!({"packets": 18_446_744_073_709_551_615_u64}),
             partials: Some(12),
         };

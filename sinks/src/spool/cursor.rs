@@ -62,9 +62,7 @@ pub(crate) fn path(spool: &Path, folder: &str, sink: &str, extension: &str) -> P
     let mut name = String::new();
     for byte in sink.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' => {
-                name.push(char::from(byte))
-            }
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' => name.push(char::from(byte)),
             _ => name.push_str(&format!("%{byte:02X}")),
         }
     }
@@ -78,9 +76,7 @@ pub fn parse_stored(bytes: &[u8]) -> Option<Stored> {
         return None;
     };
     let sum = u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    (crc32c::crc32c(json) == sum)
-        .then(|| serde_json::from_slice(json).ok())
-        .flatten()
+    (crc32c::crc32c(json) == sum).then(|| serde_json::from_slice(json).ok()).flatten()
 }
 
 /// The bytes of a cursor file.
@@ -102,10 +98,7 @@ pub(super) fn load(spool: &Path, sink: &str) -> io::Result<Option<Stored>> {
 
 /// Stores it durably.
 pub(super) fn store(spool: &Path, sink: &str, stored: &Stored) -> io::Result<()> {
-    folder::replace(
-        &path(spool, "cursors", sink, "cursor"),
-        &encode_stored(stored)?,
-    )
+    folder::replace(&path(spool, "cursors", sink, "cursor"), &encode_stored(stored)?)
 }
 
 /// Removes a sink's cursor file.
@@ -124,11 +117,8 @@ pub fn all(spool: &Path) -> io::Result<Vec<(String, Stored)>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(spool.join("cursors"))? {
         let path = entry?.path();
-        let name = path
-            .file_stem()
-            .and_then(|name| name.to_str())
-            .and_then(decode)
-            .filter(|_| path.extension().is_some_and(|e| e == "cursor"));
+        let name =
+            path.file_stem().and_then(|name| name.to_str()).and_then(decode).filter(|_| path.extension().is_some_and(|e| e == "cursor"));
         if let (Some(name), Some(stored)) = (name, parse_stored(&std::fs::read(&path)?)) {
             found.push((name, stored));
         }
@@ -160,19 +150,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn example() -> Stored {
-        let cursor = Cursor {
-            spool: SpoolId([3; 16]),
-            sequence: 7,
-            position: 99,
-        };
-        Stored {
-            cursor,
-            state: Some(serde_json::json!({"inode": 5})),
-            cuts: vec![Cut {
-                end: cursor,
-                intent: serde_json::json!("key"),
-            }],
-        }
+        let cursor = Cursor { spool: SpoolId([3; 16]), sequence: 7, position: 99 };
+        Stored { cursor, state: Some(serde_json::json!({"inode": 5})), cuts: vec![Cut { end: cursor, intent: serde_json::json!("key") }] }
     }
 
     #[test]
@@ -184,11 +163,7 @@ mod tests {
             store(folder.path(), sink, &example()).unwrap();
             assert_eq!(load(folder.path(), sink).unwrap(), Some(example()));
         }
-        let names: Vec<String> = all(folder.path())
-            .unwrap()
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect();
+        let names: Vec<String> = all(folder.path()).unwrap().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["../ä%2F", "/var/log/events.log", "audit"]);
         forget(folder.path(), "audit").unwrap();
         forget(folder.path(), "audit").unwrap();

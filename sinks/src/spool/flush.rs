@@ -23,29 +23,16 @@ pub(super) fn run(shared: &Shared) {
     let mut last: Option<Instant> = None;
     let mut state = shared.lock();
     loop {
-        while !state.stop
-            && !state.sync_failed
-            && state.written == state.synced
-            && state.written == state.queued
-        {
-            state = shared
-                .wake
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+        while !state.stop && !state.sync_failed && state.written == state.synced && state.written == state.queued {
+            state = shared.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if state.stop {
             return;
         }
-        let due = last.map_or(Duration::ZERO, |last| {
-            INTERVAL.saturating_sub(last.elapsed())
-        });
+        let due = last.map_or(Duration::ZERO, |last| INTERVAL.saturating_sub(last.elapsed()));
         let much = state.written - state.synced >= SOON;
         if !due.is_zero() && !much && !state.kick {
-            state = shared
-                .wake
-                .wait_timeout(state, due)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            state = shared.wake.wait_timeout(state, due).unwrap_or_else(PoisonError::into_inner).0;
             continue;
         }
         state.kick = false;
@@ -55,11 +42,7 @@ pub(super) fn run(shared: &Shared) {
         state = shared.lock();
         shared.progress.notify_all();
         if result.is_err() && !state.stop {
-            state = shared
-                .wake
-                .wait_timeout(state, PAUSE)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            state = shared.wake.wait_timeout(state, PAUSE).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
@@ -67,10 +50,7 @@ pub(super) fn run(shared: &Shared) {
 /// Makes everything written so far durable and visible.
 pub(super) fn sync(shared: &Shared) -> io::Result<()> {
     // One at a time, so that what is visible never goes back.
-    let _one = shared
-        .syncing
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let _one = shared.syncing.lock().unwrap_or_else(PoisonError::into_inner);
     let mut state = shared.lock();
     let written = shared.write_queued(&mut state);
     if state.sync_failed {
@@ -87,9 +67,7 @@ pub(super) fn sync(shared: &Shared) -> io::Result<()> {
     drop(state);
 
     let started = Instant::now();
-    let mut result = files
-        .iter()
-        .try_for_each(|file| (shared.settings.disk.sync)(file));
+    let mut result = files.iter().try_for_each(|file| (shared.settings.disk.sync)(file));
     if folder_dirty {
         result = result.and_then(|()| folder::sync_folder(&shared.folder.path));
     }
@@ -115,25 +93,13 @@ fn publish(shared: &Shared, state: &mut State, target: u64, last: Visible, start
     if shared.settings.retain {
         state.keep = last.keep;
     }
-    while state
-        .chunks
-        .front()
-        .is_some_and(|chunk| chunk.position + chunk.bytes.len() as u64 <= target)
-    {
+    while state.chunks.front().is_some_and(|chunk| chunk.position + chunk.bytes.len() as u64 <= target) {
         state.chunks.pop_front();
     }
     shared.metrics.syncs.fetch_add(1, Relaxed);
-    shared.metrics.sync_nanoseconds.fetch_add(
-        u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX),
-        Relaxed,
-    );
-    shared
-        .metrics
-        .unsynced_bytes
-        .store(state.written - state.synced, Relaxed);
-    shared
-        .visible
-        .send_if_modified(|visible| std::mem::replace(visible, last) != last);
+    shared.metrics.sync_nanoseconds.fetch_add(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX), Relaxed);
+    shared.metrics.unsynced_bytes.store(state.written - state.synced, Relaxed);
+    shared.visible.send_if_modified(|visible| std::mem::replace(visible, last) != last);
 }
 
 /// After a failed fdatasync: writes all frames since the last good one into a new segment and syncs that.
@@ -142,11 +108,7 @@ fn rewrite(shared: &Shared, state: &mut State) -> io::Result<()> {
     // What everybody has passed may be gone already.
     let oldest = state.segments.front().map_or(0, |segment| segment.base);
     let (from, to) = (state.synced.max(oldest), state.written);
-    let first = state
-        .segments
-        .iter()
-        .rev()
-        .find(|segment| segment.base <= from);
+    let first = state.segments.iter().rev().find(|segment| segment.base <= from);
     let Some(first) = first.cloned() else {
         return Ok(());
     };
@@ -156,42 +118,23 @@ fn rewrite(shared: &Shared, state: &mut State) -> io::Result<()> {
         node: shared.settings.node.clone(),
         id: state.id,
         base: from,
-        number: if first.base == from {
-            first.number
-        } else {
-            state.synced_number
-        },
+        number: if first.base == from { first.number } else { state.synced_number },
         created: folder::now(),
         previous: first.previous.filter(|_| first.base == from),
     };
     let path = shared.folder.segment(from);
     let temporary = path.with_extension("again");
     let file = folder::create(&temporary)?;
-    write_all_at(
-        &shared.settings.disk,
-        &file,
-        &[IoSlice::new(&head.encode())],
-        0,
-    )?;
+    write_all_at(&shared.settings.disk, &file, &[IoSlice::new(&head.encode())], 0)?;
     if shared.settings.retain {
         for chunk in state.chunks.iter().filter(|chunk| chunk.position < to) {
-            write_all_at(
-                &shared.settings.disk,
-                &file,
-                &[IoSlice::new(&chunk.bytes)],
-                chunk.position - from + SEGMENT_HEAD as u64,
-            )?;
+            write_all_at(&shared.settings.disk, &file, &[IoSlice::new(&chunk.bytes)], chunk.position - from + SEGMENT_HEAD as u64)?;
         }
     } else {
         copy_frames(shared, state, from, to, &file)?;
     }
     (shared.settings.disk.sync)(&file)?;
-    let replaced: Vec<u64> = state
-        .segments
-        .iter()
-        .map(|segment| segment.base)
-        .filter(|base| *base > from)
-        .collect();
+    let replaced: Vec<u64> = state.segments.iter().map(|segment| segment.base).filter(|base| *base > from).collect();
     std::fs::rename(&temporary, &path)?;
     for base in replaced {
         std::fs::remove_file(shared.folder.segment(base))?;
@@ -201,13 +144,7 @@ fn rewrite(shared: &Shared, state: &mut State) -> io::Result<()> {
     if let Some(before) = state.segments.back_mut() {
         before.end = before.end.min(from);
     }
-    state.segments.push_back(Segment {
-        base: from,
-        end: to,
-        id: head.id,
-        number: head.number,
-        previous: head.previous,
-    });
+    state.segments.push_back(Segment { base: from, end: to, id: head.id, number: head.number, previous: head.previous });
     state.active = Arc::new(file);
     state.dirty.clear();
     state.folder_dirty = false;
@@ -228,12 +165,7 @@ fn copy_frames(shared: &Shared, state: &State, from: u64, to: u64, file: &File) 
             if let Piece::Frame(head, payload) = piece {
                 let bytes = head.encode(super::frame::Seed::of(&segment.id));
                 let offset = head.position - from + SEGMENT_HEAD as u64;
-                log::write_all_at(
-                    &shared.settings.disk,
-                    file,
-                    &[IoSlice::new(&bytes), IoSlice::new(payload)],
-                    offset,
-                )?;
+                log::write_all_at(&shared.settings.disk, file, &[IoSlice::new(&bytes), IoSlice::new(payload)], offset)?;
             }
         }
     }

@@ -25,14 +25,10 @@ const MAX_CORRUPT: u64 = 64 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process, or another part of this one, has the folder.
-    #[error(
-        "{0} is in use by another process; stop it first, or give this one another state folder"
-    )]
+    #[error("{0} is in use by another process; stop it first, or give this one another state folder")]
     InUse(PathBuf),
     /// The folder was written on another node.
-    #[error(
-        "{folder} belongs to node {found:?}, this is {expected:?}; move the folder away, or start with --node-name {found:?}"
-    )]
+    #[error("{folder} belongs to node {found:?}, this is {expected:?}; move the folder away, or start with --node-name {found:?}")]
     OtherNode {
         /// The folder.
         folder: PathBuf,
@@ -103,31 +99,14 @@ pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<> {
 impl Folder {
     /// Makes the folder where it is missing, and locks it.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        for folder in [
-            path.to_owned(),
-            path.join("cursors"),
-            path.join("corrupt"),
-            path.join("quarantine"),
-        ] {
-            std::fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&folder)
-                .map_err(at(&folder))?;
+        for folder in [path.to_owned(), path.join("cursors"), path.join("corrupt"), path.join("quarantine")] {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(at(&folder))?;
         }
         let lock_path = path.join("lock");
-        let lock = std::fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&lock_path)
-            .map_err(at(&lock_path))?;
+        let lock =
+            std::fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&lock_path).map_err(at(&lock_path))?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self {
-                path: path.to_owned(),
-                _lock: lock,
-            }),
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse(path.to_owned())),
             Err(error) => Err(at(&lock_path)(error.into())),
         }
@@ -148,14 +127,8 @@ impl Folder {
         };
         let mut text = String::new();
         let whole = file.read_to_string(&mut text).is_ok();
-        let unreadable = || Identity {
-            id: SpoolId::default(),
-            node: String::new(),
-            why: Renewal::Unreadable,
-            previous: None,
-            inode: 0,
-            born: None,
-        };
+        let unreadable =
+            || Identity { id: SpoolId::default(), node: String::new(), why: Renewal::Unreadable, previous: None, inode: 0, born: None };
         if !whole {
             return Ok(Some((unreadable(), false)));
         }
@@ -168,25 +141,12 @@ impl Folder {
     }
 
     /// Writes a new id file, durably. The file says itself which file it is.
-    pub fn write_identity(
-        &self,
-        id: SpoolId,
-        node: &str,
-        why: Renewal,
-        previous: Option<SpoolId>,
-    ) -> Result<(), OpenError> {
+    pub fn write_identity(&self, id: SpoolId, node: &str, why: Renewal, previous: Option<SpoolId>) -> Result<(), OpenError> {
         let (path, temporary) = (self.path.join("id.json"), self.path.join("id.json.tmp"));
         let write = || -> io::Result<()> {
             let mut file = create(&temporary)?;
             let (inode, born) = birth(&file)?;
-            let identity = Identity {
-                id,
-                node: node.to_owned(),
-                why,
-                previous,
-                inode,
-                born,
-            };
+            let identity = Identity { id, node: node.to_owned(), why, previous, inode, born };
             file.write_all(&serde_json::to_vec(&identity)?)?;
             file.sync_all()?;
             std::fs::rename(&temporary, &path)?;
@@ -197,9 +157,7 @@ impl Folder {
 
     /// The boot id in `running`, if an owner has not closed the log.
     pub fn running(&self) -> Option<String> {
-        std::fs::read_to_string(self.path.join("running"))
-            .ok()
-            .map(|text| text.trim().to_owned())
+        std::fs::read_to_string(self.path.join("running")).ok().map(|text| text.trim().to_owned())
     }
 
     /// Marks the log as open in this boot, durably.
@@ -216,40 +174,22 @@ impl Folder {
 
     /// Moves a file into `corrupt/`.
     pub fn set_aside(&self, path: &Path) -> io::Result<()> {
-        let name = path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         self.make_room(path.metadata()?.len())?;
-        std::fs::rename(
-            path,
-            self.path.join("corrupt").join(format!("{}-{name}", now())),
-        )
+        std::fs::rename(path, self.path.join("corrupt").join(format!("{}-{name}", now())))
     }
 
     /// Keeps a copy of a file's bytes from an offset on in `corrupt/`, as far as the bound allows.
     pub fn keep_copy(&self, path: &Path, offset: u64) -> io::Result<()> {
         let mut source = File::open(path)?;
-        let length = source
-            .metadata()?
-            .len()
-            .saturating_sub(offset)
-            .min(MAX_CORRUPT);
+        let length = source.metadata()?.len().saturating_sub(offset).min(MAX_CORRUPT);
         if length == 0 {
             return Ok(());
         }
         self.make_room(length)?;
         io::Seek::seek(&mut source, io::SeekFrom::Start(offset))?;
-        let name = path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        let mut copy = create(
-            &self
-                .path
-                .join("corrupt")
-                .join(format!("{}-{name}-at-{offset}", now())),
-        )?;
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let mut copy = create(&self.path.join("corrupt").join(format!("{}-{name}-at-{offset}", now())))?;
         io::copy(&mut source.take(length), &mut copy)?;
         Ok(())
     }
@@ -275,36 +215,19 @@ impl Folder {
     /// Bytes free for us on the disk, and its size.
     pub fn disk(&self) -> io::Result<(u64, u64)> {
         let disk = rustix::fs::statvfs(&self.path)?;
-        Ok((
-            disk.f_bavail.saturating_mul(disk.f_frsize),
-            disk.f_blocks.saturating_mul(disk.f_frsize),
-        ))
+        Ok((disk.f_bavail.saturating_mul(disk.f_frsize), disk.f_blocks.saturating_mul(disk.f_frsize)))
     }
 }
 
 fn birth(file: &File) -> io::Result<(u64, Option<(i64, u32)>)> {
-    let found = rustix::fs::statx(
-        file,
-        c"",
-        AtFlags::EMPTY_PATH,
-        StatxFlags::INO | StatxFlags::BTIME,
-    )?;
+    let found = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::INO | StatxFlags::BTIME)?;
     let has_birth = found.stx_mask & StatxFlags::BTIME.bits() != 0;
-    Ok((
-        found.stx_ino,
-        has_birth.then_some((found.stx_btime.tv_sec, found.stx_btime.tv_nsec)),
-    ))
+    Ok((found.stx_ino, has_birth.then_some((found.stx_btime.tv_sec, found.stx_btime.tv_nsec))))
 }
 
 /// Creates a file of ours, mode 0600; one of the same name is emptied.
 pub(super) fn create(path: &Path) -> io::Result<File> {
-    std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
+    std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
 /// Puts a file with this content in place of another, durably and at once.
@@ -321,11 +244,7 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 
 /// Makes the names in a folder durable.
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = rustix::fs::open(
-        path,
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
+    let folder = rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     Ok(rustix::fs::fsync(folder)?)
 }
 
@@ -334,15 +253,11 @@ pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
 /// # Errors
 /// If `/proc` does not tell.
 pub fn boot_id() -> io::Result<String> {
-    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?
-        .trim()
-        .to_owned())
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
 /// Nanoseconds since 1970 UTC.
 pub(crate) fn now() -> i64 {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

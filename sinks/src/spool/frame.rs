@@ -95,14 +95,9 @@ impl Head {
 /// Reads a header that claims to begin at `position`; `None` if any bit of it is wrong or the bytes are too few.
 pub fn parse_head(bytes: &[u8], position: u64, seed: Seed) -> Option<Head> {
     let bytes: &[u8; HEAD] = bytes.first_chunk()?;
-    let word =
-        |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
     let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
-    if bytes[..4] != MAGIC
-        || long(16) != position
-        || crc32c_append(seed.0, &bytes[..36]) != word(36)
-        || word(8) > MAX_PAYLOAD
-    {
+    if bytes[..4] != MAGIC || long(16) != position || crc32c_append(seed.0, &bytes[..36]) != word(36) || word(8) > MAX_PAYLOAD {
         return None;
     }
     let kind = match bytes[4] {
@@ -114,14 +109,7 @@ pub fn parse_head(bytes: &[u8], position: u64, seed: Seed) -> Option<Head> {
     };
     // A position so large that the frame's end would overflow cannot have been written.
     position.checked_add(HEAD as u64 + u64::from(word(8)))?;
-    Some(Head {
-        kind,
-        length: word(8),
-        count: word(12),
-        position,
-        number: long(24),
-        payload_crc: word(32),
-    })
+    Some(Head { kind, length: word(8), count: word(12), position, number: long(24), payload_crc: word(32) })
 }
 
 /// Whether a payload is the one the header was written for.
@@ -131,8 +119,7 @@ pub fn payload_fits(head: &Head, payload: &[u8], seed: Seed) -> bool {
 
 /// Looks for the first header in `bytes`, whose first byte lies at `position` in the log. Gives its offset in `bytes`.
 pub fn find_head(bytes: &[u8], position: u64, seed: Seed) -> Option<usize> {
-    memchr::memmem::find_iter(bytes, &MAGIC)
-        .find(|&at| parse_head(&bytes[at..], position.saturating_add(at as u64), seed).is_some())
+    memchr::memmem::find_iter(bytes, &MAGIC).find(|&at| parse_head(&bytes[at..], position.saturating_add(at as u64), seed).is_some())
 }
 
 #[cfg(test)]
@@ -178,27 +165,10 @@ mod tests {
 
     #[test]
     fn a_header_comes_back_as_it_was_written() {
-        let head = Head {
-            kind: Kind::Commit,
-            length: 5,
-            count: 3,
-            position: 1 << 40,
-            number: u64::MAX - 2,
-            payload_crc: 77,
-        };
-        assert_eq!(
-            parse_head(&head.encode(seed()), 1 << 40, seed()),
-            Some(head)
-        );
+        let head = Head { kind: Kind::Commit, length: 5, count: 3, position: 1 << 40, number: u64::MAX - 2, payload_crc: 77 };
+        assert_eq!(parse_head(&head.encode(seed()), 1 << 40, seed()), Some(head));
         assert_eq!(head.next_number(), u64::MAX);
-        let head = Head {
-            length: MAX_PAYLOAD + 1,
-            ..head
-        };
-        assert_eq!(
-            parse_head(&head.encode(seed()), 1 << 40, seed()),
-            None,
-            "a length beyond the bound is damage"
-        );
+        let head = Head { length: MAX_PAYLOAD + 1, ..head };
+        assert_eq!(parse_head(&head.encode(seed()), 1 << 40, seed()), None, "a length beyond the bound is damage");
     }
 }

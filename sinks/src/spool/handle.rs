@@ -45,40 +45,15 @@ impl Spool {
     ///
     /// # Errors
     /// If the cursor file cannot be read just now. A damaged one is like none.
-    pub fn reader(
-        &self,
-        sink: &str,
-        when_full: WhenFull,
-        start: Start,
-    ) -> io::Result<(Reader, Stored)> {
+    pub fn reader(&self, sink: &str, when_full: WhenFull, start: Start) -> io::Result<(Reader, Stored)> {
         let stored = cursor::load(self.folder(), sink)?;
         let mut state = self.shared.lock();
         let visible = *self.shared.visible.borrow();
-        let oldest = state.segments.front().map(|segment| Cursor {
-            spool: segment.id,
-            sequence: segment.number,
-            position: segment.base,
-        });
-        let end = Cursor {
-            spool: visible.id,
-            sequence: visible.sequence,
-            position: visible.position,
-        };
-        let stored = stored.unwrap_or_else(|| Stored {
-            cursor: if start == Start::Oldest {
-                oldest.unwrap_or(end)
-            } else {
-                end
-            },
-            ..Stored::default()
-        });
-        state.holders.insert(
-            sink.to_owned(),
-            Holder {
-                position: stored.cursor.position,
-                when_full,
-            },
-        );
+        let oldest = state.segments.front().map(|segment| Cursor { spool: segment.id, sequence: segment.number, position: segment.base });
+        let end = Cursor { spool: visible.id, sequence: visible.sequence, position: visible.position };
+        let stored = stored
+            .unwrap_or_else(|| Stored { cursor: if start == Start::Oldest { oldest.unwrap_or(end) } else { end }, ..Stored::default() });
+        state.holders.insert(sink.to_owned(), Holder { position: stored.cursor.position, when_full });
         drop(state);
         Ok((Reader::new(self.shared.clone(), stored.cursor), stored))
     }

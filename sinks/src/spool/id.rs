@@ -28,9 +28,7 @@ impl SpoolId {
 
     /// The record's UUID version 8 (RFC 9562 §5.8): the first 60 free bits are this identity's first 60, the last 62 the sequence number.
     pub fn uuid8(&self, sequence: u64) -> [u8; 16] {
-        let head = u64::from_be_bytes([
-            self.0[0], self.0[1], self.0[2], self.0[3], self.0[4], self.0[5], self.0[6], self.0[7],
-        ]) >> 4;
+        let head = u64::from_be_bytes([self.0[0], self.0[1], self.0[2], self.0[3], self.0[4], self.0[5], self.0[6], self.0[7]]) >> 4;
         // 48 bits, the version (4 bits), 12 bits, the variant (2 bits), 62 bits.
         let high = ((head >> 12) << 16) | 0x8000 | (head & 0xfff);
         let low = (0b10 << 62) | (sequence & ((1 << 62) - 1));
@@ -62,8 +60,7 @@ impl FromStr for SpoolId {
         }
         let mut id = [0; 16];
         for (at, byte) in id.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[at * 2..at * 2 + 2], 16)
-                .map_err(|_| NotAnId(text.to_owned()))?;
+            *byte = u8::from_str_radix(&text[at * 2..at * 2 + 2], 16).map_err(|_| NotAnId(text.to_owned()))?;
         }
         Ok(Self(id))
     }
@@ -82,9 +79,7 @@ impl serde::Serialize for SpoolId {
 
 impl<'de> serde::Deserialize<'de> for SpoolId {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -95,33 +90,17 @@ mod tests {
     #[test]
     fn a_uid_is_read_back_from_its_parts() {
         let id = SpoolId([0xab; 16]);
-        assert_eq!(
-            id.uid(7),
-            "abababababababababababababababab-00000000000000000007"
-        );
+        assert_eq!(id.uid(7), "abababababababababababababababab-00000000000000000007");
         assert_eq!(id.to_string().parse::<SpoolId>().unwrap(), id);
         assert!("abc".parse::<SpoolId>().is_err());
-        assert!(
-            "zzababababababababababababababab"
-                .parse::<SpoolId>()
-                .is_err()
-        );
+        assert!("zzababababababababababababababab".parse::<SpoolId>().is_err());
     }
 
     #[test]
     fn a_uuid_has_version_8_the_variant_of_the_rfc_the_id_and_the_sequence() {
-        let id = SpoolId([
-            0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde, 0xf0, 1, 2, 3, 4, 5, 6, 7, 8,
-        ]);
-        let hex: String = id
-            .uuid8(0x0102)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let id = SpoolId([0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde, 0xf0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        let hex: String = id.uuid8(0x0102).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, "123456789abc8def8000000000000102");
-        assert_eq!(
-            id.uuid8(u64::MAX)[8..],
-            [0xbf, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]
-        );
+        assert_eq!(id.uuid8(u64::MAX)[8..], [0xbf, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
     }
 }

@@ -63,12 +63,7 @@ impl Origin {
 /// Splits the payload of an intake frame into its origin and the raw bytes; `None` if it is too short.
 pub fn split_origin(payload: &[u8]) -> Option<(Origin, &[u8])> {
     let (head, bytes) = payload.split_first_chunk::<ORIGIN>()?;
-    let long = |at: usize| {
-        head[at..at + 8]
-            .iter()
-            .rev()
-            .fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte))
-    };
+    let long = |at: usize| head[at..at + 8].iter().rev().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
     let origin = Origin {
         arrival: long(0) as i64,
         clock_offset: long(8) as i64,
@@ -97,12 +92,7 @@ pub struct IntakeOptions {
 impl IntakeOptions {
     /// The defaults for a node in this boot.
     pub fn new(node: &str, boot: &str) -> Self {
-        Self {
-            node: node.to_owned(),
-            boot: boot.to_owned(),
-            max_bytes: 256 << 20,
-            resume_at: 0,
-        }
+        Self { node: node.to_owned(), boot: boot.to_owned(), max_bytes: 256 << 20, resume_at: 0 }
     }
 }
 
@@ -141,11 +131,7 @@ impl Intake {
         Self::open_on(folder, options, Disk::default())
     }
 
-    pub(super) fn open_on(
-        folder: &Path,
-        options: &IntakeOptions,
-        disk: Disk,
-    ) -> Result<(Self, Found), OpenError> {
+    pub(super) fn open_on(folder: &Path, options: &IntakeOptions, disk: Disk) -> Result<(Self, Found), OpenError> {
         let settings = Settings {
             kind: LogKind::Intake,
             node: options.node.clone(),
@@ -156,41 +142,23 @@ impl Intake {
             min_free_percent: 0,
             disk,
         };
-        let opening = Opening {
-            boot: &options.boot,
-            renew: None,
-            resume_at: options.resume_at,
-        };
+        let opening = Opening { boot: &options.boot, renew: None, resume_at: options.resume_at };
         let (mut rings, mut arrival) = (HashMap::new(), i64::MIN);
-        let (mut shared, found) =
-            recover::open(folder, settings, &opening, &mut |head, payload| {
-                if let Some((origin, bytes)) =
-                    split_origin(payload).filter(|_| head.kind == Kind::Raw)
-                {
-                    let end = origin.ring_position.saturating_add(bytes.len() as u64);
-                    let known: &mut u64 = rings.entry((origin.ring_id, origin.ring)).or_default();
-                    *known = end.max(*known);
-                    arrival = arrival.max(origin.arrival);
-                }
-            })?;
+        let (mut shared, found) = recover::open(folder, settings, &opening, &mut |head, payload| {
+            if let Some((origin, bytes)) = split_origin(payload).filter(|_| head.kind == Kind::Raw) {
+                let end = origin.ring_position.saturating_add(bytes.len() as u64);
+                let known: &mut u64 = rings.entry((origin.ring_id, origin.ring)).or_default();
+                *known = end.max(*known);
+                arrival = arrival.max(origin.arrival);
+            }
+        })?;
         shared.settings.max_bytes = options.max_bytes;
         let shared = Arc::new(shared);
         let seed = Seed::of(&shared.lock().id);
         let thread = shared.clone();
-        let flusher = std::thread::Builder::new()
-            .name("intake-flush".to_owned())
-            .spawn(move || flush::run(&thread));
+        let flusher = std::thread::Builder::new().name("intake-flush".to_owned()).spawn(move || flush::run(&thread));
         let flusher = flusher.map_err(super::folder::at(folder))?;
-        Ok((
-            Self {
-                shared,
-                flusher: Some(flusher),
-                seed,
-                arrival,
-                rings,
-            },
-            found,
-        ))
+        Ok((Self { shared, flusher: Some(flusher), seed, arrival, rings }, found))
     }
 
     /// Appends raw bytes, at most 16 MiB, as one frame.
@@ -204,8 +172,7 @@ impl Intake {
         let mut missing = 0;
         if let Some(known) = self.rings.get(&ring) {
             missing = origin.ring_position.saturating_sub(*known);
-            let already =
-                usize::try_from(known.saturating_sub(origin.ring_position)).unwrap_or(usize::MAX);
+            let already = usize::try_from(known.saturating_sub(origin.ring_position)).unwrap_or(usize::MAX);
             bytes = bytes.get(already..).unwrap_or(&[]);
             origin.ring_position = origin.ring_position.max(*known);
         }
@@ -219,29 +186,17 @@ impl Intake {
         let encoded = origin.encode();
         let length = (ORIGIN + bytes.len()) as u64;
         let mut state = self.shared.lock();
-        let bytes_on_disk =
-            state.written - state.segments.front().map_or(0, |segment| segment.base);
+        let bytes_on_disk = state.written - state.segments.front().map_or(0, |segment| segment.base);
         if bytes_on_disk + length + HEAD as u64 > self.shared.settings.max_bytes {
             self.shared.metrics.full.fetch_add(1, Relaxed);
             return Ok(Appended::Full);
         }
         let position = state.written;
-        let head = Head {
-            kind: Kind::Raw,
-            length: length as u32,
-            count: 0,
-            position,
-            number: 0,
-            payload_crc: self.seed.sum(&encoded, bytes),
-        };
+        let head =
+            Head { kind: Kind::Raw, length: length as u32, count: 0, position, number: 0, payload_crc: self.seed.sum(&encoded, bytes) };
         let head_bytes = head.encode(self.seed);
-        let parts = [
-            IoSlice::new(&head_bytes),
-            IoSlice::new(&encoded),
-            IoSlice::new(bytes),
-        ];
-        self.shared
-            .write(&mut state, &parts, length + HEAD as u64)?;
+        let parts = [IoSlice::new(&head_bytes), IoSlice::new(&encoded), IoSlice::new(bytes)];
+        self.shared.write(&mut state, &parts, length + HEAD as u64)?;
         state.queued = state.written;
         state.last.position = state.written;
         let wake = state.written - state.synced >= flush::SOON || state.synced == position;
@@ -249,14 +204,10 @@ impl Intake {
         if wake {
             self.shared.wake.notify_one();
         }
-        self.shared
-            .metrics
-            .appended_bytes
-            .fetch_add(length, Relaxed);
+        self.shared.metrics.appended_bytes.fetch_add(length, Relaxed);
         self.shared.tail.advance(head.end());
         self.arrival = origin.arrival;
-        self.rings
-            .insert(ring, origin.ring_position + bytes.len() as u64);
+        self.rings.insert(ring, origin.ring_position + bytes.len() as u64);
         Ok(Appended::Stored { position, missing })
     }
 
@@ -278,9 +229,7 @@ impl Intake {
 
     /// The handle that readers and metrics come from.
     pub fn readers(&self) -> IntakeReaders {
-        IntakeReaders {
-            shared: self.shared.clone(),
-        }
+        IntakeReaders { shared: self.shared.clone() }
     }
 
     /// Waits until everything is on disk, then closes the intake so that the next start knows that nothing is missing.
@@ -326,13 +275,7 @@ impl IntakeReaders {
     /// A reader from this position on (a commit's intake position, or [`Intake::end`] for a flow log that is new). Until it is released,
     /// nothing from there on is given up. `name` tells readers apart; one of the same name takes the other's place.
     pub fn reader(&self, name: &str, position: u64) -> IntakeReader {
-        self.shared.lock().holders.insert(
-            name.to_owned(),
-            Holder {
-                position,
-                when_full: WhenFull::Hold,
-            },
-        );
+        self.shared.lock().holders.insert(name.to_owned(), Holder { position, when_full: WhenFull::Hold });
         IntakeReader::new(self.shared.clone(), name, position)
     }
 

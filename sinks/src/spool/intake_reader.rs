@@ -40,12 +40,7 @@ pub struct IntakeReader {
 
 impl IntakeReader {
     pub(super) fn new(shared: Arc<Shared>, name: &str, position: u64) -> Self {
-        Self {
-            walk: Walk::new(shared.clone(), position),
-            shared,
-            name: name.to_owned(),
-            position,
-        }
+        Self { walk: Walk::new(shared.clone(), position), shared, name: name.to_owned(), position }
     }
 
     /// The next frame or loss, and goes past it. `None` at the end.
@@ -75,11 +70,7 @@ impl IntakeReader {
         }
         let payload = self.walk.payload();
         let position = self.position - (super::frame::HEAD + payload.len()) as u64;
-        Ok(split_origin(payload).map(|(origin, bytes)| Raw::Frame {
-            position,
-            origin,
-            bytes,
-        }))
+        Ok(split_origin(payload).map(|(origin, bytes)| Raw::Frame { position, origin, bytes }))
     }
 
     /// The position behind what `take` gave last.

@@ -26,10 +26,7 @@ pub(super) struct Disk {
 
 impl Default for Disk {
     fn default() -> Self {
-        Self {
-            write: |file, parts, offset| Ok(rustix::io::pwritev(file, parts, offset)?),
-            sync: |file| Ok(rustix::fs::fdatasync(file)?),
-        }
+        Self { write: |file, parts, offset| Ok(rustix::io::pwritev(file, parts, offset)?), sync: |file| Ok(rustix::fs::fdatasync(file)?) }
     }
 }
 
@@ -170,17 +167,11 @@ impl Shared {
     /// Writes what has been handed over and is not written yet.
     pub fn write_queued(&self, state: &mut State) -> io::Result<()> {
         while state.written < state.queued {
-            let at = state
-                .chunks
-                .partition_point(|chunk| chunk.position < state.written);
+            let at = state.chunks.partition_point(|chunk| chunk.position < state.written);
             let Some(chunk) = state.chunks.get(at).cloned() else {
                 break;
             };
-            self.write(
-                state,
-                &[IoSlice::new(&chunk.bytes)],
-                chunk.bytes.len() as u64,
-            )?;
+            self.write(state, &[IoSlice::new(&chunk.bytes)], chunk.bytes.len() as u64)?;
             state.number = chunk.number;
             if let Some(visible) = chunk.visible {
                 state.last = visible;
@@ -196,8 +187,7 @@ impl Shared {
     /// Writes whole frames at the tail, all or nothing, in a new segment where they do not fit.
     pub fn write(&self, state: &mut State, parts: &[IoSlice<'_>], length: u64) -> io::Result<()> {
         let base = state.segments.back().map_or(0, |segment| segment.base);
-        let full = state.written > base
-            && state.written - base + length + SEGMENT_HEAD as u64 > self.settings.segment_bytes;
+        let full = state.written > base && state.written - base + length + SEGMENT_HEAD as u64 > self.settings.segment_bytes;
         if full || state.renew_segment {
             self.roll(state)?;
             state.renew_segment = false;
@@ -230,24 +220,14 @@ impl Shared {
             previous: None,
         };
         let file = self.begin_segment(state, &head)?;
-        if state
-            .segments
-            .back()
-            .is_some_and(|segment| segment.base == head.base)
-        {
+        if state.segments.back().is_some_and(|segment| segment.base == head.base) {
             state.segments.pop_back();
         }
         let before = std::mem::replace(&mut state.active, file);
         state.dirty.push(before);
         state.folder_dirty = true;
         let (base, end) = (head.base, head.base);
-        state.segments.push_back(Segment {
-            base,
-            end,
-            id: head.id,
-            number: head.number,
-            previous: head.previous,
-        });
+        state.segments.push_back(Segment { base, end, id: head.id, number: head.number, previous: head.previous });
         Ok(())
     }
 
@@ -257,23 +237,12 @@ impl Shared {
         let (file, temporary) = if state.spares > 0 {
             state.spares -= 1;
             let spare = self.spare(state.spares);
-            (
-                std::fs::OpenOptions::new()
-                    .read(true)
-                    .write(true)
-                    .open(&spare)?,
-                spare,
-            )
+            (std::fs::OpenOptions::new().read(true).write(true).open(&spare)?, spare)
         } else {
             let temporary = path.with_extension("tmp");
             (folder::create(&temporary)?, temporary)
         };
-        write_all_at(
-            &self.settings.disk,
-            &file,
-            &[IoSlice::new(&head.encode())],
-            0,
-        )?;
+        write_all_at(&self.settings.disk, &file, &[IoSlice::new(&head.encode())], 0)?;
         std::fs::rename(&temporary, &path)?;
         Ok(Arc::new(file))
     }
@@ -284,21 +253,12 @@ impl Shared {
 
     /// Bytes the log takes on disk.
     pub fn bytes(state: &State) -> u64 {
-        state
-            .segments
-            .iter()
-            .map(|segment| segment.end - segment.base + SEGMENT_HEAD as u64)
-            .sum()
+        state.segments.iter().map(|segment| segment.end - segment.base + SEGMENT_HEAD as u64).sum()
     }
 }
 
 /// Writes all of `parts` at an offset. After an error nothing counts as written.
-pub(super) fn write_all_at(
-    disk: &Disk,
-    file: &File,
-    parts: &[IoSlice<'_>],
-    offset: u64,
-) -> io::Result<()> {
+pub(super) fn write_all_at(disk: &Disk, file: &File, parts: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
     let total: usize = parts.iter().map(|part| part.len()).sum();
     let mut done = 0;
     while done < total {

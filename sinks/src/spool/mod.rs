@@ -33,7 +33,7 @@ mod writer;
 
 pub use commit::{Commit, Gap, cause};
 pub(crate) use cursor::path as sink_path;
-pub use cursor::{Cursor, Cut, Stored, WhenFull, parse_stored};
+pub use cursor::{Cursor, Cut, Stored, WhenFull, all as stored_cursors, parse_stored};
 pub use folder::{OpenError, Renewal, boot_id};
 pub(crate) use folder::{now, replace, sync_folder};
 pub use frame::{HEAD, Head, Kind, Seed, find_head, parse_head, payload_fits};
@@ -47,10 +47,12 @@ pub use options::{Durable, Options, Stalled};
 pub use reader::{Item, Pending, ReadError, Reader};
 pub use record::{MAX_LINE, RawRecord, Record, TooLarge, labels, split_record};
 pub use recover::Found;
-pub use segment::{
-    FORMAT, HeadError, LogKind, Piece, ReadAt, SEGMENT_HEAD, Scan, SegmentHead, scan_bytes,
-};
+pub use segment::{FORMAT, HeadError, LogKind, Piece, ReadAt, SEGMENT_HEAD, Scan, SegmentHead, scan_bytes};
 pub use writer::Writer;
 
+#[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
+mod fault_tests;
 #[cfg(test)]
 mod tests;

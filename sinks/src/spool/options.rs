@@ -18,13 +18,7 @@ pub struct Options {
 impl Options {
     /// The defaults for a node in this boot.
     pub fn new(node: &str, boot: &str) -> Self {
-        Self {
-            node: node.to_owned(),
-            boot: boot.to_owned(),
-            max_bytes: 1 << 30,
-            min_free_percent: 10,
-            renew: None,
-        }
+        Self { node: node.to_owned(), boot: boot.to_owned(), max_bytes: 1 << 30, min_free_percent: 10, renew: None }
     }
 }
 

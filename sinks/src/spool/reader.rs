@@ -95,15 +95,7 @@ impl Reader {
     pub(super) fn new(shared: Arc<Shared>, place: Cursor) -> Self {
         let visible = shared.visible.subscribe();
         let walk = Walk::new(shared.clone(), place.position);
-        Self {
-            shared,
-            walk,
-            place,
-            current: Current::Nothing,
-            ahead: None,
-            gaps: Vec::new(),
-            visible,
-        }
+        Self { shared, walk, place, current: Current::Nothing, ahead: None, gaps: Vec::new(), visible }
     }
 
     /// The next item, without going past it. `None` at the end of what is visible.
@@ -118,30 +110,17 @@ impl Reader {
         }
         Ok(match &self.current {
             Current::Nothing => None,
-            Current::Records {
-                sequence, from, to, ..
-            } => {
+            Current::Records { sequence, from, to, .. } => {
                 let commit_time = self.ahead.as_ref().map_or(0, |ahead| ahead.time);
                 let bytes = self.walk.payload().get(*from..*to).unwrap_or(&[]);
                 split_record(bytes).map(|(raw, _)| {
                     let (time, key, labels, line) = (raw.time, raw.key, raw.labels, raw.line);
-                    Item::Record(Record {
-                        spool: self.place.spool,
-                        sequence: *sequence,
-                        time,
-                        commit_time,
-                        key,
-                        labels,
-                        line,
-                    })
+                    Item::Record(Record { spool: self.place.spool, sequence: *sequence, time, commit_time, key, labels, line })
                 })
             }
             Current::Commit { commit, .. } => Some(Item::Commit(commit)),
             Current::Gap { gap, .. } => Some(Item::Gap(gap)),
-            Current::Renewed { id, .. } => Some(Item::Renewed {
-                previous: self.place.spool,
-                id: *id,
-            }),
+            Current::Renewed { id, .. } => Some(Item::Renewed { previous: self.place.spool, id: *id }),
         })
     }
 
@@ -149,9 +128,7 @@ impl Reader {
     pub fn advance(&mut self) {
         match std::mem::replace(&mut self.current, Current::Nothing) {
             Current::Nothing => {}
-            Current::Records {
-                head, sequence, to, ..
-            } => {
+            Current::Records { head, sequence, to, .. } => {
                 self.place.sequence = sequence + 1;
                 self.show_record(head, to);
             }
@@ -161,11 +138,9 @@ impl Reader {
                 self.place = after;
             }
             Current::Renewed { id, sequence } => {
-                self.place = Cursor {
-                    spool: id,
-                    sequence,
-                    position: self.place.position,
-                }
+                // Numbers begin with 1; if the first segments are gone or damaged, what they held is missing.
+                self.place = Cursor { spool: id, sequence: 1, position: self.place.position };
+                self.missing(sequence, cause::FULL);
             }
         }
     }
@@ -196,15 +171,10 @@ impl Reader {
         let mut records = visible.sequence.saturating_sub(self.place.sequence);
         if visible.id != self.place.spool {
             let ended = self.ended(self.place.spool).unwrap_or(self.place.sequence);
-            records =
-                visible.sequence.saturating_sub(1) + ended.saturating_sub(self.place.sequence);
+            records = visible.sequence.saturating_sub(1) + ended.saturating_sub(self.place.sequence);
         }
         self.look_ahead(self.place.position, visible)?;
-        Ok(Pending {
-            records,
-            bytes,
-            oldest: self.ahead.as_ref().map(|ahead| ahead.time),
-        })
+        Ok(Pending { records, bytes, oldest: self.ahead.as_ref().map(|ahead| ahead.time) })
     }
 
     /// The gaps gone past since the last call or [`Reader::seek`].
@@ -217,35 +187,18 @@ impl Reader {
         let visible = *self.visible.borrow_and_update();
         self.walk.seek(self.place.position);
         match self.walk.next(visible.position, false)? {
-            Step::End => Ok(
-                self.place.spool == visible.id && self.missing(visible.sequence, cause::CORRUPT)
-            ),
-            Step::Entered {
-                from,
-                base,
-                id,
-                number,
-            } => {
+            Step::End => Ok(self.place.spool == visible.id && self.missing(visible.sequence, cause::CORRUPT)),
+            Step::Entered { from, base, id, number } => {
                 self.place.position = self.place.position.max(base);
                 if id == self.place.spool {
-                    let why = if from < base {
-                        cause::FULL
-                    } else {
-                        cause::CORRUPT
-                    };
+                    let why = if from < base { cause::FULL } else { cause::CORRUPT };
                     self.missing(number, why);
                     return Ok(true);
                 }
-                if self
-                    .ended(self.place.spool)
-                    .is_some_and(|ended| self.missing(ended, cause::FULL))
-                {
+                if self.ended(self.place.spool).is_some_and(|ended| self.missing(ended, cause::FULL)) {
                     return Ok(true);
                 }
-                self.current = Current::Renewed {
-                    id,
-                    sequence: number,
-                };
+                self.current = Current::Renewed { id, sequence: number };
                 Ok(true)
             }
             Step::Bad { to, .. } => {
@@ -266,18 +219,12 @@ impl Reader {
                 let mut from = 0;
                 for _ in head.number..self.place.sequence {
                     let payload = self.walk.payload();
-                    from = payload.len()
-                        - split_record(&payload[from..]).map_or(0, |(_, rest)| rest.len());
+                    from = payload.len() - split_record(&payload[from..]).map_or(0, |(_, rest)| rest.len());
                 }
                 self.show_record(head, from);
             }
             Kind::Commit => match serde_json::from_slice(self.walk.payload()) {
-                Ok(commit) => {
-                    self.current = Current::Commit {
-                        commit: Box::new(commit),
-                        end: head.end(),
-                    }
-                }
+                Ok(commit) => self.current = Current::Commit { commit: Box::new(commit), end: head.end() },
                 Err(_) => self.place.position = head.end(),
             },
             _ => self.place.position = head.end(),
@@ -292,12 +239,7 @@ impl Reader {
         match payload.get(from..).and_then(split_record).filter(|_| left) {
             Some((_, rest)) => {
                 let to = payload.len() - rest.len();
-                self.current = Current::Records {
-                    head,
-                    sequence: self.place.sequence,
-                    from,
-                    to,
-                };
+                self.current = Current::Records { head, sequence: self.place.sequence, from, to };
             }
             None => {
                 self.place.position = head.end();
@@ -312,66 +254,34 @@ impl Reader {
         if next <= first {
             return false;
         }
-        let gap = Gap {
-            cause: why.to_owned(),
-            records: Some(next - first),
-            sequences: Some((first, next)),
-            ..Gap::default()
-        };
-        self.current = Current::Gap {
-            gap: Box::new(gap),
-            after: Cursor {
-                sequence: next,
-                ..self.place
-            },
-        };
+        let gap = Gap { cause: why.to_owned(), records: Some(next - first), sequences: Some((first, next)), ..Gap::default() };
+        self.current = Current::Gap { gap: Box::new(gap), after: Cursor { sequence: next, ..self.place } };
         true
     }
 
     /// Where the numbers of an earlier identity ended, if that is known.
     fn ended(&self, id: SpoolId) -> Option<u64> {
         let state = self.shared.lock();
-        state.segments.iter().find_map(|segment| {
-            segment
-                .previous
-                .filter(|(previous, _)| *previous == id)
-                .map(|(_, number)| number)
-        })
+        state.segments.iter().find_map(|segment| segment.previous.filter(|(previous, _)| *previous == id).map(|(_, number)| number))
     }
 
     /// Finds the commit that covers the frame at `position`, reading headers only.
     fn look_ahead(&mut self, position: u64, visible: Visible) -> Result<(), ReadError> {
-        if self
-            .ahead
-            .as_ref()
-            .is_some_and(|ahead| ahead.from <= position && position <= ahead.commit_at)
-        {
+        if self.ahead.as_ref().is_some_and(|ahead| ahead.from <= position && position <= ahead.commit_at) {
             return Ok(());
         }
         let mut walk = Walk::new(self.shared.clone(), position);
         let found = loop {
             match walk.next(visible.position, true)? {
                 Step::End => {
-                    break Ahead {
-                        from: position,
-                        commit_at: visible.position,
-                        time: visible.time,
-                    };
+                    break Ahead { from: position, commit_at: visible.position, time: visible.time };
                 }
                 Step::Frame(head) if head.kind == Kind::Commit => {
                     walk.seek(head.position);
                     let whole = matches!(walk.next(visible.position, false)?, Step::Frame(found) if found == head);
-                    let commit = if whole {
-                        serde_json::from_slice::<Commit>(walk.payload()).ok()
-                    } else {
-                        None
-                    };
+                    let commit = if whole { serde_json::from_slice::<Commit>(walk.payload()).ok() } else { None };
                     if let Some(commit) = commit {
-                        break Ahead {
-                            from: position,
-                            commit_at: head.position,
-                            time: commit.time,
-                        };
+                        break Ahead { from: position, commit_at: head.position, time: commit.time };
                     }
                 }
                 Step::Frame(_) | Step::Bad { .. } | Step::Entered { .. } => {}

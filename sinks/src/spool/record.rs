@@ -43,38 +43,21 @@ pub fn labels(blob: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
         let (&path_length, after) = rest.split_first()?;
         let (path, after) = after.split_at_checked(usize::from(path_length))?;
         let (value_length, after) = after.split_first_chunk::<2>()?;
-        let (value, after) =
-            after.split_at_checked(usize::from(u16::from_le_bytes(*value_length)))?;
+        let (value, after) = after.split_at_checked(usize::from(u16::from_le_bytes(*value_length)))?;
         rest = after;
         Some((path, value))
     })
 }
 
 /// Appends one record to a payload.
-pub(super) fn put_record(
-    payload: &mut Vec<u8>,
-    time: i64,
-    key: &[u8],
-    labels: &[u8],
-    line: &[u8],
-) -> Result<(), TooLarge> {
-    let (Ok(line_length), Ok(key_length), Ok(labels_length)) = (
-        u32::try_from(line.len()),
-        u16::try_from(key.len()),
-        u16::try_from(labels.len()),
-    ) else {
-        return Err(TooLarge {
-            line: line.len(),
-            key: key.len(),
-            labels: labels.len(),
-        });
+pub(super) fn put_record(payload: &mut Vec<u8>, time: i64, key: &[u8], labels: &[u8], line: &[u8]) -> Result<(), TooLarge> {
+    let (Ok(line_length), Ok(key_length), Ok(labels_length)) =
+        (u32::try_from(line.len()), u16::try_from(key.len()), u16::try_from(labels.len()))
+    else {
+        return Err(TooLarge { line: line.len(), key: key.len(), labels: labels.len() });
     };
     if line.len() > MAX_LINE {
-        return Err(TooLarge {
-            line: line.len(),
-            key: key.len(),
-            labels: labels.len(),
-        });
+        return Err(TooLarge { line: line.len(), key: key.len(), labels: labels.len() });
     }
     payload.reserve(RECORD_HEAD + key.len() + labels.len() + line.len());
     payload.extend_from_slice(&line_length.to_le_bytes());
@@ -92,9 +75,7 @@ pub const MAX_LINE: usize = 1 << 20;
 
 /// A record that no frame can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "record too large: a line of {line} bytes (at most {MAX_LINE}), a key of {key} and labels of {labels} (at most 65535)"
-)]
+#[error("record too large: a line of {line} bytes (at most {MAX_LINE}), a key of {key} and labels of {labels} (at most 65535)")]
 pub struct TooLarge {
     /// Bytes of the line.
     pub line: usize,
@@ -126,15 +107,7 @@ pub fn split_record(payload: &[u8]) -> Option<(RawRecord<'_>, &[u8])> {
     let (key, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*key_length)))?;
     let (labels, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*labels_length)))?;
     let (line, rest) = rest.split_at_checked(u32::from_le_bytes(*line_length) as usize)?;
-    Some((
-        RawRecord {
-            time: i64::from_le_bytes(*time),
-            key,
-            labels,
-            line,
-        },
-        rest,
-    ))
+    Some((RawRecord { time: i64::from_le_bytes(*time), key, labels, line }, rest))
 }
 
 #[cfg(test)]
@@ -173,10 +146,7 @@ mod tests {
     #[test]
     fn labels_end_at_a_torn_pair() {
         let blob = b"\x01a\x01\x00x\x02bc\x00\x00\x03d";
-        assert_eq!(
-            labels(blob).collect::<Vec<_>>(),
-            [(&b"a"[..], &b"x"[..]), (b"bc", b"")]
-        );
+        assert_eq!(labels(blob).collect::<Vec<_>>(), [(&b"a"[..], &b"x"[..]), (b"bc", b"")]);
     }
 
     #[test]

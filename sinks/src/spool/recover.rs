@@ -56,25 +56,14 @@ pub(super) fn open(
 ) -> Result<(Shared, Found), OpenError> {
     let folder = Folder::open(path)?;
     let identity = folder.identity()?;
-    if let Some((identity, _)) = identity
-        .as_ref()
-        .filter(|(identity, _)| !identity.node.is_empty() && identity.node != settings.node)
-    {
+    if let Some((identity, _)) = identity.as_ref().filter(|(identity, _)| !identity.node.is_empty() && identity.node != settings.node) {
         let (found, expected) = (identity.node.clone(), settings.node.clone());
-        return Err(OpenError::OtherNode {
-            folder: path.to_owned(),
-            found,
-            expected,
-        });
+        return Err(OpenError::OtherNode { folder: path.to_owned(), found, expected });
     }
     let metrics = SpoolMetrics::default();
     let mut found = Found::default();
-    let mut segments = contents::list(
-        &folder,
-        &settings,
-        identity.as_ref().map(|(identity, _)| identity.id),
-        &metrics,
-    )?;
+    let ids: Vec<SpoolId> = identity.iter().flat_map(|(identity, _)| [Some(identity.id), identity.previous]).flatten().collect();
+    let mut segments = contents::list(&folder, &settings, &ids, &metrics)?;
     let end = match settings.kind {
         LogKind::Spool => contents::cut(&folder, &mut segments, &mut found)?,
         LogKind::Intake => contents::read_through(&folder, &mut segments, &mut found, visit)?,
@@ -83,26 +72,15 @@ pub(super) fn open(
     let renewal = renewal(&folder, identity.as_ref(), &segments, &end, opening)?;
     let id = match (&renewal, &identity) {
         (None, Some((identity, _))) => identity.id,
-        _ => {
-            SpoolId::random().map_err(|error| at(path)(std::io::Error::other(error.to_string())))?
-        }
+        _ => SpoolId::random().map_err(|error| at(path)(std::io::Error::other(error.to_string())))?,
     };
-    let contents = Contents {
-        folder,
-        settings,
-        metrics,
-        segments,
-    };
+    let contents = Contents { folder, settings, metrics, segments };
     let shared = begin(contents, id, &end, opening, found.last.as_ref())?;
-    found.previous = identity
-        .as_ref()
-        .map(|(identity, _)| identity.id)
-        .filter(|previous| *previous != id && *previous != SpoolId::default());
+    found.previous =
+        identity.as_ref().map(|(identity, _)| identity.id).filter(|previous| *previous != id && *previous != SpoolId::default());
     match renewal {
         Some(why) => {
-            shared
-                .folder
-                .write_identity(id, &shared.settings.node, why.clone(), found.previous)?;
+            shared.folder.write_identity(id, &shared.settings.node, why.clone(), found.previous)?;
             found.renewal = Some(why);
         }
         None => {
@@ -152,36 +130,14 @@ fn renewal(
 }
 
 /// The log's state, going on in the last segment or, under a new identity, in a new one.
-fn begin(
-    contents: Contents,
-    id: SpoolId,
-    end: &End,
-    opening: &Opening<'_>,
-    last: Option<&(Commit, u64)>,
-) -> Result<Shared, OpenError> {
-    let Contents {
-        folder,
-        settings,
-        metrics,
-        segments,
-    } = contents;
+fn begin(contents: Contents, id: SpoolId, end: &End, opening: &Opening<'_>, last: Option<&(Commit, u64)>) -> Result<Shared, OpenError> {
+    let Contents { folder, settings, metrics, segments } = contents;
     let cursors = cursor::all(&folder.path).map_err(at(&folder.path))?;
-    let ahead = cursors
-        .iter()
-        .map(|(_, stored)| stored.cursor.position)
-        .max()
-        .unwrap_or(0);
+    let ahead = cursors.iter().map(|(_, stored)| stored.cursor.position).max().unwrap_or(0);
     let position = end.position.max(ahead).max(opening.resume_at);
-    let goes_on = segments
-        .back()
-        .filter(|segment| segment.id == id && position == segment.end)
-        .map(|segment| folder.segment(segment.base));
+    let goes_on = segments.back().filter(|segment| segment.id == id && position == segment.end).map(|segment| folder.segment(segment.base));
     let last_id = segments.back().map(|segment| segment.id);
-    let number = if last_id == Some(id) {
-        end.number
-    } else {
-        u64::from(settings.kind == LogKind::Spool)
-    };
+    let number = if last_id == Some(id) { end.number } else { u64::from(settings.kind == LogKind::Spool) };
     let visible = Visible {
         id,
         position,
@@ -190,83 +146,31 @@ fn begin(
         intake_position: last.map_or(0, |(commit, _)| commit.intake_position),
         keep: keep_from(&segments, last, position),
     };
-    let spares = (0..settings.spares)
-        .take_while(|number| folder.path.join(format!("spare-{number}")).exists())
-        .count();
+    let spares = (0..settings.spares).take_while(|number| folder.path.join(format!("spare-{number}")).exists()).count();
     let active = match &goes_on {
-        Some(path) => std::fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(path)
-            .map_err(at(path))?,
+        Some(path) => std::fs::OpenOptions::new().read(true).write(true).open(path).map_err(at(path))?,
         None => File::open("/dev/null").map_err(at(Path::new("/dev/null")))?,
     };
     let mut state = State::new(segments, active, visible, spares);
-    state.keep = if settings.retain {
-        visible.keep
-    } else {
-        u64::MAX
-    };
-    let waiting = |stored: &super::Stored| Holder {
-        position: stored.cursor.position,
-        when_full: WhenFull::default(),
-    };
-    state.holders = cursors
-        .iter()
-        .map(|(sink, stored)| (sink.clone(), waiting(stored)))
-        .collect();
+    state.keep = if settings.retain { visible.keep } else { u64::MAX };
+    let waiting = |stored: &super::Stored| Holder { position: stored.cursor.position, when_full: WhenFull::default() };
+    state.holders = cursors.iter().map(|(sink, stored)| (sink.clone(), waiting(stored))).collect();
     let (visible, wake, progress) = (watch::Sender::new(visible), Condvar::new(), Condvar::new());
     let tail = Tail::new(position);
-    let shared = Shared {
-        syncing: Mutex::new(()),
-        tail,
-        folder,
-        settings,
-        state: Mutex::new(state),
-        wake,
-        progress,
-        visible,
-        metrics,
-    };
+    let shared = Shared { syncing: Mutex::new(()), tail, folder, settings, state: Mutex::new(state), wake, progress, visible, metrics };
     if goes_on.is_none() {
         let mut state = shared.lock();
-        let previous = last_id
-            .filter(|previous| *previous != id)
-            .map(|previous| (previous, end.number));
-        let (kind, node, created) = (
-            shared.settings.kind,
-            shared.settings.node.clone(),
-            folder::now(),
-        );
-        let head = SegmentHead {
-            kind,
-            node,
-            id,
-            base: position,
-            number,
-            created,
-            previous,
-        };
+        let previous = last_id.filter(|previous| *previous != id).map(|previous| (previous, end.number));
+        let (kind, node, created) = (shared.settings.kind, shared.settings.node.clone(), folder::now());
+        let head = SegmentHead { kind, node, id, base: position, number, created, previous };
         let path = shared.folder.segment(position);
         let file = shared.begin_segment(&mut state, &head).map_err(at(&path))?;
-        file.sync_all()
-            .and_then(|()| folder::sync_folder(&shared.folder.path))
-            .map_err(at(&path))?;
-        if state
-            .segments
-            .back()
-            .is_some_and(|segment| segment.base == position)
-        {
+        file.sync_all().and_then(|()| folder::sync_folder(&shared.folder.path)).map_err(at(&path))?;
+        if state.segments.back().is_some_and(|segment| segment.base == position) {
             state.segments.pop_back();
         }
         state.active = file;
-        state.segments.push_back(Segment {
-            base: position,
-            end: position,
-            id,
-            number,
-            previous,
-        });
+        state.segments.push_back(Segment { base: position, end: position, id, number, previous });
     }
     Ok(shared)
 }
@@ -276,10 +180,6 @@ fn keep_from(segments: &VecDeque<Segment>, last: Option<&(Commit, u64)>, end: u6
     let Some((commit, position)) = last else {
         return end;
     };
-    let base = segments
-        .iter()
-        .rev()
-        .find(|segment| segment.base < *position)
-        .map_or(end, |segment| segment.base);
+    let base = segments.iter().rev().find(|segment| segment.base < *position).map_or(end, |segment| segment.base);
     commit.partials.map_or(base, |partials| partials.min(base))
 }

@@ -30,11 +30,7 @@ pub struct Holder {
 /// still needs its segments; they are never chosen. `None` if nothing can be removed.
 pub fn victim(segments: &[Extent], holders: &[Holder], keep: u64, bound: u64) -> Option<usize> {
     let removable = |index: &usize| segments[*index].end <= keep;
-    let held_from = holders
-        .iter()
-        .filter(|holder| holder.when_full == WhenFull::Hold)
-        .map(|holder| holder.position)
-        .min();
+    let held_from = holders.iter().filter(|holder| holder.when_full == WhenFull::Hold).map(|holder| holder.position).min();
     let Some(held_from) = held_from else {
         return (0..segments.len()).find(removable);
     };
@@ -50,8 +46,10 @@ pub fn victim(segments: &[Extent], holders: &[Holder], keep: u64, bound: u64) ->
         }
         held += segment.end - segment.base;
         if held > bound / 4 * 3 {
-            // Behind what is held: the oldest that may go. If none may, the newest of the held ones.
-            return (index..segments.len()).find(removable).or(newest_held);
+            // Behind what is held: the oldest that may go. If none may for now (not synced yet), the spool may be a quarter over its
+            // bound before the newest of the held ones goes.
+            let total: u64 = segments.iter().map(|segment| segment.end - segment.base).sum();
+            return (index..segments.len()).find(removable).or(newest_held.filter(|_| total > bound / 4 * 5));
         }
         newest_held = Some(index).filter(removable).or(newest_held);
     }
@@ -64,75 +62,27 @@ mod tests {
     use WhenFull::{DropOldest, Hold};
 
     fn segments(count: u64) -> Vec<Extent> {
-        (0..count)
-            .map(|index| Extent {
-                base: index * 10,
-                end: index * 10 + 10,
-            })
-            .collect()
+        (0..count).map(|index| Extent { base: index * 10, end: index * 10 + 10 }).collect()
     }
+
+    /// What it is about, how many segments, positions and policies of the sinks, what the spool itself keeps, the victim.
+    type Case<'a> = (&'a str, u64, &'a [(u64, WhenFull)], u64, Option<usize>);
 
     #[test]
     fn the_policy_as_a_table() {
-        let cases: [(&str, u64, &[(u64, WhenFull)], u64, Option<usize>); 8] = [
+        let cases: [Case<'_>; 8] = [
             ("nobody needs anything", 9, &[], 80, Some(0)),
-            (
-                "dropOldest gives up the oldest",
-                9,
-                &[(0, DropOldest)],
-                80,
-                Some(0),
-            ),
-            (
-                "hold keeps the oldest six of eight",
-                9,
-                &[(0, Hold)],
-                80,
-                Some(6),
-            ),
-            (
-                "hold keeps what it needs, what lies before it goes first",
-                9,
-                &[(0, DropOldest), (20, Hold)],
-                80,
-                Some(0),
-            ),
-            (
-                "with hold at the start, dropOldest loses behind what is held",
-                9,
-                &[(85, DropOldest), (0, Hold)],
-                80,
-                Some(6),
-            ),
-            (
-                "two that hold: the slower one counts",
-                9,
-                &[(30, Hold), (0, Hold)],
-                80,
-                Some(6),
-            ),
-            (
-                "a hold that has caught up is like none",
-                9,
-                &[(0, DropOldest), (85, Hold)],
-                80,
-                Some(0),
-            ),
+            ("dropOldest gives up the oldest", 9, &[(0, DropOldest)], 80, Some(0)),
+            ("hold keeps the oldest six of eight", 9, &[(0, Hold)], 80, Some(6)),
+            ("hold keeps what it needs, what lies before it goes first", 9, &[(0, DropOldest), (20, Hold)], 80, Some(0)),
+            ("with hold at the start, dropOldest loses behind what is held", 9, &[(85, DropOldest), (0, Hold)], 80, Some(6)),
+            ("two that hold: the slower one counts", 9, &[(30, Hold), (0, Hold)], 80, Some(6)),
+            ("a hold that has caught up is like none", 9, &[(0, DropOldest), (85, Hold)], 80, Some(0)),
             ("what the spool itself needs stays", 9, &[], 0, None),
         ];
         for (what, count, holders, keep, expected) in cases {
-            let holders: Vec<_> = holders
-                .iter()
-                .map(|&(position, when_full)| Holder {
-                    position,
-                    when_full,
-                })
-                .collect();
-            assert_eq!(
-                victim(&segments(count), &holders, keep, 80),
-                expected,
-                "{what}"
-            );
+            let holders: Vec<_> = holders.iter().map(|&(position, when_full)| Holder { position, when_full }).collect();
+            assert_eq!(victim(&segments(count), &holders, keep, 80), expected, "{what}");
         }
     }
 }

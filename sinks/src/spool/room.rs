@@ -3,25 +3,14 @@
 use super::WhenFull;
 use super::log::{Shared, State};
 use super::retention::{Extent, Holder, victim};
-use super::segment::SEGMENT_HEAD;
+use super::segment::{LogKind, SEGMENT_HEAD};
 use std::sync::atomic::Ordering::Relaxed;
 
 impl Shared {
     /// Removes what everybody has passed.
     pub fn reclaim(&self, state: &mut State) {
-        let needed = state
-            .holders
-            .values()
-            .map(|holder| holder.position)
-            .min()
-            .unwrap_or(u64::MAX)
-            .min(state.keep);
-        while state.segments.len() > 1
-            && state
-                .segments
-                .front()
-                .is_some_and(|segment| segment.end <= needed)
-        {
+        let needed = state.holders.values().map(|holder| holder.position).min().unwrap_or(u64::MAX).min(state.keep);
+        while state.segments.len() > 1 && state.segments.front().is_some_and(|segment| segment.end <= needed) {
             if !self.remove(state, 0) {
                 break;
             }
@@ -32,6 +21,10 @@ impl Shared {
     /// Before a new segment is begun: keeps the log within its bound and the disk's share free.
     pub fn make_room(&self, state: &mut State) {
         self.reclaim(state);
+        if self.settings.kind == LogKind::Intake {
+            // It gives nothing up; at its bound it takes nothing more.
+            return;
+        }
         let segment = self.settings.segment_bytes;
         loop {
             let bytes = Self::bytes(state);
@@ -45,15 +38,8 @@ impl Shared {
             }
             // The active segment is not up for removal.
             let count = state.segments.len().saturating_sub(1);
-            let extents: Vec<Extent> = state
-                .segments
-                .iter()
-                .take(count)
-                .map(|segment| Extent {
-                    base: segment.base,
-                    end: segment.end,
-                })
-                .collect();
+            let extents: Vec<Extent> =
+                state.segments.iter().take(count).map(|segment| Extent { base: segment.base, end: segment.end }).collect();
             let holders: Vec<Holder> = state.holders.values().copied().collect();
             let Some(index) = victim(&extents, &holders, state.keep, bound) else {
                 break;
@@ -86,11 +72,7 @@ impl Shared {
         };
         let reserve = size / 100 * self.settings.min_free_percent;
         let least = bytes.max(4 * self.settings.segment_bytes);
-        self.settings.max_bytes.min(
-            bytes
-                .saturating_add(free.saturating_sub(reserve))
-                .max(least),
-        )
+        self.settings.max_bytes.min(bytes.saturating_add(free.saturating_sub(reserve)).max(least))
     }
 
     /// Takes a segment away, or keeps its file to be used again.
@@ -99,8 +81,7 @@ impl Shared {
             return false;
         };
         let path = self.folder.segment(segment.base);
-        let whole =
-            segment.end - segment.base + SEGMENT_HEAD as u64 > self.settings.segment_bytes / 2;
+        let whole = segment.end - segment.base + SEGMENT_HEAD as u64 > self.settings.segment_bytes / 2;
         let result = if whole && state.spares < self.settings.spares {
             std::fs::rename(&path, self.spare(state.spares)).map(|()| state.spares += 1)
         } else {
@@ -121,8 +102,6 @@ impl Shared {
 
     fn measure(&self, state: &State) {
         self.metrics.bytes.store(Self::bytes(state), Relaxed);
-        self.metrics
-            .segments
-            .store(state.segments.len() as u64, Relaxed);
+        self.metrics.segments.store(state.segments.len() as u64, Relaxed);
     }
 }

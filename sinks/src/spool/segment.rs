@@ -55,9 +55,7 @@ pub enum HeadError {
     #[error("not a segment of flowlog, or its header is damaged")]
     Damaged,
     /// Whole, but of another release.
-    #[error(
-        "segment format {0}; this release reads format {FORMAT}, use the release that wrote it to drain the folder"
-    )]
+    #[error("segment format {0}; this release reads format {FORMAT}, use the release that wrote it to drain the folder")]
     Format(u16),
 }
 
@@ -90,12 +88,7 @@ impl SegmentHead {
     /// If they are too few or damaged, or of a format this release does not read.
     pub fn parse(bytes: &[u8]) -> Result<Self, HeadError> {
         let bytes: &[u8; SEGMENT_HEAD] = bytes.first_chunk().ok_or(HeadError::Damaged)?;
-        let long = |at: usize| {
-            bytes[at..at + 8]
-                .iter()
-                .rev()
-                .fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte))
-        };
+        let long = |at: usize| bytes[at..at + 8].iter().rev().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
         let id = |at: usize| SpoolId(std::array::from_fn(|index| bytes[at + index]));
         let sum = (long(504) >> 32) as u32;
         if bytes[..8] != MAGIC || crc32c::crc32c(&bytes[..508]) != sum {
@@ -112,15 +105,7 @@ impl SegmentHead {
         };
         let node = String::from_utf8_lossy(&bytes[80..80 + usize::from(bytes[11])]).into_owned();
         let previous = (id(56) != SpoolId::default()).then(|| (id(56), long(72)));
-        Ok(Self {
-            kind,
-            node,
-            id: id(16),
-            base: long(32),
-            number: long(40),
-            created: long(48) as i64,
-            previous,
-        })
+        Ok(Self { kind, node, id: id(16), base: long(32), number: long(40), created: long(48) as i64, previous })
     }
 }
 
@@ -150,10 +135,7 @@ impl ReadAt for File {
 
 impl ReadAt for &[u8] {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let rest = usize::try_from(offset)
-            .ok()
-            .and_then(|offset| self.get(offset..))
-            .unwrap_or(&[]);
+        let rest = usize::try_from(offset).ok().and_then(|offset| self.get(offset..)).unwrap_or(&[]);
         let count = rest.len().min(buffer.len());
         buffer[..count].copy_from_slice(&rest[..count]);
         Ok(count)
@@ -194,16 +176,7 @@ const CHUNK: usize = 256 << 10;
 impl<R: ReadAt> Scan<R> {
     /// A scan of the segment with this base and id, from a position in it.
     pub fn new(source: R, base: u64, id: &SpoolId, position: u64) -> Self {
-        Self {
-            source,
-            base,
-            seed: Seed::of(id),
-            position: position.max(base),
-            buffer: Vec::new(),
-            start: 0,
-            filled: 0,
-            payload: 0..0,
-        }
+        Self { source, base, seed: Seed::of(id), position: position.max(base), buffer: Vec::new(), start: 0, filled: 0, payload: 0..0 }
     }
 
     /// Where the next piece begins.
@@ -224,27 +197,18 @@ impl<R: ReadAt> Scan<R> {
     /// The bytes from `position` on: at least `want` of them, or as many as there are before `end`.
     fn fill(&mut self, position: u64, want: usize, end: u64) -> io::Result<&[u8]> {
         let want = want.min(usize::try_from(end.saturating_sub(position)).unwrap_or(usize::MAX));
-        let have =
-            self.start <= position && position + want as u64 <= self.start + self.filled as u64;
+        let have = self.start <= position && position + want as u64 <= self.start + self.filled as u64;
         if !have {
-            let span = want
-                .max(CHUNK)
-                .min(usize::try_from(end.saturating_sub(position)).unwrap_or(usize::MAX));
+            let span = want.max(CHUNK).min(usize::try_from(end.saturating_sub(position)).unwrap_or(usize::MAX));
             if self.buffer.len() < span {
                 self.buffer.resize(span, 0);
             }
             self.filled = 0;
-            self.filled = self.source.read_at(
-                &mut self.buffer[..span],
-                position - self.base + SEGMENT_HEAD as u64,
-            )?;
+            self.filled = self.source.read_at(&mut self.buffer[..span], position - self.base + SEGMENT_HEAD as u64)?;
             self.start = position;
         }
         let from = (position - self.start) as usize;
-        let to =
-            self.filled.min(from.saturating_add(
-                usize::try_from(end.saturating_sub(position)).unwrap_or(usize::MAX),
-            ));
+        let to = self.filled.min(from.saturating_add(usize::try_from(end.saturating_sub(position)).unwrap_or(usize::MAX)));
         Ok(self.buffer.get(from..to).unwrap_or(&[]))
     }
 
@@ -275,17 +239,10 @@ impl<R: ReadAt> Scan<R> {
         }
         // The header is whole and the payload is not. Its length may be trusted if a frame follows, or if it reaches exactly the end.
         let follows = head.end() == end || self.head_at(head.end(), end)?.is_some();
-        let to = if follows {
-            Some(head.end())
-        } else {
-            self.find(position + 1, end)?
-        };
+        let to = if follows { Some(head.end()) } else { self.find(position + 1, end)? };
         Ok(to.map(|to| {
             self.position = to;
-            Piece::Bad {
-                to,
-                head: Some(head),
-            }
+            Piece::Bad { to, head: Some(head) }
         }))
     }
 
@@ -308,8 +265,7 @@ impl<R: ReadAt> Scan<R> {
     }
 
     fn head_at(&mut self, position: u64, end: u64) -> io::Result<Option<Head>> {
-        let inside = self.start <= position
-            && position.saturating_add(HEAD as u64) <= self.start + self.filled as u64;
+        let inside = self.start <= position && position.saturating_add(HEAD as u64) <= self.start + self.filled as u64;
         if inside {
             let seed = self.seed;
             return Ok(parse_head(self.fill(position, HEAD, end)?, position, seed));
@@ -318,9 +274,7 @@ impl<R: ReadAt> Scan<R> {
             return Ok(None);
         }
         let mut bytes = [0; HEAD];
-        let count = self
-            .source
-            .read_at(&mut bytes, position - self.base + SEGMENT_HEAD as u64)?;
+        let count = self.source.read_at(&mut bytes, position - self.base + SEGMENT_HEAD as u64)?;
         Ok(parse_head(&bytes[..count], position, self.seed))
     }
 
@@ -350,9 +304,7 @@ const _: () = assert!(MAX_PAYLOAD as usize + HEAD < 1 << 26);
 /// If the header is not one this release reads.
 pub fn scan_bytes(bytes: &[u8]) -> Result<(SegmentHead, [u64; 4], u64), HeadError> {
     let head = SegmentHead::parse(bytes)?;
-    let end = head
-        .base
-        .saturating_add((bytes.len() - SEGMENT_HEAD) as u64);
+    let end = head.base.saturating_add((bytes.len() - SEGMENT_HEAD) as u64);
     let mut scan = Scan::new(bytes, head.base, &head.id, head.base);
     let (mut frames, mut bad) = ([0; 4], 0);
     loop {

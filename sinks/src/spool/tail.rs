@@ -15,10 +15,7 @@ pub(super) struct Tail {
 
 impl Tail {
     pub fn new(position: u64) -> Self {
-        Self {
-            position: AtomicU64::new(position),
-            ..Self::default()
-        }
+        Self { position: AtomicU64::new(position), ..Self::default() }
     }
 
     pub fn position(&self) -> u64 {

@@ -2,7 +2,7 @@
 
 use super::*;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 fn options() -> Options {
     Options::new("node-a", "boot-1")
@@ -15,37 +15,17 @@ fn open(folder: &Path) -> (Writer, Found) {
 fn write(writer: &mut Writer, count: u64) {
     for _ in 0..count {
         let line = format!("line {}", writer.next_sequence());
-        writer
-            .append(1000, b"key", b"\x01a\x01\x00x", line.as_bytes())
-            .unwrap();
+        writer.append(1000, b"key", b"\x01a\x01\x00x", line.as_bytes()).unwrap();
     }
 }
 
 fn commit(writer: &mut Writer) {
     let position = writer.next_sequence() * 10;
-    writer
-        .commit(Commit {
-            intake_position: position,
-            time: 5,
-            ..Commit::default()
-        })
-        .unwrap();
+    writer.commit(Commit { intake_position: position, time: 5, ..Commit::default() }).unwrap();
 }
 
 fn settle(writer: &Writer) {
-    let spool = writer.spool();
-    let started = Instant::now();
-    let unsynced = || {
-        let state = spool.shared.lock();
-        state.synced < state.queued
-    };
-    while unsynced() {
-        assert!(
-            started.elapsed() < Duration::from_secs(20),
-            "the flusher does not get on"
-        );
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    writer.flush(Duration::from_secs(30)).unwrap();
 }
 
 /// Everything a reader gives, as text; sequence numbers of records joined to runs.
@@ -56,10 +36,7 @@ fn read(reader: &mut Reader) -> Vec<String> {
         let text = match reader.peek().unwrap() {
             Some(Item::Record(record)) => {
                 assert_eq!(record.line, format!("line {}", record.sequence).as_bytes());
-                assert_eq!(
-                    (record.key, record.labels),
-                    (&b"key"[..], &b"\x01a\x01\x00x"[..])
-                );
+                assert_eq!((record.key, record.labels), (&b"key"[..], &b"\x01a\x01\x00x"[..]));
                 match &mut run {
                     Some((_, last)) => {
                         assert_eq!(*last + 1, record.sequence);
@@ -88,13 +65,7 @@ fn read(reader: &mut Reader) -> Vec<String> {
 }
 
 fn read_all(writer: &Writer) -> Vec<String> {
-    read(
-        &mut writer
-            .spool()
-            .reader("test", WhenFull::DropOldest, Start::Oldest)
-            .unwrap()
-            .0,
-    )
+    read(&mut writer.spool().reader("test", WhenFull::DropOldest, Start::Oldest).unwrap().0)
 }
 
 #[test]
@@ -122,20 +93,14 @@ fn after_a_kill_the_spool_goes_on_behind_its_last_commit() {
     let id = writer.id();
     drop(writer);
     let (mut writer, found) = open(folder.path());
-    assert_eq!(
-        (found.renewal, writer.id(), writer.next_sequence()),
-        (None, id, 4)
-    );
+    assert_eq!((found.renewal, writer.id(), writer.next_sequence()), (None, id, 4));
     let (last, _) = found.last.unwrap();
     assert_eq!((last.intake_position, last.next), (40, 4));
     assert!(found.cut_bytes > 100_000);
     write(&mut writer, 2);
     commit(&mut writer);
     settle(&writer);
-    assert_eq!(
-        read_all(&writer),
-        ["1-3", "commit 1..4", "4-5", "commit 4..6"]
-    );
+    assert_eq!(read_all(&writer), ["1-3", "commit 1..4", "4-5", "commit 4..6"]);
 }
 
 #[test]
@@ -147,39 +112,23 @@ fn another_boot_gives_a_new_identity_and_the_old_records_are_still_read() {
     settle(&writer);
     let id = writer.id();
     drop(writer);
-    let (mut writer, found) =
-        Writer::open(folder.path(), &Options::new("node-a", "boot-2")).unwrap();
-    assert_eq!(
-        (found.renewal, found.previous, writer.next_sequence()),
-        (Some(Renewal::Reboot), Some(id), 1)
-    );
+    let (mut writer, found) = Writer::open(folder.path(), &Options::new("node-a", "boot-2")).unwrap();
+    assert_eq!((found.renewal, found.previous, writer.next_sequence()), (Some(Renewal::Reboot), Some(id), 1));
     assert_ne!(writer.id(), id);
     write(&mut writer, 2);
     commit(&mut writer);
     settle(&writer);
-    assert_eq!(
-        read_all(&writer),
-        ["1-3", "commit 1..4", "renewed", "1-2", "commit 1..3"]
-    );
+    assert_eq!(read_all(&writer), ["1-3", "commit 1..4", "renewed", "1-2", "commit 1..3"]);
     writer.close(Duration::from_secs(10)).unwrap();
     let (_, found) = Writer::open(folder.path(), &Options::new("node-a", "boot-3")).unwrap();
-    assert_eq!(
-        found.renewal, None,
-        "a spool that was closed keeps its identity over a reboot"
-    );
+    assert_eq!(found.renewal, None, "a spool that was closed keeps its identity over a reboot");
 }
 
 #[test]
 fn a_second_owner_and_another_node_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (writer, _) = open(folder.path());
-    assert!(matches!(
-        Writer::open(folder.path(), &options()),
-        Err(OpenError::InUse(_))
-    ));
+    assert!(matches!(Writer::open(folder.path(), &options()), Err(OpenError::InUse(_))));
     drop(writer);
-    assert!(matches!(
-        Writer::open(folder.path(), &Options::new("node-b", "boot-1")),
-        Err(OpenError::OtherNode { .. })
-    ));
+    assert!(matches!(Writer::open(folder.path(), &Options::new("node-b", "boot-1")), Err(OpenError::OtherNode { .. })));
 }

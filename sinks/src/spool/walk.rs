@@ -15,12 +15,7 @@ pub(super) enum Step {
     /// These bytes are no frame.
     Bad { from: u64, to: u64 },
     /// The walk comes into a segment, from `from`, which lies before its base where segments in between are gone.
-    Entered {
-        from: u64,
-        base: u64,
-        id: SpoolId,
-        number: u64,
-    },
+    Entered { from: u64, base: u64, id: SpoolId, number: u64 },
     /// Nothing before the limit.
     End,
 }
@@ -33,19 +28,13 @@ pub(super) struct Walk {
 
 impl Walk {
     pub fn new(shared: Arc<Shared>, position: u64) -> Self {
-        Self {
-            shared,
-            open: None,
-            position,
-        }
+        Self { shared, open: None, position }
     }
 
     pub fn seek(&mut self, position: u64) {
         self.position = position;
         match &mut self.open {
-            Some((segment, scan)) if segment.base <= position && position < segment.end => {
-                scan.seek(position)
-            }
+            Some((segment, scan)) if segment.base <= position && position < segment.end => scan.seek(position),
             _ => self.open = None,
         }
     }
@@ -62,20 +51,14 @@ impl Walk {
         loop {
             self.refresh();
             let from = self.position;
-            let Some((segment, scan)) =
-                self.open.as_mut().filter(|(segment, _)| from < segment.end)
-            else {
+            let Some((segment, scan)) = self.open.as_mut().filter(|(segment, _)| from < segment.end) else {
                 match self.enter(limit)? {
                     Some(entered) => return Ok(entered),
                     None => continue,
                 }
             };
             let end = segment.end.min(limit);
-            let result = if heads {
-                scan.next_head(end)
-            } else {
-                scan.next(end)
-            };
+            let result = if heads { scan.next_head(end) } else { scan.next(end) };
             let step = match result {
                 Ok(Some(Piece::Frame(head, _))) => Step::Frame(head),
                 Ok(Some(Piece::Bad { to, .. })) => Step::Bad { from, to },
@@ -88,10 +71,7 @@ impl Walk {
             self.position = scan.position();
             if let (Step::Bad { from, to }, false) = (step, heads) {
                 self.shared.metrics.corrupt_frames.fetch_add(1, Relaxed);
-                self.shared
-                    .metrics
-                    .corrupt_bytes
-                    .fetch_add(to - from, Relaxed);
+                self.shared.metrics.corrupt_bytes.fetch_add(to - from, Relaxed);
             }
             return Ok(step);
         }
@@ -101,12 +81,7 @@ impl Walk {
     fn refresh(&mut self) {
         if let Some((segment, _)) = &mut self.open {
             let state = self.shared.lock();
-            if let Some(now) = state
-                .segments
-                .iter()
-                .rev()
-                .find(|now| now.base == segment.base)
-            {
+            if let Some(now) = state.segments.iter().rev().find(|now| now.base == segment.base) {
                 segment.end = now.end;
             }
         }
@@ -115,13 +90,7 @@ impl Walk {
     /// Opens the segment that holds the position, or the next one there is. `None`: it is gone already, look again.
     fn enter(&mut self, limit: u64) -> Result<Option<Step>, ReadError> {
         let from = self.position;
-        let next = self
-            .shared
-            .lock()
-            .segments
-            .iter()
-            .find(|segment| segment.end > from)
-            .cloned();
+        let next = self.shared.lock().segments.iter().find(|segment| segment.end > from).cloned();
         let Some(segment) = next.filter(|segment| segment.base < limit) else {
             // Nothing is left before the limit: what was there is gone.
             self.position = limit;
@@ -131,21 +100,11 @@ impl Walk {
             Ok(file) => {
                 self.position = from.max(segment.base);
                 let scan = Scan::new(file, segment.base, &segment.id, self.position);
-                let entered = Step::Entered {
-                    from,
-                    base: segment.base,
-                    id: segment.id,
-                    number: segment.number,
-                };
+                let entered = Step::Entered { from, base: segment.base, id: segment.id, number: segment.number };
                 self.open = Some((segment, scan));
                 Ok(Some(entered))
             }
-            Err(error)
-                if error.kind() == std::io::ErrorKind::NotFound
-                    && self.drop_missing(segment.base) =>
-            {
-                Ok(None)
-            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.drop_missing(segment.base) => Ok(None),
             Err(error) => Err(self.failed(error)),
         }
     }
@@ -154,17 +113,11 @@ impl Walk {
     fn drop_missing(&self, base: u64) -> bool {
         let mut state = self.shared.lock();
         let active = state.segments.back().map(|segment| segment.base);
-        state
-            .segments
-            .retain(|segment| segment.base != base || active == Some(base));
+        state.segments.retain(|segment| segment.base != base || active == Some(base));
         active != Some(base)
     }
 
     fn failed(&self, source: std::io::Error) -> ReadError {
-        ReadError {
-            folder: self.shared.folder.path.display().to_string(),
-            position: self.position,
-            source,
-        }
+        ReadError { folder: self.shared.folder.path.display().to_string(), position: self.position, source }
     }
 }

@@ -48,11 +48,7 @@ impl Writer {
         Self::open_on(folder, options, Disk::default())
     }
 
-    pub(super) fn open_on(
-        folder: &Path,
-        options: &Options,
-        disk: Disk,
-    ) -> Result<(Self, Found), OpenError> {
+    pub(super) fn open_on(folder: &Path, options: &Options, disk: Disk) -> Result<(Self, Found), OpenError> {
         let settings = Settings {
             kind: LogKind::Spool,
             node: options.node.clone(),
@@ -63,18 +59,12 @@ impl Writer {
             min_free_percent: options.min_free_percent,
             disk,
         };
-        let opening = Opening {
-            boot: &options.boot,
-            renew: options.renew.clone(),
-            resume_at: 0,
-        };
+        let opening = Opening { boot: &options.boot, renew: options.renew.clone(), resume_at: 0 };
         let (shared, found) = recover::open(folder, settings, &opening, &mut |_, _| {})?;
         let shared = Arc::new(shared);
         let committed = shared.lock().last;
         let thread = shared.clone();
-        let flusher = std::thread::Builder::new()
-            .name("spool-flush".to_owned())
-            .spawn(move || flush::run(&thread));
+        let flusher = std::thread::Builder::new().name("spool-flush".to_owned()).spawn(move || flush::run(&thread));
         let flusher = flusher.map_err(super::folder::at(folder))?;
         let seed = Seed::of(&committed.id);
         let writer = Self {
@@ -92,9 +82,7 @@ impl Writer {
 
     /// The handle that readers, cursors and metrics come from.
     pub fn spool(&self) -> Spool {
-        Spool {
-            shared: self.shared.clone(),
-        }
+        Spool { shared: self.shared.clone() }
     }
 
     /// The spool's identity.
@@ -111,13 +99,7 @@ impl Writer {
     ///
     /// # Errors
     /// If no frame can hold it; then nothing was taken.
-    pub fn append(
-        &mut self,
-        time: i64,
-        key: &[u8],
-        labels: &[u8],
-        line: &[u8],
-    ) -> Result<u64, TooLarge> {
+    pub fn append(&mut self, time: i64, key: &[u8], labels: &[u8], line: &[u8]) -> Result<u64, TooLarge> {
         let (from, _) = *self.open.get_or_insert_with(|| {
             let from = self.buffer.len();
             self.buffer.extend_from_slice(&[0; HEAD]);
@@ -139,11 +121,7 @@ impl Writer {
     /// If no frame can hold them (32 MiB); then nothing was taken.
     pub fn append_hidden(&mut self, bytes: &[u8]) -> Result<u64, TooLarge> {
         if bytes.len() > MAX_PAYLOAD as usize {
-            return Err(TooLarge {
-                line: bytes.len(),
-                key: 0,
-                labels: 0,
-            });
+            return Err(TooLarge { line: bytes.len(), key: 0, labels: 0 });
         }
         self.close_frame();
         let position = self.start + self.buffer.len() as u64;
@@ -200,35 +178,19 @@ impl Writer {
             }
             let left = PATIENCE.saturating_sub(started.elapsed());
             if left.is_zero() {
-                let why = result.err().map_or_else(
-                    || "fdatasync does not come back or fails".to_owned(),
-                    |error| error.to_string(),
-                );
-                return Err(Stalled {
-                    folder: self.shared.folder.path.display().to_string(),
-                    waiting,
-                    why,
-                });
+                let why = result.err().map_or_else(|| "fdatasync does not come back or fails".to_owned(), |error| error.to_string());
+                return Err(Stalled { folder: self.shared.folder.path.display().to_string(), waiting, why });
             }
             state.kick = true;
             self.shared.wake.notify_one();
-            state = self
-                .shared
-                .progress
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            state = self.shared.progress.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     /// The last commit that is certain to survive a power loss.
     pub fn durable(&self) -> Durable {
         let visible = *self.shared.visible.borrow();
-        Durable {
-            intake_position: visible.intake_position,
-            next: visible.sequence,
-            time: visible.time,
-        }
+        Durable { intake_position: visible.intake_position, next: visible.sequence, time: visible.time }
     }
 
     /// The hidden frames between a position and the last commit, as found when the spool was opened: partial sums to go on from. A damaged
@@ -244,20 +206,11 @@ impl Writer {
         let mut position = from;
         for segment in segments.iter().filter(|segment| segment.end > from) {
             let path = self.shared.folder.segment(segment.base);
-            let failed = |source| ReadError {
-                folder: path.display().to_string(),
-                position: segment.base,
-                source,
-            };
+            let failed = |source| ReadError { folder: path.display().to_string(), position: segment.base, source };
             if segment.base > position {
                 return Ok(false);
             }
-            let mut scan = Scan::new(
-                File::open(&path).map_err(failed)?,
-                segment.base,
-                &segment.id,
-                position,
-            );
+            let mut scan = Scan::new(File::open(&path).map_err(failed)?, segment.base, &segment.id, position);
             let end = segment.end.min(to);
             while let Some(piece) = scan.next(end).map_err(failed)? {
                 match piece {
@@ -271,33 +224,35 @@ impl Writer {
         Ok(position >= to)
     }
 
+    /// Waits until everything committed is on disk, and visible.
+    ///
+    /// # Errors
+    /// If the disk does not take it within `patience`.
+    pub fn flush(&self, patience: Duration) -> Result<(), Stalled> {
+        let started = Instant::now();
+        loop {
+            let result = flush::sync(&self.shared);
+            let state = self.shared.lock();
+            let waiting = state.queued - state.synced;
+            if result.is_ok() && waiting == 0 && !state.sync_failed {
+                return Ok(());
+            }
+            drop(state);
+            if started.elapsed() >= patience {
+                let why = result.err().map_or_else(String::new, |error| error.to_string());
+                return Err(Stalled { folder: self.shared.folder.path.display().to_string(), waiting, why });
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Waits until everything committed is on disk, then closes the spool so that the next start knows that nothing is missing. Records
     /// appended after the last commit are given up.
     ///
     /// # Errors
     /// If the disk does not take it within `patience`; the spool is then left as a kill would leave it.
     pub fn close(mut self, patience: Duration) -> Result<(), Stalled> {
-        let started = Instant::now();
-        loop {
-            let result = flush::sync(&self.shared);
-            let state = self.shared.lock();
-            if result.is_ok() && state.synced == state.queued && !state.sync_failed {
-                break;
-            }
-            let waiting = state.queued - state.synced;
-            drop(state);
-            if started.elapsed() >= patience {
-                let why = result
-                    .err()
-                    .map_or_else(String::new, |error| error.to_string());
-                return Err(Stalled {
-                    folder: self.shared.folder.path.display().to_string(),
-                    waiting,
-                    why,
-                });
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        self.flush(patience)?;
         self.stop();
         if let Err(error) = self.shared.folder.mark_closed() {
             tracing::warn!(folder = %self.shared.folder.path.display(), %error, "The spool could not be marked as closed.");
@@ -344,26 +299,15 @@ impl Writer {
             number,
             payload_crc: self.seed.sum(payload, b""),
         };
-        self.shared
-            .metrics
-            .records
-            .fetch_add(self.next - number, Relaxed);
+        self.shared.metrics.records.fetch_add(self.next - number, Relaxed);
         self.buffer[from..from + HEAD].copy_from_slice(&head.encode(self.seed));
     }
 
     /// Hands whole frames to the log. What the disk does not take stays in memory, and shows as [`Stalled`] at the next commit.
     fn hand_over(&mut self, visible: Option<Visible>) {
         let bytes = Bytes::from(std::mem::take(&mut self.buffer));
-        self.shared
-            .metrics
-            .appended_bytes
-            .fetch_add(bytes.len() as u64, Relaxed);
-        let chunk = Chunk {
-            position: self.start,
-            number: self.next,
-            visible,
-            bytes,
-        };
+        self.shared.metrics.appended_bytes.fetch_add(bytes.len() as u64, Relaxed);
+        let chunk = Chunk { position: self.start, number: self.next, visible, bytes };
         self.start += chunk.bytes.len() as u64;
         let mut state = self.shared.lock();
         // A failure is counted there, and tried again by the flusher and at every commit.

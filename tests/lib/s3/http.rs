@@ -17,19 +17,12 @@ pub struct Message {
 impl Message {
     /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(found, _)| found == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
     /// The status of an answer.
     pub fn status(&self) -> u16 {
-        self.first
-            .split(' ')
-            .nth(1)
-            .and_then(|status| status.parse().ok())
-            .unwrap_or(0)
+        self.first.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
     }
 
     /// The body as text.
@@ -40,24 +33,16 @@ impl Message {
 
 /// Reads one message; `None` when the other side has closed. `bodiless` is for answers to HEAD.
 pub fn read(stream: &mut BufReader<TcpStream>, bodiless: bool) -> Option<Message> {
-    let mut message = Message {
-        first: line(stream)?,
-        ..Message::default()
-    };
+    let mut message = Message { first: line(stream)?, ..Message::default() };
     loop {
         let line = line(stream)?;
         let Some((name, value)) = line.split_once(':') else {
             break;
         };
-        message
-            .headers
-            .push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        message.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
     if message.header("expect") == Some("100-continue") {
-        stream
-            .get_mut()
-            .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
-            .ok()?;
+        stream.get_mut().write_all(b"HTTP/1.1 100 Continue\r\n\r\n").ok()?;
     }
     if bodiless {
         return Some(message);

@@ -40,13 +40,7 @@ impl Signed<'_> {
             .query
             .split('&')
             .filter(|pair| !pair.is_empty())
-            .map(|pair| {
-                if pair.contains('=') {
-                    pair.to_owned()
-                } else {
-                    format!("{pair}=")
-                }
-            })
+            .map(|pair| if pair.contains('=') { pair.to_owned() } else { format!("{pair}=") })
             .collect();
         pairs.sort();
         let mut headers = String::new();
@@ -54,26 +48,11 @@ impl Signed<'_> {
             let value = value.split_whitespace().collect::<Vec<_>>().join(" ");
             let _ = writeln!(headers, "{name}:{value}");
         }
-        let names = self
-            .headers
-            .iter()
-            .map(|(name, _)| name.as_str())
-            .collect::<Vec<_>>()
-            .join(";");
-        let request = format!(
-            "{}\n{}\n{}\n{headers}\n{names}\n{}",
-            self.method,
-            self.path,
-            pairs.join("&"),
-            self.payload
-        );
+        let names = self.headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(";");
+        let request = format!("{}\n{}\n{}\n{headers}\n{names}\n{}", self.method, self.path, pairs.join("&"), self.payload);
         let day = &self.time[..8];
         let scope = format!("{day}/{}/s3/aws4_request", self.region);
-        let text = format!(
-            "AWS4-HMAC-SHA256\n{}\n{scope}\n{}",
-            self.time,
-            hex(&Sha256::digest(request))
-        );
+        let text = format!("AWS4-HMAC-SHA256\n{}\n{scope}\n{}", self.time, hex(&Sha256::digest(request)));
         let mut key = hmac(format!("AWS4{secret}").as_bytes(), day.as_bytes());
         for part in [self.region, "s3", "aws4_request"] {
             key = hmac(&key, part.as_bytes());
@@ -90,15 +69,8 @@ fn hmac(key: &[u8], text: &[u8]) -> [u8; 32] {
     } else {
         block[..key.len()].copy_from_slice(key);
     }
-    let inner = Sha256::new()
-        .chain_update(block.map(|byte| byte ^ 0x36))
-        .chain_update(text)
-        .finalize();
-    Sha256::new()
-        .chain_update(block.map(|byte| byte ^ 0x5c))
-        .chain_update(inner)
-        .finalize()
-        .into()
+    let inner = Sha256::new().chain_update(block.map(|byte| byte ^ 0x36)).chain_update(text).finalize();
+    Sha256::new().chain_update(block.map(|byte| byte ^ 0x5c)).chain_update(inner).finalize().into()
 }
 
 /// Lower-case hexadecimal digits.

@@ -108,10 +108,7 @@ impl Stub {
     /// The keys of all objects whose newest version is no delete marker.
     pub fn keys(&self) -> Vec<String> {
         let state = self.state();
-        let shown = state
-            .objects
-            .iter()
-            .filter(|(_, versions)| versions.last().is_some_and(|last| last.bytes.is_some()));
+        let shown = state.objects.iter().filter(|(_, versions)| versions.last().is_some_and(|last| last.bytes.is_some()));
         shown.map(|(key, _)| key.clone()).collect()
     }
 }
@@ -124,20 +121,11 @@ pub(super) struct Answer {
 }
 
 pub(super) fn answer(status: u16, body: impl Into<Vec<u8>>) -> Answer {
-    Answer {
-        status,
-        headers: Vec::new(),
-        body: body.into(),
-    }
+    Answer { status, headers: Vec::new(), body: body.into() }
 }
 
 pub(super) fn refuse(status: u16, code: &str, message: &str) -> Answer {
-    answer(
-        status,
-        format!(
-            "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
-        ),
-    )
+    answer(status, format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>"))
 }
 
 fn serve(stream: TcpStream, shared: &Mutex<State>) {
@@ -146,18 +134,10 @@ fn serve(stream: TcpStream, shared: &Mutex<State>) {
         let mut state = shared.lock().expect("the stub's state");
         state.requests.push(request.first.clone());
         let stores = request.first.starts_with("PUT") || request.first.starts_with("POST");
-        let fault = if stores {
-            state.faults.pop_front()
-        } else {
-            None
-        };
+        let fault = if stores { state.faults.pop_front() } else { None };
         match fault {
-            Some(Fault::StripLock) => request
-                .headers
-                .retain(|(name, _)| !name.contains("object-lock")),
-            Some(Fault::AddHeader) => request
-                .headers
-                .push(("x-amz-added".into(), "by a proxy".into())),
+            Some(Fault::StripLock) => request.headers.retain(|(name, _)| !name.contains("object-lock")),
+            Some(Fault::AddHeader) => request.headers.push(("x-amz-added".into(), "by a proxy".into())),
             _ => {}
         }
         let made = match fault {
@@ -174,38 +154,22 @@ fn serve(stream: TcpStream, shared: &Mutex<State>) {
                 }
             },
         };
-        let date = Timestamp::from_second(Timestamp::now().as_second() + state.clock_ahead)
-            .expect("a date");
+        let date = Timestamp::from_second(Timestamp::now().as_second() + state.clock_ahead).expect("a date");
         drop(state);
         if fault == Some(Fault::LoseAnswer) {
             return;
         }
-        let mut head = format!(
-            "HTTP/1.1 {} X\r\nDate: {}\r\n",
-            made.status,
-            date.strftime("%a, %d %b %Y %H:%M:%S GMT")
-        );
-        let names_length = made
-            .headers
-            .iter()
-            .any(|(name, _)| name == "content-length");
+        let mut head = format!("HTTP/1.1 {} X\r\nDate: {}\r\n", made.status, date.strftime("%a, %d %b %Y %H:%M:%S GMT"));
+        let names_length = made.headers.iter().any(|(name, _)| name == "content-length");
         for (name, value) in &made.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         if !names_length {
             head.push_str(&format!("content-length: {}\r\n", made.body.len()));
         }
-        let body = if request.first.starts_with("HEAD") {
-            &[][..]
-        } else {
-            &made.body
-        };
+        let body = if request.first.starts_with("HEAD") { &[][..] } else { &made.body };
         let stream = stream.get_mut();
-        if stream
-            .write_all(format!("{head}\r\n").as_bytes())
-            .and_then(|()| stream.write_all(body))
-            .is_err()
-        {
+        if stream.write_all(format!("{head}\r\n").as_bytes()).and_then(|()| stream.write_all(body)).is_err() {
             return;
         }
     }
@@ -216,10 +180,7 @@ pub(super) fn split(request: &Message) -> (String, String, String) {
     let mut words = request.first.split(' ');
     let (method, target) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let key = path
-        .trim_start_matches('/')
-        .split_once('/')
-        .map_or("", |(_bucket, key)| key);
+    let key = path.trim_start_matches('/').split_once('/').map_or("", |(_bucket, key)| key);
     (method.to_owned(), decode(key), query.to_owned())
 }
 
@@ -242,31 +203,15 @@ fn decode(text: &str) -> String {
 }
 
 pub(super) fn parameter(query: &str, name: &str) -> Option<String> {
-    let mut pairs = query
-        .split('&')
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    pairs
-        .find(|(found, _)| *found == name)
-        .map(|(_, value)| decode(value))
+    let mut pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.find(|(found, _)| *found == name).map(|(_, value)| decode(value))
 }
 
 impl State {
-    pub(super) fn add(
-        &mut self,
-        key: &str,
-        bytes: Option<Vec<u8>>,
-        headers: BTreeMap<String, String>,
-    ) -> String {
+    pub(super) fn add(&mut self, key: &str, bytes: Option<Vec<u8>>, headers: BTreeMap<String, String>) -> String {
         self.versions += 1;
         let id = format!("v{}", self.versions);
-        self.objects
-            .entry(key.to_owned())
-            .or_default()
-            .push(Version {
-                id: id.clone(),
-                bytes,
-                headers,
-            });
+        self.objects.entry(key.to_owned()).or_default().push(Version { id: id.clone(), bytes, headers });
         id
     }
 
@@ -276,23 +221,13 @@ impl State {
     }
 
     pub(super) fn current(&self, key: &str) -> Option<&Version> {
-        self.objects
-            .get(key)?
-            .last()
-            .filter(|version| version.bytes.is_some())
+        self.objects.get(key)?.last().filter(|version| version.bytes.is_some())
     }
 
     pub(super) fn kept_headers(&self, request: &Message) -> BTreeMap<String, String> {
         let keeps = |name: &str| {
-            name.starts_with("x-amz-meta-")
-                || name == "x-amz-checksum-sha256"
-                || (name.contains("object-lock") && !self.forgets_locks)
+            name.starts_with("x-amz-meta-") || name == "x-amz-checksum-sha256" || (name.contains("object-lock") && !self.forgets_locks)
         };
-        request
-            .headers
-            .iter()
-            .filter(|(name, _)| keeps(name))
-            .cloned()
-            .collect()
+        request.headers.iter().filter(|(name, _)| keeps(name)).cloned().collect()
     }
 }

@@ -13,9 +13,7 @@ pub(super) fn check(request: &Message, state: &State) -> Option<Answer> {
     let Some(claim) = Claim::of(request) else {
         return Some(refuse(403, "AccessDenied", "not signed at all"));
     };
-    check_who(&claim, state)
-        .or_else(|| check_signature(request, &claim))
-        .or_else(|| check_content(request, state))
+    check_who(&claim, state).or_else(|| check_signature(request, &claim)).or_else(|| check_content(request, state))
 }
 
 /// What a request says of its signature, in its header or in its query.
@@ -36,9 +34,7 @@ impl Claim {
         let (_, _, query) = split(request);
         if let Some(signature) = parameter(&query, "X-Amz-Signature") {
             let value = |name| parameter(&query, name).unwrap_or_default();
-            let pairs = query
-                .split('&')
-                .filter(|pair| !pair.starts_with("X-Amz-Signature="));
+            let pairs = query.split('&').filter(|pair| !pair.starts_with("X-Amz-Signature="));
             return Some(Claim {
                 credential: value("X-Amz-Credential"),
                 names: value("X-Amz-SignedHeaders"),
@@ -71,18 +67,13 @@ impl Claim {
 
 fn check_who(claim: &Claim, state: &State) -> Option<Answer> {
     if claim.token.as_deref() == Some(EXPIRED_TOKEN) {
-        return Some(refuse(
-            400,
-            "ExpiredToken",
-            "The provided token has expired.",
-        ));
+        return Some(refuse(400, "ExpiredToken", "The provided token has expired."));
     }
     if claim.credential.split('/').next() != Some(KEY.0) {
         let message = "The access key Id you provided does not exist in our records.";
         return Some(refuse(403, "InvalidAccessKeyId", message));
     }
-    let sent = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", &claim.time)
-        .and_then(|sent| sent.to_zoned(jiff::tz::TimeZone::UTC));
+    let sent = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", &claim.time).and_then(|sent| sent.to_zoned(jiff::tz::TimeZone::UTC));
     let Ok(sent) = sent else {
         return Some(refuse(403, "AccessDenied", "the request has no date"));
     };
@@ -97,16 +88,10 @@ fn check_signature(request: &Message, claim: &Claim) -> Option<Answer> {
     let names: Vec<&str> = claim.names.split(';').collect();
     let is_unsigned = |name: &str| name.starts_with("x-amz-") && !names.contains(&name);
     if let Some((name, _)) = request.headers.iter().find(|(name, _)| is_unsigned(name)) {
-        let message =
-            format!("There were headers present in the request which were not signed: {name}");
+        let message = format!("There were headers present in the request which were not signed: {name}");
         return Some(refuse(403, "AccessDenied", &message));
     }
-    let header = |name: &&str| {
-        (
-            (*name).to_owned(),
-            request.header(name).unwrap_or_default().to_owned(),
-        )
-    };
+    let header = |name: &&str| ((*name).to_owned(), request.header(name).unwrap_or_default().to_owned());
     let headers: Vec<(String, String)> = names.iter().map(header).collect();
     let signed = Signed {
         method: &method,
@@ -130,24 +115,12 @@ fn check_content(request: &Message, state: &State) -> Option<Answer> {
     let sha256 = request.header("x-amz-checksum-sha256");
     let md5 = request.header("content-md5");
     if sha256.is_some_and(|sum| sum != BASE64_STANDARD.encode(Sha256::digest(&request.body))) {
-        return Some(refuse(
-            400,
-            "BadDigest",
-            "The SHA256 you specified did not match.",
-        ));
+        return Some(refuse(400, "BadDigest", "The SHA256 you specified did not match."));
     }
     if md5.is_some_and(|sum| sum != BASE64_STANDARD.encode(md5::Md5::digest(&request.body))) {
-        return Some(refuse(
-            400,
-            "BadDigest",
-            "The Content-MD5 you specified did not match.",
-        ));
+        return Some(refuse(400, "BadDigest", "The Content-MD5 you specified did not match."));
     }
-    let locks = [
-        "x-amz-object-lock-mode",
-        "x-amz-object-lock-retain-until-date",
-    ]
-    .map(|name| request.header(name));
+    let locks = ["x-amz-object-lock-mode", "x-amz-object-lock-retain-until-date"].map(|name| request.header(name));
     let hold = request.header("x-amz-object-lock-legal-hold");
     if locks.iter().flatten().count() == 1 {
         return Some(refuse(
@@ -165,11 +138,7 @@ fn check_content(request: &Message, state: &State) -> Option<Answer> {
         ));
     }
     if (locks[0].is_some() || hold.is_some()) && !state.lock_enabled && !state.forgets_locks {
-        return Some(refuse(
-            400,
-            "InvalidRequest",
-            "Bucket is missing Object Lock Configuration",
-        ));
+        return Some(refuse(400, "InvalidRequest", "Bucket is missing Object Lock Configuration"));
     }
     None
 }

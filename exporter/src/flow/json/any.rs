@@ -45,20 +45,11 @@ impl<'a> Reader<'a> {
         };
         let json = self.any_of(start, &type_url, &members)?;
         self.at = end;
-        Ok(Any::from_canonical(if json == self.slice(start, end) {
-            Cow::Borrowed(self.slice(start, end))
-        } else {
-            Cow::Owned(json)
-        }))
+        Ok(Any::from_canonical(if json == self.slice(start, end) { Cow::Borrowed(self.slice(start, end)) } else { Cow::Owned(json) }))
     }
 
     /// The canonical text of an `Any` whose members stand at known places.
-    fn any_of(
-        &mut self,
-        start: usize,
-        type_url: &str,
-        members: &[(String, usize)],
-    ) -> Result<String> {
+    fn any_of(&mut self, start: usize, type_url: &str, members: &[(String, usize)]) -> Result<String> {
         let mut json = String::from("{\"@type\":");
         quote(type_url, &mut json);
         if type_url != STRUCT_TYPE {
@@ -91,7 +82,8 @@ impl<'a> Reader<'a> {
         Ok(json)
     }
 
-    fn colon(&mut self) -> Result<()> {
+    /// Reads a colon and the white space round it.
+    pub fn colon(&mut self) -> Result<()> {
         self.space();
         if self.byte() != b':' {
             return Err(self.expected("a colon"));
@@ -129,15 +121,8 @@ impl<'a> Reader<'a> {
             }
             _ => {
                 let at = self.at;
-                let value = self
-                    .number()?
-                    .parse()
-                    .ok()
-                    .filter(|value: &f64| value.is_finite());
-                write_double(
-                    value.ok_or_else(|| self.error_at(at, Problem::Number("a double")))?,
-                    out,
-                );
+                let value = self.number()?.parse().ok().filter(|value: &f64| value.is_finite());
+                write_double(value.ok_or_else(|| self.error_at(at, Problem::Number("a double")))?, out);
             }
         }
         Ok(())

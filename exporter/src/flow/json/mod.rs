@@ -12,12 +12,14 @@ pub(crate) mod scan;
 mod slow;
 pub(super) mod text;
 pub(crate) mod time;
+mod token;
 mod write;
 
 pub(crate) use error::Result;
 pub use error::{Error, Problem};
 pub(crate) use read::ReadJson;
-pub(crate) use reader::Reader;
+pub(crate) use reader::{Reader, Seen};
+pub(crate) use slow::MAX_DEPTH;
 pub(crate) use write::{Out, WriteJson};
 
 use super::ExportEvent;
@@ -45,10 +47,7 @@ pub struct Options {
 impl Default for Options {
     /// Keeps what is unknown, reads lines of up to 16 MiB.
     fn default() -> Self {
-        Self {
-            unknown: OnUnknown::Keep,
-            max_bytes: 16 << 20,
-        }
+        Self { unknown: OnUnknown::Keep, max_bytes: 16 << 20 }
     }
 }
 
@@ -58,24 +57,16 @@ impl Default for Options {
 /// What is wrong with the line and at which byte.
 pub fn decode(line: &[u8], options: Options) -> std::result::Result<ExportEvent<'_>, Box<Error>> {
     if line.len() > options.max_bytes {
-        let problem = Problem::TooLong {
-            bytes: line.len(),
-            limit: options.max_bytes,
-        };
-        return Err(Box::new(Error {
-            at: options.max_bytes,
-            problem,
-        }));
+        let problem = Problem::TooLong { bytes: line.len(), limit: options.max_bytes };
+        return Err(Box::new(Error { at: options.max_bytes, problem }));
     }
-    let text = std::str::from_utf8(line).map_err(|error| {
-        Box::new(Error {
-            at: error.valid_up_to(),
-            problem: Problem::NotUtf8,
-        })
-    })?;
+    let text = std::str::from_utf8(line).map_err(|error| Box::new(Error { at: error.valid_up_to(), problem: Problem::NotUtf8 }))?;
     let mut reader = Reader::new(text, options.unknown);
     let mut event = ExportEvent::default();
     event.read_json(&mut reader)?;
     reader.end()?;
     Ok(event)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,13 +2,7 @@
 
 /// Length of the JSON number at the start of `bytes`.
 pub fn token(bytes: &[u8]) -> Option<usize> {
-    let digits = |from: usize| {
-        bytes
-            .iter()
-            .skip(from)
-            .take_while(|byte| byte.is_ascii_digit())
-            .count()
-    };
+    let digits = |from: usize| bytes.iter().skip(from).take_while(|byte| byte.is_ascii_digit()).count();
     let mut at = usize::from(bytes.first() == Some(&b'-'));
     match bytes.get(at)? {
         b'0' => at += 1,
@@ -31,9 +25,7 @@ pub fn token(bytes: &[u8]) -> Option<usize> {
 /// integer of more than 20 digits, however written.
 pub fn integer(number: &[u8]) -> Option<i128> {
     let text = std::str::from_utf8(number).ok()?;
-    let (negative, text) = text
-        .strip_prefix('-')
-        .map_or((false, text), |rest| (true, rest));
+    let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let whole = if whole == "0" { "" } else { whole };
@@ -105,15 +97,7 @@ mod tests {
             assert_eq!(token(text.as_bytes()), Some(text.len()), "{text}");
             assert_eq!(integer(text.as_bytes()), Some(value), "{text}");
         }
-        for text in [
-            "1.5",
-            "1e-1",
-            "10e-2",
-            "1e21",
-            "1.25e1",
-            "0.5",
-            "1e99999999999",
-        ] {
+        for text in ["1.5", "1e-1", "10e-2", "1e21", "1.25e1", "0.5", "1e99999999999"] {
             assert_eq!(integer(text.as_bytes()), None, "{text}");
         }
         for text in ["", "-", "+1", ".5", "x"] {

@@ -1,7 +1,8 @@
 //! How each kind of field is read from JSON.
 
 use super::error::{Problem, Result};
-use super::reader::{Integer, Reader};
+use super::reader::{Reader, Seen};
+use super::token::Integer;
 use crate::flow::{Any, Few, Flags, TcpFlags, Text, Texts, Timestamp};
 
 /// A value that can be read from JSON. `null` was handled before: it leaves a field unset.
@@ -113,10 +114,10 @@ impl<'a, T: ReadJson<'a>> ReadJson<'a> for Few<T> {
 impl<'a> ReadJson<'a> for TcpFlags<'a> {
     #[inline]
     fn read_json(&mut self, reader: &mut Reader<'a>) -> Result<()> {
-        let mut seen = Default::default();
+        let mut seen = Seen::default();
         let mut more = reader.open_object()?;
         while more {
-            let key = reader.key(&Flags::FIELDS)?;
+            let key = reader.key(&Flags::FIELDS, &seen)?;
             reader.once(&mut seen, key)?;
             if key.number == 0 {
                 reader.unknown_field(key, &mut self.unknown)?;
@@ -136,8 +137,7 @@ impl Reader<'_> {
         let start = self.at;
         if self.byte() != b'"' {
             let value = self.bare_integer()?;
-            return i32::try_from(value)
-                .map_err(|_| self.error_at(start, Problem::Number("an enum's number")));
+            return i32::try_from(value).map_err(|_| self.error_at(start, Problem::Number("an enum's number")));
         }
         let name = self.text()?;
         match number_of(&name) {

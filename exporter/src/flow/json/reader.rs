@@ -7,8 +7,8 @@ use std::borrow::Cow;
 
 use super::error::{Error, Problem, Result};
 use super::{OnUnknown, scan};
+use crate::flow::Unknown;
 use crate::flow::fields::Fields;
-use crate::flow::{Texts, Unknown};
 
 /// A position in a line.
 #[derive(Debug)]
@@ -32,47 +32,19 @@ pub struct Key {
     pub number: u32,
 }
 
-/// An integer as it was found.
-#[derive(Clone, Copy, Debug)]
-pub enum Integer {
-    /// Plain digits.
-    Plain(u64),
-    /// With a sign, a fraction or an exponent.
-    Other(i128),
-}
-
 /// The fields of a message that were read already.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Seen(u64);
-
-impl Key {
-    #[inline]
-    fn new(start: usize, position: Option<u8>, fields: &Fields) -> Self {
-        match position {
-            Some(position) => Self {
-                start,
-                position,
-                number: fields.number(u32::from(position)),
-            },
-            None => Self {
-                start,
-                position: 0,
-                number: 0,
-            },
-        }
-    }
+pub struct Seen {
+    /// Bit n: the field at position n.
+    fields: u64,
+    /// The position behind the last one.
+    next: u8,
 }
 
 impl<'a> Reader<'a> {
     /// Starts at the first byte. `on_unknown`: what becomes of unknown fields and enum names.
     pub fn new(text: &'a str, on_unknown: OnUnknown) -> Self {
-        Self {
-            text,
-            bytes: text.as_bytes(),
-            at: 0,
-            on_unknown,
-            last_time: ("", Default::default()),
-        }
+        Self { text, bytes: text.as_bytes(), at: 0, on_unknown, last_time: ("", Default::default()) }
     }
 
     /// Whether what is unknown is kept.
@@ -105,11 +77,7 @@ impl<'a> Reader<'a> {
     /// The error of a byte that is not what had to come: a torn line when there is none.
     #[cold]
     pub fn expected(&self, what: &'static str) -> Box<Error> {
-        self.error(if self.at >= self.bytes.len() {
-            Problem::Torn
-        } else {
-            Problem::Expected(what)
-        })
+        self.error(if self.at >= self.bytes.len() { Problem::Torn } else { Problem::Expected(what) })
     }
 
     /// Skips white space.
@@ -189,36 +157,45 @@ impl<'a> Reader<'a> {
         Ok(byte == b',')
     }
 
-    /// Reads a key and its colon, up to the value.
+    /// Reads a key and its colon, up to the value. Lines nearly always hold their fields in the order of the schema, so the field behind the last one is
+    /// tried first.
     #[inline]
-    pub fn key(&mut self, fields: &'static Fields) -> Result<Key> {
+    pub fn key(&mut self, fields: &'static Fields, seen: &Seen) -> Result<Key> {
         self.space();
+        let start = self.at;
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        if let Some((length, number)) = fields.expected(seen.next, rest) {
+            self.at = start + length;
+            self.space();
+            return Ok(Key { start, position: seen.next, number });
+        }
+        self.other_key(fields)
+    }
+
+    /// Reads a key that may be any.
+    fn other_key(&mut self, fields: &'static Fields) -> Result<Key> {
         let start = self.at;
         if self.byte() != b'"' {
             return Err(self.expected("a key"));
         }
         let end = scan::special(self.bytes, start + 1);
-        let Some([b'"', b':']) = self
-            .bytes
-            .get(end..)
-            .and_then(|rest| rest.first_chunk::<2>())
-        else {
+        let Some([b'"', b':']) = self.bytes.get(end..).and_then(|rest| rest.first_chunk::<2>()) else {
             return self.key_with_escapes(fields);
         };
         self.at = end + 2;
-        let position = fields.position_of_key(self.bytes.get(start + 1..end).unwrap_or_default());
+        let (number, position) = fields.key(self.bytes.get(start + 1..end).unwrap_or_default()).unwrap_or_default();
         self.space();
-        Ok(Key::new(start, position, fields))
+        Ok(Key { start, position, number })
     }
 
     /// A key that holds an escape, or has white space behind it.
     #[cold]
     fn key_with_escapes(&mut self, fields: &'static Fields) -> Result<Key> {
         let start = self.at;
-        let position = fields.position_of_key(self.text()?.as_bytes());
+        let (number, position) = fields.key(self.text()?.as_bytes()).unwrap_or_default();
         self.take(b':', "a colon")?;
         self.space();
-        Ok(Key::new(start, position, fields))
+        Ok(Key { start, position, number })
     }
 
     /// Refuses a field that was read before.
@@ -226,10 +203,11 @@ impl<'a> Reader<'a> {
     pub fn once(&self, seen: &mut Seen, key: Key) -> Result<()> {
         let bit = 1 << (key.position & 63);
         if key.number != 0 {
-            if seen.0 & bit != 0 {
+            if seen.fields & bit != 0 {
                 return Err(self.error_at(key.start, Problem::Twice(self.key_name(key))));
             }
-            seen.0 |= bit;
+            seen.fields |= bit;
+            seen.next = key.position + 1;
         }
         Ok(())
     }
@@ -260,12 +238,7 @@ impl<'a> Reader<'a> {
 
     /// Keeps a field whose enum name is unknown; passes any other error on.
     #[cold]
-    pub fn keep_unknown_name(
-        &mut self,
-        error: Box<Error>,
-        key: Key,
-        unknown: &mut Unknown<'a>,
-    ) -> Result<()> {
+    pub fn keep_unknown_name(&mut self, error: Box<Error>, key: Key, unknown: &mut Unknown<'a>) -> Result<()> {
         if self.on_unknown == OnUnknown::Refuse || !matches!(error.problem, Problem::UnknownName(_)) {
             return Err(error);
         }
@@ -287,125 +260,8 @@ impl<'a> Reader<'a> {
     }
 
     fn key_name(&self, key: Key) -> String {
-        let mut again = Reader {
-            text: self.text,
-            bytes: self.bytes,
-            at: key.start,
-            ..*self
-        };
+        let mut again = Reader { text: self.text, bytes: self.bytes, at: key.start, ..*self };
         again.text().map(Cow::into_owned).unwrap_or_default()
-    }
-
-    /// Reads a string.
-    #[inline]
-    pub fn text(&mut self) -> Result<Cow<'a, str>> {
-        if self.byte() != b'"' {
-            return Err(self.expected("a string"));
-        }
-        let start = self.at + 1;
-        let end = scan::special(self.bytes, start);
-        if self.bytes.get(end) == Some(&b'"') {
-            self.at = end + 1;
-            return Ok(Cow::Borrowed(self.slice(start, end)));
-        }
-        self.text_with_escapes(start, end).map(Cow::Owned)
-    }
-
-    /// Reads a list of strings, as one piece when it is written the canonical way.
-    #[inline]
-    pub fn texts(&mut self) -> Result<Texts<'a>> {
-        let start = self.at + 1;
-        if self.byte() == b'[' && self.bytes.get(start) == Some(&b'"') {
-            let mut quote = start;
-            loop {
-                let end = scan::unclean(self.bytes, quote + 1);
-                match self
-                    .bytes
-                    .get(end..)
-                    .and_then(|rest| rest.first_chunk::<3>())
-                {
-                    Some([b'"', b',', b'"']) => quote = end + 2,
-                    Some([b'"', b']', _]) => {
-                        self.at = end + 2;
-                        return Ok(Texts::from_canonical(self.slice(start, end + 1)));
-                    }
-                    _ => break,
-                }
-            }
-        }
-        self.texts_one_by_one()
-    }
-
-    #[cold]
-    fn texts_one_by_one(&mut self) -> Result<Texts<'a>> {
-        let mut texts = Texts::new();
-        let mut more = self.open_list()?;
-        while more {
-            self.space();
-            texts.push(&self.text()?);
-            more = self.more_elements()?;
-        }
-        Ok(texts)
-    }
-
-    /// Reads a boolean.
-    #[inline]
-    pub fn boolean(&mut self) -> Result<bool> {
-        let value = self.byte() == b't';
-        self.word(if value { "true" } else { "false" })?;
-        Ok(value)
-    }
-
-    #[inline]
-    fn word(&mut self, word: &'static str) -> Result<()> {
-        let end = self.at + word.len();
-        if self.bytes.get(self.at..end) != Some(word.as_bytes())
-            || self.bytes.get(end).is_some_and(continues_a_word)
-        {
-            return Err(self.expected(match word {
-                "null" => "null",
-                _ => "true or false",
-            }));
-        }
-        self.at = end;
-        Ok(())
-    }
-
-    /// Reads an integer that is plain digits, at most 19 of them, up to a delimiter; anything else is left to `integer`.
-    #[inline]
-    fn digits(&self, from: usize, close: impl Fn(u8) -> bool) -> Option<(u64, usize)> {
-        let mut value = 0u64;
-        let mut at = from;
-        while let Some(digit) = self
-            .bytes
-            .get(at)
-            .map(|byte| byte.wrapping_sub(b'0'))
-            .filter(|digit| *digit < 10)
-        {
-            value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
-            at += 1;
-        }
-        let length = at - from;
-        let plain =
-            (1..=19).contains(&length) && (length == 1 || self.bytes.get(from) != Some(&b'0'));
-        (plain && self.bytes.get(at).is_some_and(|byte| close(*byte))).then_some((value, at))
-    }
-
-    /// Reads an integer, bare or quoted: the value if it is plain digits, else what any of its other forms says.
-    #[inline]
-    pub fn integer(&mut self) -> Result<Integer> {
-        let quoted = self.byte() == b'"';
-        let plain = if quoted {
-            self.digits(self.at + 1, |byte| byte == b'"')
-                .map(|(value, end)| (value, end + 1))
-        } else {
-            self.digits(self.at, |byte| matches!(byte, b',' | b'}' | b']'))
-        };
-        if let Some((value, end)) = plain {
-            self.at = end;
-            return Ok(Integer::Plain(value));
-        }
-        self.integer_in_any_form().map(Integer::Other)
     }
 
     /// Nothing but white space may follow.
@@ -416,9 +272,4 @@ impl<'a> Reader<'a> {
         }
         Ok(())
     }
-}
-
-/// Bytes that would make a longer word or number of what stands before them.
-pub(super) fn continues_a_word(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.' | b'_')
 }

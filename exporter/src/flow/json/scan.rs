@@ -54,10 +54,7 @@ fn find(bytes: &[u8], from: usize, hits: impl Fn(u64) -> u64) -> usize {
         at += 8;
     }
     // The end of the line: byte by byte, with padding that is no hit.
-    while bytes
-        .get(at)
-        .is_some_and(|byte| hits(u64::from(*byte) | (ONES * 0x40 << 8)) == 0)
-    {
+    while bytes.get(at).is_some_and(|byte| hits(u64::from(*byte) | ((ONES * 0x40) << 8)) == 0) {
         at += 1;
     }
     at.min(bytes.len())
@@ -76,13 +73,10 @@ pub fn is_clean(bytes: &[u8]) -> bool {
         return hits == 0;
     }
     if let (Some(head), Some(tail)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
-        let word =
-            u64::from(u32::from_le_bytes(*head)) | u64::from(u32::from_le_bytes(*tail)) << 32;
+        let word = u64::from(u32::from_le_bytes(*head)) | u64::from(u32::from_le_bytes(*tail)) << 32;
         return uncleans(word) == 0;
     }
-    let word = bytes
-        .iter()
-        .fold(ONES * 0x40, |word, byte| word << 8 | u64::from(*byte));
+    let word = bytes.iter().fold(ONES * 0x40, |word, byte| word << 8 | u64::from(*byte));
     uncleans(word) == 0
 }
 
@@ -101,16 +95,8 @@ mod tests {
                     bytes[place] = byte;
                     let word = u64::from_le_bytes(bytes);
                     let first = |hits: u64| (hits != 0).then(|| hits.trailing_zeros() as usize / 8);
-                    assert_eq!(
-                        first(specials(word)),
-                        is_special.then_some(place),
-                        "{byte:#x} {neighbour:#x}"
-                    );
-                    assert_eq!(
-                        first(uncleans(word)),
-                        is_unclean.then_some(place),
-                        "{byte:#x} {neighbour:#x}"
-                    );
+                    assert_eq!(first(specials(word)), is_special.then_some(place), "{byte:#x} {neighbour:#x}");
+                    assert_eq!(first(uncleans(word)), is_unclean.then_some(place), "{byte:#x} {neighbour:#x}");
                 }
             }
         }

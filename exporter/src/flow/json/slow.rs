@@ -2,8 +2,9 @@
 
 use super::error::{Problem, Result};
 use super::number;
-use super::reader::{Reader, continues_a_word};
+use super::reader::Reader;
 use super::scan;
+use super::token::continues_a_word;
 
 /// How deep a kept value may nest.
 pub const MAX_DEPTH: usize = 128;
@@ -49,9 +50,7 @@ impl Reader<'_> {
                 if !(0xd800..0xe000).contains(&first) {
                     return char::from_u32(first).ok_or_else(|| self.error(Problem::Escape));
                 }
-                let second = self
-                    .unit(self.at)
-                    .filter(|unit| (0xdc00..0xe000).contains(unit) && first < 0xdc00);
+                let second = self.unit(self.at).filter(|unit| (0xdc00..0xe000).contains(unit) && first < 0xdc00);
                 let second = second.ok_or_else(|| self.error(Problem::Escape))?;
                 self.at += 6;
                 let code = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
@@ -67,9 +66,7 @@ impl Reader<'_> {
     fn unit(&self, at: usize) -> Option<u32> {
         let escape = self.bytes.get(at..at + 6)?;
         let digits = escape.strip_prefix(b"\\u")?;
-        digits.iter().try_fold(0, |value, digit| {
-            Some(value << 4 | char::from(*digit).to_digit(16)?)
-        })
+        digits.iter().try_fold(0, |value, digit| Some(value << 4 | char::from(*digit).to_digit(16)?))
     }
 
     /// Reads an integer with a sign, a fraction of zeros, an exponent, or quotes round any of them.
@@ -94,12 +91,11 @@ impl Reader<'_> {
     pub(super) fn bare_integer(&mut self) -> Result<i128> {
         let start = self.at;
         let token = self.number()?;
-        number::integer(token.as_bytes())
-            .ok_or_else(|| self.error_at(start, Problem::Number("an integer")))
+        number::integer(token.as_bytes()).ok_or_else(|| self.error_at(start, Problem::Number("an integer")))
     }
 
     /// Reads a number and leaves it as it is written.
-    pub(super) fn number(&mut self) -> Result<String> {
+    pub fn number(&mut self) -> Result<String> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         match number::token(rest) {
             Some(length) if !rest.get(length).is_some_and(continues_a_word) => {
@@ -132,11 +128,7 @@ impl Reader<'_> {
                         return Err(self.error(Problem::TooDeep(MAX_DEPTH)));
                     }
                     out.push(char::from(bracket));
-                    let has_more = if bracket == b'{' {
-                        self.open_object()?
-                    } else {
-                        self.open_list()?
-                    };
+                    let has_more = if bracket == b'{' { self.open_object()? } else { self.open_list()? };
                     open.push(bracket);
                     has_more
                 }
@@ -170,11 +162,7 @@ impl Reader<'_> {
         }
         while let Some(bracket) = open.last() {
             let object = *bracket == b'{';
-            if if object {
-                self.more_members()?
-            } else {
-                self.more_elements()?
-            } {
+            if if object { self.more_members()? } else { self.more_elements()? } {
                 out.push(',');
                 return Ok(true);
             }

@@ -75,8 +75,7 @@ impl<'o> Out<'o> {
         let mut buffer = [0; time::LONGEST];
         let length = time::format(value, &mut buffer);
         self.bytes.push(b'"');
-        self.bytes
-            .extend_from_slice(&buffer[..length.min(time::LONGEST)]);
+        self.bytes.extend_from_slice(&buffer[..length.min(time::LONGEST)]);
         self.bytes.push(b'"');
     }
 
@@ -144,14 +143,8 @@ pub trait WriteJson {
 }
 
 /// `google.protobuf.BoolValue` and its kin.
-const WRAPPER: Fields = Fields::new(
-    "google.protobuf.Value",
-    &[FieldInfo {
-        name: "value",
-        number: 1,
-        below: Below::Nothing,
-    }],
-);
+const WRAPPER: Fields =
+    Fields::new("google.protobuf.Value", &[FieldInfo { name: "value", key: "\"value\":", number: 1, below: Below::Nothing }]);
 
 macro_rules! numbers {
     ($quote:literal: $($kind:ty),*) => {
@@ -378,12 +371,7 @@ impl Flags {
         ];
         let mut bits = self.0;
         while bits != 0 {
-            out.raw(
-                MEMBERS
-                    .get(bits.trailing_zeros() as usize)
-                    .copied()
-                    .unwrap_or_default(),
-            );
+            out.raw(MEMBERS.get(bits.trailing_zeros() as usize).copied().unwrap_or_default());
             bits &= bits - 1;
         }
     }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use crate::config::*;
 
 /// Pieces that configurations are made of, so that random texts get past the first line.
 const PIECES: &[&str] = &[
