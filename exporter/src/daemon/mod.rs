@@ -4,6 +4,7 @@ pub mod identities;
 pub mod life;
 pub mod logging;
 pub mod manager;
+pub mod metrics_reader;
 pub mod network_sinks;
 pub mod notify_systemd;
 pub mod pages;
