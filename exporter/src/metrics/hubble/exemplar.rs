@@ -7,7 +7,7 @@ const LONGEST: usize = 121;
 
 /// The exemplars of one series, by position: 0 of a counter, a histogram's buckets in order.
 #[derive(Clone, Debug, Default)]
-pub struct Exemplars(Option<Box<Vec<(usize, Exemplar)>>>);
+pub struct Exemplars(Vec<(usize, Exemplar)>);
 
 impl Exemplars {
     /// Keeps the newest exemplar of a position.
@@ -16,16 +16,15 @@ impl Exemplars {
         else {
             return;
         };
-        let kept = self.0.get_or_insert_default();
-        match kept.iter_mut().find(|(known, _)| *known == position) {
+        match self.0.iter_mut().find(|(known, _)| *known == position) {
             Some((_, known)) => *known = exemplar,
-            None => kept.push((position, exemplar)),
+            None => self.0.push((position, exemplar)),
         }
     }
 
     /// The exemplar of a position.
     #[must_use]
     pub fn at(&self, position: usize) -> Option<&Exemplar> {
-        self.0.as_ref()?.iter().find(|(known, _)| *known == position).map(|(_, exemplar)| exemplar)
+        self.0.iter().find(|(known, _)| *known == position).map(|(_, exemplar)| exemplar)
     }
 }
