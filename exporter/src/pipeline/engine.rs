@@ -269,7 +269,7 @@ impl Work {
 
     fn context(&mut self, arrival: i64) -> (&mut KernelEvents, Context<'_>) {
         let Self { log, identities, around, kernel, fold, totals, offset, .. } = self;
-        (kernel, Context { log, identities, around, fold, totals, arrival, clock_offset: *offset })
+        (kernel, Context { log: &**log, identities, around, fold, totals, arrival, clock_offset: *offset })
     }
 
     /// Takes new identities and surroundings if there are any.

@@ -8,7 +8,7 @@ use flowlog_bpf::event::{Count, DropReport, Event, FlowKey, FlowReport, FoldRepo
 use super::flows::{FlowTable, Slot, Waiting};
 use super::fold::FoldTable;
 use super::identify::{Detail, Sighting, is_reply};
-use super::log::{CompiledLog, Wanted};
+use super::log::{LineRules, Wanted};
 use super::open_rows;
 use super::rows::{INTERVAL, Settled};
 use super::sums::Sums;
@@ -21,8 +21,8 @@ const LOOPBACK: u32 = 1;
 
 /// What a frame of events is read against.
 pub struct Context<'c> {
-    /// The flow log's compiled configuration.
-    pub log: &'c CompiledLog,
+    /// The flow log's compiled configuration, or the metrics.
+    pub log: &'c dyn LineRules,
     /// Who addresses are.
     pub identities: &'c Identities,
     /// Interfaces, drop reasons, this node's name.

@@ -162,6 +162,7 @@ async fn listen(settings: &Settings, life: &Life, log: &Arc<LogGuard>) -> Result
         intake: Arc::clone(&life.intake),
         kernel: life.kernel.clone(),
         around: Arc::clone(&life.commons.around),
+        flows: life.metrics.registry(),
         clock: Arc::clone(&life.commons.clock),
         log_dropped: Box::new(move || log.dropped_lines() as u64),
     };
