@@ -256,3 +256,33 @@ pub fn connections(namespace: &Namespace, port: u16) -> Worker {
         }
     })
 }
+
+/// A small disk that can be filled.
+pub struct Tmpfs {
+    folder: std::path::PathBuf,
+}
+
+impl Tmpfs {
+    /// Mounts one of a size as `mount` writes it.
+    pub fn mount(folder: &std::path::Path, size: &str) -> Tmpfs {
+        std::fs::create_dir_all(folder).expect("a folder");
+        sh(&format!("mount -t tmpfs -o size={size} tmpfs {}", folder.display()));
+        Tmpfs { folder: folder.to_owned() }
+    }
+
+    /// Takes all its room.
+    pub fn fill(&self) {
+        let _ = Command::new("dd").args(["if=/dev/zero", "bs=64K", "status=none"]).arg(format!("of={}", self.folder.join("filler").display())).output();
+    }
+
+    /// Gives it back.
+    pub fn free(&self) {
+        std::fs::remove_file(self.folder.join("filler")).expect("the filler");
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.folder).output();
+    }
+}

@@ -83,7 +83,11 @@ impl RunningLog {
         let reader = place.intake.reader(&log.name, position);
         let published = Arc::new(Published::default());
         published.committed(&resumed.totals, 0, 0);
-        let engine = Engine::new(Arc::clone(&log), reader, output, resumed, fold, place.commons.clone(), Arc::clone(&published));
+        let fresh = resumed.position.is_none();
+        let mut engine = Engine::new(Arc::clone(&log), reader, output, resumed, fold, place.commons.clone(), Arc::clone(&published));
+        if fresh {
+            engine.begin();
+        }
         let (commands, orders) = channel();
         let thread =
             std::thread::Builder::new().name(format!("log {}", log.name)).spawn(move || engine.run(&orders)).map_err(StartError::Thread)?;
@@ -148,9 +152,9 @@ impl RunningLog {
         self.sinks.values().filter_map(|sink| sink.wanted.file())
     }
 
-    /// Ends the engine: the open window is committed first.
-    pub async fn stop_engine(&mut self) {
-        let _ = self.commands.send(Command::Stop);
+    /// Ends the engine: the open window is committed first. Where its input has `ended`, so that no later life will decide what is open, that is decided now.
+    pub async fn stop_engine(&mut self, ended: bool) {
+        let _ = self.commands.send(if ended { Command::End } else { Command::Stop });
         if let Some(thread) = self.thread.take() {
             let joined = tokio::task::spawn_blocking(move || thread.join()).await;
             if !matches!(joined, Ok(Ok(()))) {
@@ -173,7 +177,7 @@ impl RunningLog {
 
     /// Removes the flow log: what is spooled is delivered for as long as its sinks allow.
     pub async fn retire(mut self) {
-        self.stop_engine().await;
+        self.stop_engine(true).await;
         let sinks = std::mem::take(&mut self.sinks);
         for (name, sink) in sinks {
             if let Some(gap) = sink.running.drain(sink.wanted.drain_timeout).await {

@@ -38,8 +38,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub enum Command {
     /// Go on under another configuration from the next commit on.
     Change(Arc<CompiledLog>),
-    /// Cut now what there is, commit, and end.
+    /// Cut now what there is, commit, and end. The next life goes on with what is open.
     Stop,
+    /// Nothing will come any more: decide what is open, end the window, commit, and end.
+    End,
 }
 
 /// What flow logs share.
@@ -121,6 +123,12 @@ impl Engine {
         Self { intake, work }
     }
 
+    /// Says where this flow log begins, before any source appends behind that: a crash in its first window then finds the beginning and not a later end.
+    pub fn begin(&mut self) {
+        let now = self.work.commons.clock.now().unix;
+        self.work.commit(now);
+    }
+
     /// Runs until told to stop, or until everybody who could tell is gone.
     pub fn run(mut self, commands: &Receiver<Command>) {
         if !self.work.gaps.is_empty() {
@@ -131,7 +139,8 @@ impl Engine {
         loop {
             match commands.try_recv() {
                 Ok(Command::Change(log)) => self.work.change(log),
-                Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return self.stop(),
+                Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return self.stop(false),
+                Ok(Command::End) => return self.stop(true),
                 Err(TryRecvError::Empty) => {}
             }
             self.step();
@@ -177,11 +186,15 @@ impl Engine {
         true
     }
 
-    fn stop(mut self) {
+    fn stop(mut self, ended: bool) {
         // What is in the intake by now still belongs to this life.
         while self.read_frame() {}
         let now = self.work.commons.clock.now().unix;
-        self.work.cut(now, if self.work.windows.is_long() { Cut::Partial } else { Cut::Window });
+        if ended {
+            let (kernel, mut cx) = self.work.context(now);
+            kernel.surrender(&mut cx);
+        }
+        self.work.cut(now, if self.work.windows.is_long() && !ended { Cut::Partial } else { Cut::Window });
         self.work.output.close(PATIENCE);
         self.work.published.stopped();
     }

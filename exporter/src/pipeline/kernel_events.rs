@@ -175,6 +175,13 @@ impl KernelEvents {
         }
         // A tuple of which only drops were ever seen goes with its drops.
         row.gone |= report.last && row.entered_ifindex == 0 && row.left_ifindex == 0;
+        if report.count.packets == 0 {
+            // The kernel's row was freed with nothing left to say: no line for that.
+            if row.gone {
+                self.flows.list(at);
+            }
+            return;
+        }
         let sighting = Sighting::Dropped { ifindex: report.ifindex, reason: report.reason, after };
         self.add(at, sighting, if after { Count::default() } else { report.count }, 0, cx, |sums| {
             sums.cover(first, last);
