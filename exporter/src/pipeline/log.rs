@@ -81,7 +81,9 @@ impl CompiledLog {
             .iter()
             .map(|path| {
                 if !mask.touches(path) {
-                    return Err(failed(format!("a sink takes a label from {path}, which the mask removes; add it to fieldMask or drop the label")));
+                    return Err(failed(format!(
+                        "a sink takes a label from {path}, which the mask removes; add it to fieldMask or drop the label"
+                    )));
                 }
                 let only = Mask::parse(&[path]).map_err(|error| failed(error.to_string()))?;
                 Ok(Label { path: path.clone(), encoder: Encoder::compile(&only, redaction.clone()) })
@@ -176,12 +178,17 @@ impl CompiledLog {
     /// The line of traffic that belongs to no flow. Neither filters nor mask touch it.
     #[must_use]
     pub fn unattributed(&self) -> Prepared {
-        Prepared { template: Template::extensions_only(), kind: Kind::Unattributed, ..Prepared::default() }
+        let mut template = Template::extensions_only();
+        template.tell_apart("unattributed");
+        Prepared { template, kind: Kind::Unattributed, ..Prepared::default() }
     }
 
     fn prepare(&self, flow: Flow<'_>, kind: Kind, stands: Stands) -> Prepared {
         let (tuple, labels) = (key::tuple(&flow, &self.kept), self.labels(&flow).into());
-        let template = Template::of(&self.encoder, flow, stands);
+        let mut template = Template::of(&self.encoder, flow, stands);
+        if let Kind::Kernel { drop_reason, .. } = &kind {
+            template.tell_apart(drop_reason);
+        }
         let key = key::text(&tuple, template.fixed());
         Prepared { key: key.into_bytes().into(), labels, template, kind }
     }
