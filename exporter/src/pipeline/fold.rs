@@ -85,7 +85,15 @@ impl FoldTable {
                 index
             }
             None => {
-                self.groups.push(Group { prepared, sums: Sums::default(), single: None, generation: 0, idle: 0, used: false, changed: false });
+                self.groups.push(Group {
+                    prepared,
+                    sums: Sums::default(),
+                    single: None,
+                    generation: 0,
+                    idle: 0,
+                    used: false,
+                    changed: false,
+                });
                 // More than u32::MAX groups do not fit any memory.
                 (self.groups.len() - 1) as u32
             }
@@ -110,6 +118,15 @@ impl FoldTable {
     #[must_use]
     pub fn lines(&self) -> usize {
         self.dirty.len()
+    }
+
+    /// Inputs and packets in the groups of this window.
+    #[must_use]
+    pub fn volume(&self) -> (u64, u64) {
+        self.dirty.iter().fold((0, 0), |(inputs, packets), index| {
+            let sums = &self.groups[*index as usize].sums;
+            (inputs.wrapping_add(sums.inputs), packets.wrapping_add(sums.counted.packets))
+        })
     }
 
     /// Groups one window may have.
