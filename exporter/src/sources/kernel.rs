@@ -158,7 +158,7 @@ impl KernelSource {
                         &interface,
                         cause::BEFORE_ATTACH,
                         interface.before.received.packets.saturating_add(interface.before.transmitted.packets),
-                        { interface.before.received.bytes.saturating_add(interface.before.transmitted.bytes) },
+                        interface.before.received.bytes.saturating_add(interface.before.transmitted.bytes),
                     );
                     self.around.change(|around| {
                         around.interfaces.insert(interface.ifindex, (interface.name.clone(), side(&interface)));
