@@ -1,7 +1,7 @@
 //! `flowlog spool ls|cat|verify`: looks into a state folder without touching it, beside a running daemon too.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use flowlog_sinks::spool::inspect::{self, Part};
 use flowlog_sinks::spool::{Commit, Kind, SpoolId, split_record};
@@ -46,7 +46,7 @@ fn chosen(arguments: &SpoolArgs) -> Result<Vec<(String, PathBuf)>, Failure> {
     Ok(all.into_iter().filter(|(name, _)| arguments.flow_logs.is_empty() || arguments.flow_logs.contains(name)).map(|(name, folder)| (name, folder.join("spool"))).collect())
 }
 
-fn read(folder: &PathBuf) -> Result<Contents, Failure> {
+fn read(folder: &Path) -> Result<Contents, Failure> {
     let failed = |error: std::io::Error| Failure::Runtime(format!("cannot read {}: {error}", folder.display()));
     let mut contents = Contents::default();
     for segment in inspect::segments(folder).map_err(failed)? {
