@@ -54,6 +54,12 @@ pub fn run(arguments: &ReplayArgs) -> Result<(), Failure> {
     let mut metrics = metrics(arguments)?;
     let temporary = TemporaryState::new(arguments.state_dir.as_deref())?;
     let state = State::take(temporary.path()).map_err(|error| Failure::Runtime(error.to_string()))?;
+    if state.intake().exists() {
+        let path = temporary.path().display();
+        return Err(Failure::Usage(format!(
+            "{path} belongs to a daemon, whose place in its intake a replay would overwrite; give the replay a folder of its own"
+        )));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()

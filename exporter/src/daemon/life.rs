@@ -113,6 +113,7 @@ impl Life {
                 unread: AtomicU64::new(0),
                 ring_bytes: AtomicU64::new(rings.iter().map(Ring::size).sum()),
                 stop_sweeps: AtomicBool::new(false),
+                empty_rings: AtomicBool::new(false),
             })
         });
         let lines = Arc::new(LinesSource::new(Arc::clone(&intake), Arc::clone(&stop), lines));
@@ -203,6 +204,7 @@ impl Life {
             while retired.flush()?.refused > 0 {
                 std::thread::sleep(Duration::from_millis(5));
             }
+            source.empty_rings.store(true, Ordering::Release);
             stop.store(true, Ordering::Release);
             drains.into_iter().for_each(|drain| drop(drain.join()));
             Ok(Some(retired))
@@ -229,12 +231,15 @@ fn empty(mut retired: Retired, source: &KernelSource) {
                 return;
             }
         };
+        let mut moved = true;
         for ring in &mut rings {
-            source.drain_once(instance, ring);
+            moved &= source.drain_once(instance, ring);
         }
-        if refused == 0 {
+        if refused == 0 && moved {
             break;
         }
+        // The flow logs make room.
+        std::thread::sleep(Duration::from_millis(5));
     }
     if let Err(error) = retired.remove() {
         tracing::error!(%error, "pins of an earlier start cannot be removed");

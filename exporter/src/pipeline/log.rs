@@ -43,6 +43,11 @@ pub trait LineRules {
 
     /// The line of traffic that belongs to no flow. Neither filters nor mask touch it.
     fn unattributed(&self) -> Prepared;
+
+    /// Whether nothing is written any more at this time, Unix nanoseconds.
+    fn has_ended(&self, _now: i64) -> bool {
+        false
+    }
 }
 
 /// One entry, compiled.
@@ -83,6 +88,10 @@ pub struct BuildError {
 }
 
 impl LineRules for CompiledLog {
+    fn has_ended(&self, now: i64) -> bool {
+        self.end.is_some_and(|end| now > end)
+    }
+
     fn wants(&self, flow: &Flow<'_>, port_removed: bool) -> Wanted {
         if port_removed {
             let (source, destination) = key::ports(flow);
@@ -121,7 +130,9 @@ impl LineRules for CompiledLog {
     }
 
     fn unattributed(&self) -> Prepared {
-        Prepared { template: Template::extensions_only(), kind: Kind::Unattributed, ..Prepared::default() }
+        let mut template = Template::extensions_only();
+        template.tell_apart("unattributed");
+        Prepared { template, kind: Kind::Unattributed, ..Prepared::default() }
     }
 }
 
@@ -192,7 +203,10 @@ impl CompiledLog {
 
     fn prepare(&self, flow: Flow<'_>, kind: Kind, stands: Stands) -> Prepared {
         let (tuple, labels) = (key::tuple(&flow, &self.kept), self.labels(&flow).into());
-        let template = Template::of(&self.encoder, flow, stands);
+        let mut template = Template::of(&self.encoder, flow, stands);
+        if let Kind::Kernel { drop_reason, .. } = &kind {
+            template.tell_apart(drop_reason);
+        }
         let key = key::text(&tuple, template.fixed());
         Prepared { key: key.into_bytes().into(), labels, template, kind }
     }
