@@ -25,63 +25,32 @@ fn lines() -> Vec<String> {
 }
 
 fn filters(include: &[&str], exclude: &[&str]) -> Filters {
-    let read = |texts: &[&str]| {
-        texts
-            .iter()
-            .map(|t| FlowFilter::from_json(t).expect("a filter"))
-            .collect::<Vec<_>>()
-    };
+    let read = |texts: &[&str]| texts.iter().map(|t| FlowFilter::from_json(t).expect("a filter")).collect::<Vec<_>>();
     Filters::compile(&read(include), &read(exclude)).expect("filters that build")
 }
 
 fn benches(c: &mut Criterion) {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu
-        .lines()
-        .find(|l| l.starts_with("model name"))
-        .unwrap_or("model name unknown");
+    let model = cpu.lines().find(|l| l.starts_with("model name")).unwrap_or("model name unknown");
     println!("{model}; {FLOWS} decoded flows of 750 bytes in memory, one core, criterion");
     let lines = lines();
-    let events: Vec<ExportEvent<'_>> = lines
-        .iter()
-        .map(|l| decode(l.as_bytes(), Options::default()).expect("a flow"))
-        .collect();
+    let events: Vec<ExportEvent<'_>> = lines.iter().map(|l| decode(l.as_bytes(), Options::default()).expect("a flow")).collect();
     let cases = [
         ("drops", filters(&[r#"{"verdict":["DROPPED"]}"#], &[])),
         (
             "namespaces",
             filters(
-                &[
-                    r#"{"source_pod":["ns-3/","ns-7/web-1"]}"#,
-                    r#"{"destination_pod":["kube-system/"]}"#,
-                ],
+                &[r#"{"source_pod":["ns-3/","ns-7/web-1"]}"#, r#"{"destination_pod":["kube-system/"]}"#],
                 &[r#"{"destination_port":["53"]}"#],
             ),
         ),
-        (
-            "labels",
-            filters(
-                &[r#"{"source_label":["app in (web-1,web-2),!canary"]}"#],
-                &[],
-            ),
-        ),
-        (
-            "networks",
-            filters(&[r#"{"source_ip":["10.0.7.0/24","192.168.0.0/16"]}"#], &[]),
-        ),
-        (
-            "http",
-            filters(
-                &[r#"{"http_path":["^/api/v[0-9]+/"],"http_status_code":["5+"]}"#],
-                &[],
-            ),
-        ),
+        ("labels", filters(&[r#"{"source_label":["app in (web-1,web-2),!canary"]}"#], &[])),
+        ("networks", filters(&[r#"{"source_ip":["10.0.7.0/24","192.168.0.0/16"]}"#], &[])),
+        ("http", filters(&[r#"{"http_path":["^/api/v[0-9]+/"],"http_status_code":["5+"]}"#], &[])),
         (
             "cel",
             filters(
-                &[
-                    r#"{"experimental":{"cel_expression":["_flow.source.namespace == 'ns-3' && _flow.verdict == Verdict.DROPPED"]}}"#,
-                ],
+                &[r#"{"experimental":{"cel_expression":["_flow.source.namespace == 'ns-3' && _flow.verdict == Verdict.DROPPED"]}}"#],
                 &[],
             ),
         ),
@@ -90,48 +59,24 @@ fn benches(c: &mut Criterion) {
     group.throughput(Throughput::Elements(FLOWS as u64));
     for (name, filters) in &cases {
         group.bench_function(format!("direct/{name}"), |b| {
-            b.iter(|| {
-                events
-                    .iter()
-                    .filter(|event| filters.matches(black_box(event)))
-                    .count()
-            });
+            b.iter(|| events.iter().filter(|event| filters.matches(black_box(event))).count());
         });
     }
     // The cached path: a verdict stands in the cache entry of each flow; an event reads it, and only what is left open is evaluated.
     let cached = [
-        (
-            "decided",
-            filters(
-                &[r#"{"source_pod":["nowhere/"]}"#],
-                &[r#"{"destination_port":["53"]}"#],
-            ),
-        ),
-        (
-            "flags left open",
-            filters(
-                &[r#"{"tcp_flags":[{"SYN":true}],"verdict":["FORWARDED"]}"#],
-                &[],
-            ),
-        ),
+        ("decided", filters(&[r#"{"source_pod":["nowhere/"]}"#], &[r#"{"destination_port":["53"]}"#])),
+        ("flags left open", filters(&[r#"{"tcp_flags":[{"SYN":true}],"verdict":["FORWARDED"]}"#], &[])),
     ];
     for (name, filters) in &cached {
         let flows: Vec<_> = events.iter().filter_map(ExportEvent::flow).collect();
         let verdicts: Vec<PerFlow> = flows.iter().map(|flow| filters.per_flow(flow)).collect();
         group.bench_function(format!("cached/{name}"), |b| {
             b.iter(|| {
-                let wanted =
-                    |(flow, verdict): (&&flowlog::flow::Flow<'_>, &PerFlow)| match *black_box(
-                        verdict,
-                    ) {
-                        PerFlow::Decided(wanted) => wanted,
-                        PerFlow::PerEvent(remaining) => filters.per_event(flow, remaining),
-                    };
-                flows
-                    .iter()
-                    .zip(&verdicts)
-                    .filter(|pair| wanted(*pair))
-                    .count()
+                let wanted = |(flow, verdict): (&&flowlog::flow::Flow<'_>, &PerFlow)| match *black_box(verdict) {
+                    PerFlow::Decided(wanted) => wanted,
+                    PerFlow::PerEvent(remaining) => filters.per_event(flow, remaining),
+                };
+                flows.iter().zip(&verdicts).filter(|pair| wanted(*pair)).count()
             });
         });
     }

@@ -20,20 +20,10 @@ use flowlog_tests::spooled::{Spooled, drain, line};
 use rustix::time::{ClockId, clock_gettime};
 
 fn main() {
-    let records = std::env::args()
-        .filter_map(|argument| argument.parse().ok())
-        .next()
-        .unwrap_or(300_000);
+    let records = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(300_000);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    println!(
-        "machine: {cores} cores, {}; {records} records of about {} bytes",
-        processor(),
-        line(1).len()
-    );
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    println!("machine: {cores} cores, {}; {records} records of about {} bytes", processor(), line(1).len());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let spooled = Spooled::of(records);
         let lines: usize = (1..=records).map(|sequence| line(sequence).len()).sum();
@@ -50,91 +40,45 @@ async fn bench_loki(spooled: &Spooled, records: u64, lines: usize) {
         "-ingester.per-stream-rate-limit=5GB",
         "-ingester.per-stream-rate-limit-burst=5GB",
     ];
-    for encoding in [
-        loki::config::Encoding::Protobuf,
-        loki::config::Encoding::Json,
-    ] {
+    for encoding in [loki::config::Encoding::Protobuf, loki::config::Encoding::Json] {
         let server = Service::start_with("loki", &flags, &[]);
         let mut options = loki::Options::new(format!("http://127.0.0.1:{}", server.port()));
         options.fixed = vec![("job".to_owned(), "flowlog".to_owned())];
         options.labels = vec![
-            Label {
-                name: "source_ns".to_owned(),
-                path: "source.namespace".to_owned(),
-            },
-            Label {
-                name: "verdict".to_owned(),
-                path: "verdict".to_owned(),
-            },
+            Label { name: "source_ns".to_owned(), path: "source.namespace".to_owned() },
+            Label { name: "verdict".to_owned(), path: "verdict".to_owned() },
         ];
         options.encoding = encoding;
         let sink = Arc::new(LokiSink::new(options).expect("a sink"));
-        measure(
-            &format!("loki {encoding:?}"),
-            spooled,
-            &sink,
-            records,
-            lines,
-        )
-        .await;
+        measure(&format!("loki {encoding:?}"), spooled, &sink, records, lines).await;
     }
 }
 
 async fn bench_kafka(spooled: &Spooled, records: u64, lines: usize) {
-    for compression in [
-        kafka::config::Compression::Zstd,
-        kafka::config::Compression::Lz4,
-        kafka::config::Compression::No,
-    ] {
+    for compression in [kafka::config::Compression::Zstd, kafka::config::Compression::Lz4, kafka::config::Compression::No] {
         let server = Service::start("kafka");
         create_topic(&server, "flows", 6, &[]);
         let mut options = kafka::Options::new(vec![server.value("KAFKA_PLAIN")], "flows");
         options.compression = compression;
-        measure(
-            &format!("kafka {compression:?}"),
-            spooled,
-            &Arc::new(KafkaSink::new(options)),
-            records,
-            lines,
-        )
-        .await;
+        measure(&format!("kafka {compression:?}"), spooled, &Arc::new(KafkaSink::new(options)), records, lines).await;
     }
 }
 
-async fn measure<S: Sink>(
-    name: &str,
-    spooled: &Spooled,
-    sink: &Arc<S>,
-    records: u64,
-    lines: usize,
-) {
+async fn measure<S: Sink>(name: &str, spooled: &Spooled, sink: &Arc<S>, records: u64, lines: usize) {
     let (wall, cpu) = (Instant::now(), cpu());
     freeze_all(spooled, sink);
-    say(
-        &format!("{name}, freeze only"),
-        records,
-        lines,
-        wall.elapsed(),
-        cpu_since(cpu),
-    );
+    say(&format!("{name}, freeze only"), records, lines, wall.elapsed(), cpu_since(cpu));
     let (wall, cpu) = (Instant::now(), self::cpu());
     let metrics = drain(spooled, sink).await;
     say(name, records, lines, wall.elapsed(), cpu_since(cpu));
-    assert_eq!(
-        metrics
-            .records_sent
-            .load(std::sync::atomic::Ordering::Relaxed),
-        records
-    );
+    assert_eq!(metrics.records_sent.load(std::sync::atomic::Ordering::Relaxed), records);
     spooled.spool().forget("sink").expect("a cursor to forget");
 }
 
 fn freeze_all<S: Sink>(spooled: &Spooled, sink: &Arc<S>) {
     let mut reader = spooled.reader("freeze");
     while reader.cursor().sequence < spooled.next() {
-        let step = sink
-            .freeze(&mut reader, &sink.limits(), None, 0)
-            .expect("a readable spool");
+        let step = sink.freeze(&mut reader, &sink.limits(), None, 0).expect("a readable spool");
         assert!(matches!(step, Step::Batch(_)), "the spool ends early");
     }
 }
@@ -154,10 +98,7 @@ fn say(name: &str, records: u64, lines: usize, wall: Duration, cpu: Duration) {
 /// Processor time of this process so far.
 fn cpu() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(
-        time.tv_sec.unsigned_abs(),
-        u32::try_from(time.tv_nsec).unwrap_or(0),
-    )
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 fn cpu_since(before: Duration) -> Duration {
@@ -166,11 +107,6 @@ fn cpu_since(before: Duration) -> Duration {
 
 fn processor() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = text
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    model.map_or_else(
-        || "unknown processor".to_owned(),
-        |(_, name)| name.to_owned(),
-    )
+    let model = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    model.map_or_else(|| "unknown processor".to_owned(), |(_, name)| name.to_owned())
 }

@@ -72,7 +72,10 @@ fn an_error_names_the_file_the_line_and_the_key_and_nothing_is_printed_as_a_resu
     assert_eq!(output.status.code(), Some(2));
     assert!(output.stdout.is_empty());
     let errors = text(&output.stderr);
-    assert!(errors.contains("-:4:21: error: flowLogs[0].includeFilters[0].destination_port: ") && errors.contains(r#"write ["10250"]"#), "{errors}");
+    assert!(
+        errors.contains("-:4:21: error: flowLogs[0].includeFilters[0].destination_port: ") && errors.contains(r#"write ["10250"]"#),
+        "{errors}"
+    );
 }
 
 #[test]
@@ -90,7 +93,8 @@ fn the_configurations_in_this_repository_are_valid() {
     let mut count = 0;
     for file in std::fs::read_dir(folder).unwrap() {
         let path = file.unwrap().path();
-        let is_ours = path.extension().is_some_and(|extension| extension == "yaml") && std::fs::read_to_string(&path).unwrap().contains("flowLogs:");
+        let is_ours =
+            path.extension().is_some_and(|extension| extension == "yaml") && std::fs::read_to_string(&path).unwrap().contains("flowLogs:");
         if is_ours {
             let output = flowlog(&["check", "--strict", path.to_str().unwrap()], "");
             assert_eq!(output.status.code(), Some(0), "{}\n{}", path.display(), text(&output.stderr));

@@ -16,14 +16,8 @@ fn read(name: &str) -> String {
 
 /// Runs a command and returns what it printed; fails with that when it fails.
 fn run(command: &mut Command) -> String {
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let text = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{command:?}:\n{text}");
     text
 }
@@ -33,46 +27,19 @@ fn a_real_api_server_accepts_the_manifests() {
     let kube = Service::start("kube");
     let kubectl = |arguments: &[&str]| {
         let mut command = Command::new(program("kubectl"));
-        run(command
-            .env("KUBECONFIG", kube.folder().join("kubeconfig"))
-            .env("HOME", kube.folder())
-            .args(arguments)
-            .current_dir(configs()))
+        run(command.env("KUBECONFIG", kube.folder().join("kubeconfig")).env("HOME", kube.folder()).args(arguments).current_dir(configs()))
     };
     // A dry run stores nothing, so the namespace that the others name has to be there.
     kubectl(&["apply", "-f", "kubernetes/namespace.yaml"]);
-    let answer = kubectl(&[
-        "apply",
-        "--dry-run=server",
-        "--validate=strict",
-        "-k",
-        "kubernetes",
-    ]);
-    for object in [
-        "namespace/flowlog",
-        "serviceaccount/flowlog",
-        "configmap/flowlog",
-        "service/flowlog",
-        "daemonset.apps/flowlog",
-    ] {
+    let answer = kubectl(&["apply", "--dry-run=server", "--validate=strict", "-k", "kubernetes"]);
+    for object in ["namespace/flowlog", "serviceaccount/flowlog", "configmap/flowlog", "service/flowlog", "daemonset.apps/flowlog"] {
         assert!(answer.contains(object), "{object} is missing in:\n{answer}");
     }
     // And for real: what the server stored is what was meant, defaults filled in, nothing dropped.
     kubectl(&["apply", "--validate=strict", "-k", "kubernetes"]);
     let capabilities = "{.spec.template.spec.containers[0].securityContext.capabilities}";
-    let stored = kubectl(&[
-        "get",
-        "daemonset",
-        "flowlog",
-        "-n",
-        "flowlog",
-        "-o",
-        &format!("jsonpath={capabilities}"),
-    ]);
-    assert_eq!(
-        stored,
-        r#"{"add":["BPF","NET_ADMIN","PERFMON"],"drop":["ALL"]}"#
-    );
+    let stored = kubectl(&["get", "daemonset", "flowlog", "-n", "flowlog", "-o", &format!("jsonpath={capabilities}")]);
+    assert_eq!(stored, r#"{"add":["BPF","NET_ADMIN","PERFMON"],"drop":["ALL"]}"#);
 }
 
 #[test]
@@ -85,49 +52,29 @@ fn systemd_accepts_the_unit_and_finds_it_little_exposed() {
     let complaints = run(Command::new("systemd-analyze").arg("verify").arg(&file));
     assert!(!complaints.contains("flowlog.service"), "{complaints}");
     // The exposure level is systemd's own, in tenths: network and the three capabilities cost most of it.
-    run(Command::new("systemd-analyze")
-        .args(["security", "--offline=yes", "--threshold=30"])
-        .arg(&file));
+    run(Command::new("systemd-analyze").args(["security", "--offline=yes", "--threshold=30"]).arg(&file));
 }
 
 #[test]
 fn unit_and_daemonset_give_the_same_capabilities() {
     let unit = read("systemd/flowlog.service");
-    let unit = unit
-        .lines()
-        .find_map(|line| line.strip_prefix("CapabilityBoundingSet="))
-        .expect("a bounding set");
+    let unit = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).expect("a bounding set");
     let daemonset = read("kubernetes/daemonset.yaml");
-    let added = daemonset
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("add: ["))
-        .expect("added capabilities")
-        .trim_end_matches(']');
-    let added: Vec<String> = added
-        .split(", ")
-        .map(|name| format!("CAP_{name}"))
-        .collect();
+    let added = daemonset.lines().find_map(|line| line.trim().strip_prefix("add: [")).expect("added capabilities").trim_end_matches(']');
+    let added: Vec<String> = added.split(", ").map(|name| format!("CAP_{name}")).collect();
     assert_eq!(unit.split(' ').collect::<Vec<_>>(), added);
 }
 
 #[test]
 fn every_expression_of_the_dashboard_is_promql() {
-    let dashboard: serde_json::Value =
-        serde_json::from_str(&read("grafana/flowlog.json")).expect("JSON");
+    let dashboard: serde_json::Value = serde_json::from_str(&read("grafana/flowlog.json")).expect("JSON");
     let mut rules = String::from("groups:\n- name: dashboard\n  rules:\n");
     let mut count = 0;
     for panel in dashboard["panels"].as_array().expect("panels") {
         for target in panel["targets"].as_array().into_iter().flatten() {
-            let expression = target["expr"]
-                .as_str()
-                .expect("an expression")
-                .replace("$__rate_interval", "5m")
-                .replace("$instance", ".*");
+            let expression = target["expr"].as_str().expect("an expression").replace("$__rate_interval", "5m").replace("$instance", ".*");
             count += 1;
-            rules += &format!(
-                "  - record: panel:{count}\n    expr: {}\n",
-                serde_json::Value::from(expression)
-            );
+            rules += &format!("  - record: panel:{count}\n    expr: {}\n", serde_json::Value::from(expression));
         }
     }
     assert!(count > 30, "{count} expressions");
@@ -143,7 +90,8 @@ fn every_shipped_configuration_passes_the_check() {
     let shipped = folder.path().join("configmap-flowlog.yaml");
     let configmap = read("kubernetes/configmap.yaml");
     let (_, text) = configmap.split_once("  flowlog.yaml: |\n").expect("the key of the ConfigMap");
-    std::fs::write(&shipped, text.lines().map(|line| line.strip_prefix("    ").unwrap_or(line)).collect::<Vec<_>>().join("\n")).expect("a file");
+    std::fs::write(&shipped, text.lines().map(|line| line.strip_prefix("    ").unwrap_or(line)).collect::<Vec<_>>().join("\n"))
+        .expect("a file");
     let mut files = vec![shipped, configs().join("../docker/flowlog.yaml")];
     for entry in std::fs::read_dir(configs()).expect("configs") {
         let path = entry.expect("an entry").path();
@@ -163,10 +111,14 @@ fn every_shipped_configuration_passes_the_check() {
 fn the_image_holds_the_static_binary_alone_and_compose_mounts_what_exists() {
     let docker = configs().join("../docker");
     let dockerfile = std::fs::read_to_string(docker.join("Dockerfile")).expect("Dockerfile");
-    let copies: Vec<&str> = dockerfile.lines().filter(|line| line.starts_with("COPY") || line.starts_with("ADD") || line.starts_with("RUN")).collect();
+    let copies: Vec<&str> =
+        dockerfile.lines().filter(|line| line.starts_with("COPY") || line.starts_with("ADD") || line.starts_with("RUN")).collect();
     assert_eq!(copies, ["COPY target/static/flowlog /usr/local/bin/flowlog"]);
     let compose = std::fs::read_to_string(docker.join("compose.yaml")).expect("compose.yaml");
-    let mounts = compose.lines().filter_map(|line| line.trim().strip_prefix("- .")).map(|rest| format!(".{}", rest.split(':').next().unwrap_or_default()));
+    let mounts = compose
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- ."))
+        .map(|rest| format!(".{}", rest.split(':').next().unwrap_or_default()));
     let mounts: Vec<String> = mounts.collect();
     assert!(mounts.len() >= 5, "{mounts:?}");
     for mount in mounts {
@@ -198,7 +150,8 @@ fn sources(folder: &Path, into: &mut String) {
 fn rules_and_dashboard_ask_only_for_series_that_the_daemon_has() {
     let text = read("alerts.yaml") + &read("grafana/flowlog.json");
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let names: std::collections::BTreeSet<&str> = text.split(|c| !word(c)).filter(|name| name.starts_with("hubble_") || name.starts_with("flowlog_")).collect();
+    let names: std::collections::BTreeSet<&str> =
+        text.split(|c| !word(c)).filter(|name| name.starts_with("hubble_") || name.starts_with("flowlog_")).collect();
     assert!(names.len() > 25, "{names:?}");
     let mut code = String::new();
     sources(&configs().join("../exporter/src"), &mut code);

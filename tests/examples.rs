@@ -50,7 +50,8 @@ fn the_loki_example_delivers_every_drop_once_under_its_labels() {
     let entries = loki::query_until(server.port(), r#"{source_ns="shop", verdict="DROPPED"}"#, wanted.len(), Duration::from_secs(20));
     // The other flow log folds by service and leaves the client's port out.
     let ports = entries.iter().filter_map(|(_, _, line)| line.split_once(r#""source_port":"#));
-    let mut ports: Vec<u16> = ports.map(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|n| n.parse().ok()).expect("a port")).collect();
+    let mut ports: Vec<u16> =
+        ports.map(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|n| n.parse().ok()).expect("a port")).collect();
     ports.sort_unstable();
     assert_eq!(ports, wanted);
 }
@@ -60,7 +61,8 @@ fn the_kafka_example_delivers_every_flow_once_with_its_uid() {
     let server = Service::start("kafka");
     reader::topics(&server, &["create", "flows", "3"]);
     replay("kafka.yaml", &[("127.0.0.1:9092", &server.value("KAFKA_PLAIN"))], &[]);
-    let records: Vec<serde_json::Value> = reader::topics(&server, &["read", "flows"]).iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let records: Vec<serde_json::Value> =
+        reader::topics(&server, &["read", "flows"]).iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(records.len(), PORTS.len());
     let mut uids: Vec<&str> = records.iter().map(|record| record["headers"]["flowlog-uid"].as_str().expect("a uid")).collect();
     uids.sort_unstable();
@@ -80,7 +82,8 @@ fn the_s3_example_fills_a_locked_bucket() {
         &[("    # endpoint: http://127.0.0.1:9000\n    # pathStyle: true\n", &endpoint), ("region: eu-central-1", "region: us-east-1")],
         &credentials,
     );
-    let objects: Vec<serde_json::Value> = reader::archive(&server, &["objects", "audit"]).iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let objects: Vec<serde_json::Value> =
+        reader::archive(&server, &["objects", "audit"]).iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let below = |prefix: &str| objects.iter().filter(|object| object["key"].as_str().is_some_and(|key| key.starts_with(prefix))).count();
     assert!(below("flows/flows/v1/cluster=test/log=audit/dt=") > 0, "{objects:#?}");
     assert!(below("flows/manifests/v1/cluster=test/log=audit/node=node-1/") > 0, "{objects:#?}");

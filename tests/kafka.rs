@@ -22,11 +22,7 @@ fn options(kafka: &Service) -> Options {
 }
 
 fn limits() -> Limits {
-    Limits {
-        max_bytes: 4 << 20,
-        max_records: 5000,
-        max_age: Duration::from_millis(100),
-    }
+    Limits { max_bytes: 4 << 20, max_records: 5000, max_age: Duration::from_millis(100) }
 }
 
 /// Fails unless each record is there, with the right key, time, headers and value, in order within each key. Returns how many repeats
@@ -39,32 +35,17 @@ fn assert_holds(spooled: &Spooled, messages: &[Message]) -> usize {
         assert_eq!(message.key, key(message.sequence));
         assert_eq!(message.value, line(message.sequence));
         assert_eq!(message.content_type, "application/json");
-        assert_eq!(
-            message.milliseconds,
-            spooled.time(message.sequence) / 1_000_000
-        );
+        assert_eq!(message.milliseconds, spooled.time(message.sequence) / 1_000_000);
         if !seen.insert(message.sequence) {
             continue;
         }
         let last = last_of_key.insert(&message.key, (message.partition, message.sequence));
         if let Some((partition, before)) = last {
-            assert_eq!(
-                partition, message.partition,
-                "key {} is in two partitions",
-                message.key
-            );
-            assert!(
-                before < message.sequence,
-                "{before} stands before {} of key {}",
-                message.sequence,
-                message.key
-            );
+            assert_eq!(partition, message.partition, "key {} is in two partitions", message.key);
+            assert!(before < message.sequence, "{before} stands before {} of key {}", message.sequence, message.key);
         }
     }
-    let missing: Vec<u64> = (1..spooled.next())
-        .filter(|number| !seen.contains(number))
-        .take(10)
-        .collect();
+    let missing: Vec<u64> = (1..spooled.next()).filter(|number| !seen.contains(number)).take(10).collect();
     assert!(missing.is_empty(), "missing: {missing:?} …");
     messages.len() - seen.len()
 }
@@ -77,13 +58,7 @@ async fn every_flow_arrives_once_and_in_order_per_key() {
     let sink = Arc::new(KafkaSink::new(options(&kafka)));
     assert_eq!(sink.check().await, Ok(()));
     let metrics = drain(&spooled, &sink).await;
-    assert_eq!(
-        (
-            metrics.retries.load(Relaxed),
-            metrics.records_rejected.load(Relaxed)
-        ),
-        (0, 0)
-    );
+    assert_eq!((metrics.retries.load(Relaxed), metrics.records_rejected.load(Relaxed)), (0, 0));
     assert_eq!(assert_holds(&spooled, &read(&kafka, TOPIC)), 0, "repeats");
 }
 
@@ -124,14 +99,7 @@ async fn a_broker_killed_in_the_middle_and_started_again_has_no_gap_and_no_repea
     let delivery = deliver(&sink, &mut reader, limits(), spooled.next(), usize::MAX).await;
     restarter.await.expect("a restarted broker");
     assert!(delivery.rejected.is_empty(), "{:?}", delivery.rejected);
-    assert!(
-        delivery
-            .retries
-            .iter()
-            .any(|why| why.contains("no broker can be reached")),
-        "{:?}",
-        delivery.retries
-    );
+    assert!(delivery.retries.iter().any(|why| why.contains("no broker can be reached")), "{:?}", delivery.retries);
     let repeats = assert_holds(&spooled, &read(&kafka, TOPIC));
     assert_eq!((repeats, sink.producers_replaced().await), (0, 0));
 }
@@ -147,10 +115,7 @@ async fn a_sink_that_broke_off_repeats_only_what_was_not_acknowledged() {
         let sink = Arc::new(KafkaSink::new(options(&kafka)));
         let mut reader = spooled.reader("kafka");
         reader.seek(&cursor);
-        let small = Limits {
-            max_records: 400 + 77 * (round % 4),
-            ..limits()
-        };
+        let small = Limits { max_records: 400 + 77 * (round % 4), ..limits() };
         let delivery = deliver(&sink, &mut reader, small, spooled.next(), 2).await;
         sent_again += reader.cursor().sequence - delivery.cursor.sequence;
         cursor = delivery.cursor;
@@ -160,10 +125,7 @@ async fn a_sink_that_broke_off_repeats_only_what_was_not_acknowledged() {
     reader.seek(&cursor);
     deliver(&sink, &mut reader, limits(), spooled.next(), usize::MAX).await;
     let repeats = assert_holds(&spooled, &read(&kafka, TOPIC)) as u64;
-    assert!(
-        repeats <= sent_again,
-        "{repeats} repeats, {sent_again} were on the way at a crash"
-    );
+    assert!(repeats <= sent_again, "{repeats} repeats, {sent_again} were on the way at a crash");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,10 +136,7 @@ async fn over_tls_and_scram_a_wrong_password_is_named_and_a_mended_one_is_used_w
     let password = spooled.folder().join("password");
     std::fs::write(&password, "wrong\n").expect("a password file");
     let mut options = Options::new(vec![kafka.value("KAFKA_SASL")], TOPIC);
-    options.tls = Tls {
-        ca_file: Some(kafka.value("KAFKA_CA").into()),
-        ..Tls::default()
-    };
+    options.tls = Tls { ca_file: Some(kafka.value("KAFKA_CA").into()), ..Tls::default() };
     options.sasl = Some(Sasl {
         mechanism: Mechanism::ScramSha512,
         username: kafka.value("KAFKA_USER"),
@@ -185,16 +144,8 @@ async fn over_tls_and_scram_a_wrong_password_is_named_and_a_mended_one_is_used_w
     });
     assert_eq!(options.problems(), []);
     let sink = Arc::new(KafkaSink::new(options));
-    let unhealthy = sink
-        .check()
-        .await
-        .expect_err("healthy with a wrong password");
-    assert!(
-        unhealthy
-            .0
-            .contains("check sasl.mechanism, sasl.username and sasl.passwordFile"),
-        "{unhealthy}"
-    );
+    let unhealthy = sink.check().await.expect_err("healthy with a wrong password");
+    assert!(unhealthy.0.contains("check sasl.mechanism, sasl.username and sasl.passwordFile"), "{unhealthy}");
     let mender = tokio::spawn({
         let right = kafka.value("KAFKA_PASS");
         async move {
@@ -202,20 +153,9 @@ async fn over_tls_and_scram_a_wrong_password_is_named_and_a_mended_one_is_used_w
             std::fs::write(&password, right).expect("a password file");
         }
     });
-    let delivery = deliver(
-        &sink,
-        &mut spooled.reader("kafka"),
-        limits(),
-        spooled.next(),
-        usize::MAX,
-    )
-    .await;
+    let delivery = deliver(&sink, &mut spooled.reader("kafka"), limits(), spooled.next(), usize::MAX).await;
     mender.await.expect("a mended password");
-    assert!(
-        delivery.retries.iter().all(|why| !why.contains("wrong")),
-        "{:?}",
-        delivery.retries
-    );
+    assert!(delivery.retries.iter().all(|why| !why.contains("wrong")), "{:?}", delivery.retries);
     assert_eq!(assert_holds(&spooled, &read(&kafka, TOPIC)), 0);
     assert_eq!(sink.producers_replaced().await, 1);
 }
@@ -225,18 +165,9 @@ async fn an_authority_that_did_not_sign_the_broker_is_refused() {
     let kafka = Service::start("kafka");
     let other = Service::start("kafka");
     let mut options = Options::new(vec![kafka.value("KAFKA_SASL")], TOPIC);
-    options.tls = Tls {
-        ca_file: Some(other.value("KAFKA_CA").into()),
-        ..Tls::default()
-    };
-    let unhealthy = KafkaSink::new(options)
-        .check()
-        .await
-        .expect_err("healthy with a foreign authority");
-    assert!(
-        unhealthy.0.contains("TLS fails") || unhealthy.0.to_lowercase().contains("certificate"),
-        "{unhealthy}"
-    );
+    options.tls = Tls { ca_file: Some(other.value("KAFKA_CA").into()), ..Tls::default() };
+    let unhealthy = KafkaSink::new(options).check().await.expect_err("healthy with a foreign authority");
+    assert!(unhealthy.0.contains("TLS fails") || unhealthy.0.to_lowercase().contains("certificate"), "{unhealthy}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -245,29 +176,16 @@ async fn a_missing_topic_is_named_and_its_records_arrive_once_it_is_made() {
     let spooled = Spooled::of(1000);
     let sink = KafkaSink::new(options(&kafka));
     let unhealthy = sink.check().await.expect_err("healthy without a topic");
-    assert!(
-        unhealthy
-            .0
-            .starts_with("topic `flows` does not exist there; create it"),
-        "{unhealthy}"
-    );
+    assert!(unhealthy.0.starts_with("topic `flows` does not exist there; create it"), "{unhealthy}");
     let mut reader = spooled.reader("kafka");
     let batch = loop {
-        match sink
-            .freeze(&mut reader, &limits(), None, 0)
-            .expect("a readable spool")
-        {
+        match sink.freeze(&mut reader, &limits(), None, 0).expect("a readable spool") {
             Step::Batch(batch) => break batch,
             _ => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     };
-    let Outcome::Retry { why, .. } = sink.send(&batch.frozen).await else {
-        panic!("sent without a topic")
-    };
-    assert!(
-        why.starts_with("topic `flows` does not exist there"),
-        "{why}"
-    );
+    let Outcome::Retry { why, .. } = sink.send(&batch.frozen).await else { panic!("sent without a topic") };
+    assert!(why.starts_with("topic `flows` does not exist there"), "{why}");
     create_topic(&kafka, TOPIC, 2, &[]);
     let outcome = loop {
         match sink.send(&batch.frozen).await {
@@ -276,14 +194,7 @@ async fn a_missing_topic_is_named_and_its_records_arrive_once_it_is_made() {
         }
     };
     assert_eq!(outcome, Outcome::Delivered { state: None });
-    deliver(
-        &Arc::new(sink),
-        &mut reader,
-        limits(),
-        spooled.next(),
-        usize::MAX,
-    )
-    .await;
+    deliver(&Arc::new(sink), &mut reader, limits(), spooled.next(), usize::MAX).await;
     assert_eq!(assert_holds(&spooled, &read(&kafka, TOPIC)), 0);
 }
 
@@ -294,18 +205,8 @@ async fn a_topic_that_takes_only_small_batches_gets_small_ones() {
     create_topic(&kafka, TOPIC, 1, &["max.message.bytes=2000"]);
     let spooled = Spooled::of(300);
     let sink = Arc::new(KafkaSink::new(options(&kafka)));
-    let delivery = deliver(
-        &sink,
-        &mut spooled.reader("kafka"),
-        limits(),
-        spooled.next(),
-        usize::MAX,
-    )
-    .await;
+    let delivery = deliver(&sink, &mut spooled.reader("kafka"), limits(), spooled.next(), usize::MAX).await;
     assert!(delivery.rejected.is_empty(), "{:?}", delivery.rejected);
-    let sequences: BTreeSet<u64> = read(&kafka, TOPIC)
-        .iter()
-        .map(|message| message.sequence)
-        .collect();
+    let sequences: BTreeSet<u64> = read(&kafka, TOPIC).iter().map(|message| message.sequence).collect();
     assert_eq!(sequences, (1..spooled.next()).collect());
 }

@@ -17,19 +17,11 @@ use flowlog_tests::tls::{Authority, Front};
 
 fn options(loki: &Service) -> Options {
     let mut options = Options::new(format!("http://127.0.0.1:{}", loki.port()));
-    options.fixed = [
-        ("job", "flowlog"),
-        ("cluster", "lab"),
-        ("node", "node-1"),
-        ("log", "all"),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .into();
+    options.fixed = [("job", "flowlog"), ("cluster", "lab"), ("node", "node-1"), ("log", "all")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
     options.labels = [("source_ns", "source.namespace"), ("verdict", "verdict")]
-        .map(|(name, path)| Label {
-            name: name.to_owned(),
-            path: path.to_owned(),
-        })
+        .map(|(name, path)| Label { name: name.to_owned(), path: path.to_owned() })
         .into();
     options
 }
@@ -40,15 +32,8 @@ fn loki() -> Service {
 }
 
 fn loki_with(flags: &[&str]) -> Service {
-    let mut arguments = vec![
-        "false",
-        "-distributor.ingestion-rate-limit-mb=500",
-        "-distributor.ingestion-burst-size-mb=500",
-    ];
-    arguments.extend([
-        "-ingester.per-stream-rate-limit=500MB",
-        "-ingester.per-stream-rate-limit-burst=500MB",
-    ]);
+    let mut arguments = vec!["false", "-distributor.ingestion-rate-limit-mb=500", "-distributor.ingestion-burst-size-mb=500"];
+    arguments.extend(["-ingester.per-stream-rate-limit=500MB", "-ingester.per-stream-rate-limit-burst=500MB"]);
     arguments.extend(flags);
     Service::start_with("loki", &arguments, &[])
 }
@@ -58,8 +43,7 @@ fn read(loki: &Service, tenant: Option<&str>) -> Vec<Entry> {
     let mut all = Vec::new();
     for source in NAMESPACES {
         for verdict in ["FORWARDED", "DROPPED"] {
-            let query =
-                format!("{{job=\"flowlog\", source_ns=\"{source}\", verdict=\"{verdict}\"}}");
+            let query = format!("{{job=\"flowlog\", source_ns=\"{source}\", verdict=\"{verdict}\"}}");
             all.extend(entries(loki.port(), tenant, &query, week_ago()));
         }
     }
@@ -67,74 +51,43 @@ fn read(loki: &Service, tenant: Option<&str>) -> Vec<Entry> {
 }
 
 fn week_ago() -> i64 {
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .expect("a time after 1970");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time after 1970");
     (now - Duration::from_secs(3600)).as_nanos() as i64
 }
 
 fn sequence(entry: &Entry) -> u64 {
-    entry.metadata["flowlog_sequence"]
-        .as_str()
-        .and_then(|text| text.parse().ok())
-        .expect("a sequence number")
+    entry.metadata["flowlog_sequence"].as_str().and_then(|text| text.parse().ok()).expect("a sequence number")
 }
 
 /// Fails unless these records are there once each, in order within each stream, with the right labels, time, line and metadata.
 fn assert_holds(spooled: &Spooled, found: &[Entry], without: &[u64]) {
     let mut by_stream: BTreeMap<String, Vec<&Entry>> = BTreeMap::new();
     for entry in found {
-        by_stream
-            .entry(entry.labels.to_string())
-            .or_default()
-            .push(entry);
+        by_stream.entry(entry.labels.to_string()).or_default().push(entry);
     }
     for (stream, entries) in &by_stream {
         let numbers: Vec<u64> = entries.iter().map(|entry| sequence(entry)).collect();
-        assert!(
-            numbers.is_sorted_by(|a, b| a < b),
-            "{stream} is out of order or doubled"
-        );
+        assert!(numbers.is_sorted_by(|a, b| a < b), "{stream} is out of order or doubled");
         let times: Vec<i64> = entries.iter().map(|entry| entry.time).collect();
-        assert!(
-            times.is_sorted_by(|a, b| a < b),
-            "{stream} has a timestamp twice"
-        );
+        assert!(times.is_sorted_by(|a, b| a < b), "{stream} has a timestamp twice");
     }
     let mut numbers: Vec<u64> = found.iter().map(sequence).collect();
     numbers.sort_unstable();
-    let wanted: Vec<u64> = (1..spooled.next())
-        .filter(|number| !without.contains(number))
-        .collect();
-    assert!(
-        numbers == wanted,
-        "{} entries, {} wanted",
-        numbers.len(),
-        wanted.len()
-    );
+    let wanted: Vec<u64> = (1..spooled.next()).filter(|number| !without.contains(number)).collect();
+    assert!(numbers == wanted, "{} entries, {} wanted", numbers.len(), wanted.len());
     for entry in found {
         let number = sequence(entry);
         assert_eq!(entry.line, line(number));
         assert_eq!(entry.metadata["flowlog_uid"], spooled.uid(number));
         assert_eq!(entry.metadata["source_pod_name"], "web-7d4b9");
         assert_eq!(entry.labels["verdict"], verdict(number));
-        assert_eq!(
-            entry.labels["source_ns"].as_str().unwrap_or_default(),
-            namespace(number)
-        );
-        assert!(
-            entry.time.abs_diff(spooled.time(number)) < 1_000_000,
-            "{number} is found at another time"
-        );
+        assert_eq!(entry.labels["source_ns"].as_str().unwrap_or_default(), namespace(number));
+        assert!(entry.time.abs_diff(spooled.time(number)) < 1_000_000, "{number} is found at another time");
     }
 }
 
 fn limits() -> Limits {
-    Limits {
-        max_bytes: 4 << 20,
-        max_records: 100_000,
-        max_age: Duration::from_secs(1),
-    }
+    Limits { max_bytes: 4 << 20, max_records: 100_000, max_age: Duration::from_secs(1) }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,25 +97,12 @@ async fn every_flow_arrives_once_in_order_and_is_found_by_its_labels() {
     let sink = Arc::new(LokiSink::new(options(&loki)).expect("a sink"));
     assert_eq!(sink.check().await, Ok(()));
     let metrics = drain(&spooled, &sink).await;
-    assert_eq!(
-        (
-            metrics.retries.load(Relaxed),
-            metrics.records_rejected.load(Relaxed)
-        ),
-        (0, 0)
-    );
+    assert_eq!((metrics.retries.load(Relaxed), metrics.records_rejected.load(Relaxed)), (0, 0));
     assert_holds(&spooled, &read(&loki, None), &[]);
-    let dropped = entries(
-        loki.port(),
-        None,
-        r#"{source_ns="shop", verdict="DROPPED"}"#,
-        week_ago(),
-    );
+    let dropped = entries(loki.port(), None, r#"{source_ns="shop", verdict="DROPPED"}"#, week_ago());
     let mut numbers: Vec<u64> = dropped.iter().map(sequence).collect();
     numbers.sort_unstable();
-    let wanted: Vec<u64> = (1..spooled.next())
-        .filter(|n| namespace(*n) == "shop" && verdict(*n) == "DROPPED")
-        .collect();
+    let wanted: Vec<u64> = (1..spooled.next()).filter(|n| namespace(*n) == "shop" && verdict(*n) == "DROPPED").collect();
     assert_eq!(numbers, wanted);
 }
 
@@ -197,10 +137,7 @@ async fn a_loki_killed_in_the_middle_and_started_again_has_no_gap_and_no_double(
     let metrics = drain(&spooled, &sink).await;
     killer.await.expect("a restarted server");
     assert_eq!(metrics.records_rejected.load(Relaxed), 0);
-    assert!(
-        metrics.retries.load(Relaxed) > 0,
-        "the server was not down while we sent"
-    );
+    assert!(metrics.retries.load(Relaxed) > 0, "the server was not down while we sent");
     assert_holds(&spooled, &read(&loki, None), &[]);
 }
 
@@ -216,87 +153,35 @@ async fn a_sink_killed_at_any_moment_doubles_nothing_though_it_cuts_otherwise_af
         // Dropped as a kill would: whatever is on the way stays unanswered, and the cursor is where it was last stored.
         drop(running);
     }
-    drain(
-        &spooled,
-        &Arc::new(LokiSink::new(options(&loki)).expect("a sink")),
-    )
-    .await;
+    drain(&spooled, &Arc::new(LokiSink::new(options(&loki)).expect("a sink"))).await;
     assert_holds(&spooled, &read(&loki, None), &[]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn entries_loki_refuses_are_named_and_the_others_of_their_push_arrive() {
     let spooled = Spooled::of(2000);
-    let longest = (1..spooled.next())
-        .map(|number| line(number).len())
-        .max()
-        .expect("lines");
+    let longest = (1..spooled.next()).map(|number| line(number).len()).max().expect("lines");
     let loki = loki_with(&[&format!("-distributor.max-line-size={}", longest - 1)]);
     let sink = Arc::new(LokiSink::new(options(&loki)).expect("a sink"));
-    let too_long: Vec<u64> = (1..spooled.next())
-        .filter(|number| line(*number).len() == longest)
-        .collect();
-    assert!(
-        too_long.len() < 1000,
-        "{} lines are too long",
-        too_long.len()
-    );
-    let delivery = deliver(
-        &sink,
-        &mut spooled.reader("loki"),
-        limits(),
-        spooled.next(),
-        usize::MAX,
-    )
-    .await;
-    let mut rejected: Vec<u64> = delivery
-        .rejected
-        .iter()
-        .map(|(number, _)| *number)
-        .collect();
+    let too_long: Vec<u64> = (1..spooled.next()).filter(|number| line(*number).len() == longest).collect();
+    assert!(too_long.len() < 1000, "{} lines are too long", too_long.len());
+    let delivery = deliver(&sink, &mut spooled.reader("loki"), limits(), spooled.next(), usize::MAX).await;
+    let mut rejected: Vec<u64> = delivery.rejected.iter().map(|(number, _)| *number).collect();
     rejected.sort_unstable();
     assert_eq!(rejected, too_long);
-    assert!(
-        delivery.rejected[0]
-            .1
-            .to_lowercase()
-            .contains("max entry size"),
-        "{:?}",
-        delivery.rejected[0]
-    );
+    assert!(delivery.rejected[0].1.to_lowercase().contains("max entry size"), "{:?}", delivery.rejected[0]);
     assert_holds(&spooled, &read(&loki, None), &too_long);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rate_limit_below_one_push_is_waited_out_in_parts() {
-    let loki = Service::start_with(
-        "loki",
-        &[
-            "false",
-            "-distributor.ingestion-rate-limit-mb=1",
-            "-distributor.ingestion-burst-size-mb=0.3",
-        ],
-        &[],
-    );
+    let loki =
+        Service::start_with("loki", &["false", "-distributor.ingestion-rate-limit-mb=1", "-distributor.ingestion-burst-size-mb=0.3"], &[]);
     let spooled = Spooled::of(4000);
     let sink = Arc::new(LokiSink::new(options(&loki)).expect("a sink"));
-    let delivery = deliver(
-        &sink,
-        &mut spooled.reader("loki"),
-        limits(),
-        spooled.next(),
-        usize::MAX,
-    )
-    .await;
+    let delivery = deliver(&sink, &mut spooled.reader("loki"), limits(), spooled.next(), usize::MAX).await;
     assert!(delivery.rejected.is_empty(), "{:?}", delivery.rejected);
-    assert!(
-        delivery
-            .retries
-            .iter()
-            .any(|why| why.contains("rate limit")),
-        "{:?}",
-        delivery.retries
-    );
+    assert!(delivery.retries.iter().any(|why| why.contains("rate limit")), "{:?}", delivery.retries);
     assert_holds(&spooled, &read(&loki, None), &[]);
 }
 
@@ -305,42 +190,25 @@ async fn a_loki_with_tenants_asks_for_one_and_keeps_them_apart() {
     let loki = Service::start_with("loki", &["true"], &[]);
     let spooled = Spooled::of(100);
     let mut options = options(&loki);
-    let without = LokiSink::new(options.clone())
-        .expect("a sink")
-        .check()
-        .await
-        .expect_err("healthy without a tenant");
+    let without = LokiSink::new(options.clone()).expect("a sink").check().await.expect_err("healthy without a tenant");
     assert!(without.0.contains("set tenant"), "{without}");
     options.tenant = Some("audit".to_owned());
     options.auth = Auth::Basic {
         username: "node".to_owned(),
-        password: flowlog_sinks::secret::SecretSource::Given(flowlog_sinks::secret::Secret::new(
-            "x",
-        )),
+        password: flowlog_sinks::secret::SecretSource::Given(flowlog_sinks::secret::Secret::new("x")),
     };
     let sink = Arc::new(LokiSink::new(options).expect("a sink"));
     assert_eq!(sink.check().await, Ok(()));
-    deliver(
-        &sink,
-        &mut spooled.reader("loki"),
-        limits(),
-        spooled.next(),
-        usize::MAX,
-    )
-    .await;
+    deliver(&sink, &mut spooled.reader("loki"), limits(), spooled.next(), usize::MAX).await;
     assert_holds(&spooled, &read(&loki, Some("audit")), &[]);
     assert_eq!(read(&loki, Some("other")).len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn over_mutual_tls_each_side_has_to_prove_itself_and_a_rotated_certificate_needs_no_restart()
-{
+async fn over_mutual_tls_each_side_has_to_prove_itself_and_a_rotated_certificate_needs_no_restart() {
     let loki = loki();
     let spooled = Spooled::of(1000);
-    let (ours, foreign) = (
-        Authority::new(spooled.folder(), "ours"),
-        Authority::new(spooled.folder(), "foreign"),
-    );
+    let (ours, foreign) = (Authority::new(spooled.folder(), "ours"), Authority::new(spooled.folder(), "foreign"));
     let front = Front::start(&ours.sign("loki.test"), &ours, loki.port());
     let (certificate, key) = foreign.sign("node-1");
     let mut options = options(&loki);
@@ -351,29 +219,17 @@ async fn over_mutual_tls_each_side_has_to_prove_itself_and_a_rotated_certificate
         async move { sink.check().await.expect_err("healthy").0 }
     };
     let why = unhealthy(&options).await;
-    assert!(
-        why.contains("certificate not valid for name"),
-        "without serverName: {why}"
-    );
+    assert!(why.contains("certificate not valid for name"), "without serverName: {why}");
     options.tls.server_name = Some("loki.test".to_owned());
     let why = unhealthy(&options).await;
-    assert!(
-        why.to_lowercase().contains("handshake"),
-        "without a client certificate: {why}"
-    );
+    assert!(why.to_lowercase().contains("handshake"), "without a client certificate: {why}");
     (options.tls.cert_file, options.tls.key_file) = (Some(certificate.clone()), Some(key.clone()));
     options.tls.ca_file = Some(foreign.certificate());
     let why = unhealthy(&options).await;
-    assert!(
-        why.contains("invalid peer certificate"),
-        "a foreign authority: {why}"
-    );
+    assert!(why.contains("invalid peer certificate"), "a foreign authority: {why}");
     options.tls.ca_file = Some(ours.certificate());
     let sink = Arc::new(LokiSink::new(options).expect("a sink"));
-    assert!(
-        sink.check().await.is_err(),
-        "a foreign client certificate got through"
-    );
+    assert!(sink.check().await.is_err(), "a foreign client certificate got through");
     let (new_certificate, new_key) = ours.sign("node-1");
     std::fs::rename(new_key, key).expect("a rotated key");
     std::fs::rename(new_certificate, certificate).expect("a rotated certificate");

@@ -37,7 +37,8 @@ fn without_privilege_it_names_the_capabilities_and_shows_recorded_flows() {
     if skip::lacks_root("without_privilege_it_names_the_capabilities_and_shows_recorded_flows") {
         return;
     }
-    let (output, text) = tools_run(Command::new("setpriv").args(["--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]).arg(script()));
+    let (output, text) =
+        tools_run(Command::new("setpriv").args(["--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]).arg(script()));
     assert!(output.status.success(), "{text}");
     assert!(text.contains("CAP_NET_ADMIN CAP_PERFMON CAP_BPF"), "{text}");
     assert!(text.contains(r#"{"flow":{"#), "no recorded flow was printed:\n{text}");

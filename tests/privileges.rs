@@ -18,8 +18,10 @@ impl Daemon {
     /// Starts it with these capabilities only, `name,name` as the unit has them without `CAP_`.
     fn start(capabilities: &str) -> Daemon {
         let folder = tempfile::Builder::new().prefix("flowlog-privileges-").tempdir().expect("a folder");
-        std::fs::write(folder.path().join("flowlog.yaml"), "flowLogs:\n  - name: all\n    filePath: events.log\n").expect("a configuration");
-        let bounding: String = capabilities.split(' ').map(|name| format!(",+{}", name.trim_start_matches("CAP_").to_lowercase())).collect();
+        std::fs::write(folder.path().join("flowlog.yaml"), "flowLogs:\n  - name: all\n    filePath: events.log\n")
+            .expect("a configuration");
+        let bounding: String =
+            capabilities.split(' ').map(|name| format!(",+{}", name.trim_start_matches("CAP_").to_lowercase())).collect();
         let line = format!(
             "ip link set lo up; exec setpriv --bounding-set=-all{bounding} --inh-caps=-all \
              {} run --config flowlog.yaml --interface lo --interface 'v*' --state-dir state --pin-dir {} --listen {ADDRESS} 2>daemon.log",
@@ -34,7 +36,8 @@ impl Daemon {
 
     /// Runs a command line in the daemon's network namespace; its output where it succeeds.
     fn inside(&self, line: &str) -> Option<String> {
-        let output = Command::new("nsenter").args(["--net", "-t", &self.process.id().to_string(), "sh", "-ec", line]).output().expect("nsenter");
+        let output =
+            Command::new("nsenter").args(["--net", "-t", &self.process.id().to_string(), "sh", "-ec", line]).output().expect("nsenter");
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
@@ -58,7 +61,10 @@ impl Daemon {
         let statuses = tasks.map(|task| std::fs::read_to_string(task.expect("a thread").path().join("status")).unwrap_or_default());
         let statuses: Vec<String> = statuses.collect();
         let lines = statuses.iter().flat_map(|status| status.lines()).filter_map(|line| line.split_once(":\t"));
-        lines.filter(|(key, _)| ["CapEff", "CapPrm", "CapInh", "CapAmb"].contains(key)).map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+        lines
+            .filter(|(key, _)| ["CapEff", "CapPrm", "CapInh", "CapAmb"].contains(key))
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect()
     }
 }
 
@@ -101,7 +107,9 @@ fn the_units_capabilities_are_enough_to_start_and_given_up_afterwards() {
         assert_eq!(value & !allowed, 0, "{set} keeps {value:x}");
     }
 
-    daemon.inside("ip link add v0 type veth peer name w0; ip addr add 192.0.2.1/24 dev v0; ip link set v0 up; ip link set w0 up").expect("a veth");
+    daemon
+        .inside("ip link add v0 type veth peer name w0; ip addr add 192.0.2.1/24 dev v0; ip link set v0 up; ip link set w0 up")
+        .expect("a veth");
     daemon.wait("the new veth", || daemon.page("/metrics").is_some_and(|page| page.contains(r#"interface="v0""#)));
     daemon.inside("ping -c 3 -i 0.2 127.0.0.1").expect("a ping");
     let rows = |page: &str| page.lines().find_map(|line| line.strip_prefix("flowlog_rows_made_total "))?.parse::<u64>().ok();

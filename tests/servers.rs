@@ -7,11 +7,7 @@ use std::time::Duration;
 use flowlog_tests::service::Service;
 
 fn connects(port: u16) -> bool {
-    TcpStream::connect_timeout(
-        &SocketAddr::from(([127, 0, 0, 1], port)),
-        Duration::from_secs(2),
-    )
-    .is_ok()
+    TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), Duration::from_secs(2)).is_ok()
 }
 
 fn status_of(port: u16, path: &str) -> String {
@@ -56,12 +52,7 @@ fn loki_starts_restarts_and_ends() {
 #[test]
 fn kafka_starts_restarts_and_ends() {
     let kafka = Service::start("kafka");
-    let port: u16 = kafka
-        .value("KAFKA_PLAIN")
-        .rsplit(':')
-        .next()
-        .and_then(|port| port.parse().ok())
-        .expect("a port");
+    let port: u16 = kafka.value("KAFKA_PLAIN").rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
     assert!(connects(port));
     kafka.kill();
     assert!(!connects(port));
@@ -75,26 +66,15 @@ fn kafka_starts_restarts_and_ends() {
 fn a_server_ends_when_the_program_that_started_it_is_killed() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let script = flowlog_tests::service::services().join("minio.sh");
-    let mut owner = std::process::Command::new("sleep")
-        .arg("600")
-        .spawn()
-        .expect("sleep");
+    let mut owner = std::process::Command::new("sleep").arg("600").spawn().expect("sleep");
     let started = std::process::Command::new(script)
         .arg(folder.path())
         .env("SERVICE_OWNER", owner.id().to_string())
         .output()
         .expect("the start script");
-    assert!(
-        started.status.success(),
-        "{}",
-        String::from_utf8_lossy(&started.stderr)
-    );
+    assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
     let ports = std::fs::read_to_string(folder.path().join("ports")).expect("ports");
-    let port: u16 = ports
-        .split_whitespace()
-        .next()
-        .and_then(|port| port.parse().ok())
-        .expect("a port");
+    let port: u16 = ports.split_whitespace().next().and_then(|port| port.parse().ok()).expect("a port");
     assert!(connects(port));
     owner.kill().expect("a kill");
     owner.wait().expect("an end");

@@ -77,12 +77,14 @@ fn verdicts_agree(kind: &str, entry: impl Fn(&Value) -> Value) {
         }
         assert_eq!(replayed.code, Some(0), "vector {at}: {}", replayed.errors);
         let wanted = case["match"].as_array().expect("verdicts");
-        let expected: Vec<Value> = events.iter().zip(wanted).filter(|(_, wanted)| **wanted == json!(true)).map(|(event, _)| event.clone()).collect();
+        let expected: Vec<Value> =
+            events.iter().zip(wanted).filter(|(_, wanted)| **wanted == json!(true)).map(|(event, _)| event.clone()).collect();
         assert_eq!(replayed.lines.len(), expected.len(), "vector {at} passes {:?}", replayed.lines);
         for (line, event) in replayed.lines.iter().zip(&expected) {
             // Which event passed shows at its kind; the codec's own tests hold every byte.
             let line: Value = serde_json::from_str(line).expect("a line is JSON");
-            let kind = |event: &Value| event.as_object().and_then(|event| event.keys().find(|key| *key != "node_name" && *key != "time").cloned());
+            let kind =
+                |event: &Value| event.as_object().and_then(|event| event.keys().find(|key| *key != "node_name" && *key != "time").cloned());
             assert_eq!(kind(&line), kind(event), "vector {at}");
         }
     }
@@ -124,7 +126,8 @@ fn every_mask_and_aggregation_vector_passes_through_the_command_line() {
             assert_eq!(replayed.code, Some(2), "vector {at} should be refused: {}", replayed.errors);
             continue;
         }
-        let mut expected: Vec<String> = case["lines"].as_array().expect("lines").iter().filter_map(|line| line.as_str().map(ToOwned::to_owned)).collect();
+        let mut expected: Vec<String> =
+            case["lines"].as_array().expect("lines").iter().filter_map(|line| line.as_str().map(ToOwned::to_owned)).collect();
         let mut lines = replayed.lines.clone();
         if case["unordered"] == json!(true) {
             expected.sort();
@@ -134,7 +137,8 @@ fn every_mask_and_aggregation_vector_passes_through_the_command_line() {
             // Only a mask below a member of a oneof may differ, and then each line has to be what its event alone gives.
             assert!(names_a_oneof_member(&case["mask"]), "vector {at}: {lines:?}\nis not {expected:?}\n{}", replayed.errors);
             stale += 1;
-            let alone: Vec<String> = events.iter().flat_map(|event| replay(folder.path(), entry.clone(), std::slice::from_ref(event)).lines).collect();
+            let alone: Vec<String> =
+                events.iter().flat_map(|event| replay(folder.path(), entry.clone(), std::slice::from_ref(event)).lines).collect();
             assert_eq!(lines, alone, "vector {at}: a line depends on the one before");
         }
     }
@@ -158,8 +162,14 @@ fn published_captures_come_through_byte_for_byte() {
     };
     let folder = tempfile::tempdir().expect("a folder");
     let config = folder.path().join("flowlog.yaml");
-    std::fs::write(&config, r#"{"flowLogs": [{"name": "v", "filePath": "stdout", "window": "0s", "redact": false}]}"#).expect("the configuration is written");
-    let output = Command::new(flowlog()).args(["replay", "--node-name", "n1", "--config"]).arg(&config).arg(&captures).output().expect("flowlog runs");
+    std::fs::write(&config, r#"{"flowLogs": [{"name": "v", "filePath": "stdout", "window": "0s", "redact": false}]}"#)
+        .expect("the configuration is written");
+    let output = Command::new(flowlog())
+        .args(["replay", "--node-name", "n1", "--config"])
+        .arg(&config)
+        .arg(&captures)
+        .output()
+        .expect("flowlog runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let out = String::from_utf8(output.stdout).expect("UTF-8");
     assert_eq!(out.lines().count(), text.lines().count());

@@ -5,13 +5,7 @@ pub mod flows;
 /// The machine in one line: processors and their model.
 pub fn machine() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info
-        .lines()
-        .find_map(|line| line.strip_prefix("model name"))
-        .unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
     let processors = std::thread::available_parallelism().map_or(0, usize::from);
-    format!(
-        "{processors} processors,{}",
-        model.trim_start_matches(['\t', ':'])
-    )
+    format!("{processors} processors,{}", model.trim_start_matches(['\t', ':']))
 }

@@ -189,7 +189,7 @@ INLINE bool is_extension(u16 type)
 
 ALONE int skip_extensions(frame *in, struct cursor *at, struct packet *packet)
 {
-    if (!at || !packet)
+    if (!in || !at || !packet)
         return TRUNCATED;
     for (int i = 0; i < MAX_EXTENSION_HEADERS; i++) {
         if (at->later_fragment || !is_extension(at->type))
@@ -255,7 +255,8 @@ INLINE enum unparsed parse_transport(frame *in, struct cursor *at, struct packet
 ALONE int parse_ip(frame *in, struct cursor *at, struct packet *packet)
 {
     enum unparsed why = NOT_IP;
-    if (!at || !packet)
+    /* A function of its own is verified for any caller: every pointer may be null. */
+    if (!in || !at || !packet)
         return TRUNCATED;
     at->later_fragment = false;
     if (at->type == ETHERTYPE_IPV4)
@@ -291,7 +292,7 @@ INLINE enum tunnel_kind parse_encapsulation(frame *in, struct cursor *at, u16 po
 ALONE int parse_inner(frame *in, struct cursor *at, struct packet *packet)
 {
     u32 vni = 0;
-    if (!at || !packet)
+    if (!in || !at || !packet)
         return TUNNEL_NONE;
     enum tunnel_kind kind = parse_encapsulation(in, at, packet->key.destination_port, &vni);
     if (kind == TUNNEL_NONE)

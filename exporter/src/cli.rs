@@ -4,7 +4,7 @@
 //! it gives the default and the unit. What a flag does is decided by the command in `commands`; nothing here has an effect.
 //! Settings of the daemon are `Option`s because the settings file may give them too; [`crate::config::settings`] joins the two.
 
-mod observe;
+pub mod observe;
 
 use std::path::PathBuf;
 
@@ -145,7 +145,8 @@ pub struct DaemonArgs {
 }
 
 /// How kernel programs are attached.
-#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Attach {
     /// tcx where the kernel has it, else clsact.
     #[default]

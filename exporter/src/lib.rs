@@ -9,5 +9,6 @@ pub mod flow;
 pub mod identity;
 pub mod mask;
 pub mod metrics;
+pub mod observe;
 pub mod pipeline;
 pub mod sources;

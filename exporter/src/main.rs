@@ -2,12 +2,17 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use flowlog::cli::{Cli, Command};
-use flowlog::commands::{self, Failure};
+use flowlog::commands;
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let matches = Cli::command().get_matches();
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    let result = match cli.command {
         Command::Check(arguments) => commands::check::run(&arguments),
         Command::Completions(arguments) => commands::completions::run(&arguments),
         Command::Man(arguments) => commands::man::run(&arguments),
@@ -17,7 +22,7 @@ fn main() -> ExitCode {
         Command::Status(arguments) => commands::status::run(&arguments),
         Command::Detach(arguments) => commands::detach::run(&arguments),
         Command::Spool(command) => commands::spool::run(&command),
-        Command::Observe(_) => Err(Failure::Runtime("this command is not part of this build".into())),
+        Command::Observe(arguments) => commands::observe::run(&arguments, matches.subcommand_matches("observe").unwrap_or(&matches)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

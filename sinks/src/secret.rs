@@ -82,24 +82,12 @@ impl SecretSource {
 }
 
 fn read_file(path: &Path) -> Result<Secret, SecretError> {
-    let unreadable = |error| SecretError::Unreadable {
-        path: path.to_owned(),
-        error,
-    };
-    let unusable = |why| SecretError::Unusable {
-        path: path.to_owned(),
-        why,
-    };
+    let unreadable = |error| SecretError::Unreadable { path: path.to_owned(), error };
+    let unusable = |why| SecretError::Unusable { path: path.to_owned(), why };
     let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .map_err(unreadable)?
-        .take(MAX_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
+    std::fs::File::open(path).map_err(unreadable)?.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(unusable(
-            "is larger than 64 KiB, so it is not a password or token",
-        ));
+        return Err(unusable("is larger than 64 KiB, so it is not a password or token"));
     }
     let mut text = String::from_utf8(bytes).map_err(|_| unusable("is not UTF-8 text"))?;
     for ending in ['\n', '\r'] {
@@ -131,11 +119,7 @@ mod tests {
     fn a_secret_prints_neither_by_debug_nor_by_display() {
         let secret = Secret::new("hunter2");
         let source = SecretSource::Given(secret.clone());
-        for printed in [
-            format!("{secret}"),
-            format!("{secret:?}"),
-            format!("{source:?}"),
-        ] {
+        for printed in [format!("{secret}"), format!("{secret:?}"), format!("{source:?}")] {
             assert!(!printed.contains("hunter2"), "{printed}");
         }
         assert_eq!(secret.reveal(), "hunter2");
@@ -152,35 +136,13 @@ mod tests {
 
     #[test]
     fn what_is_no_secret_is_refused_with_the_path_and_without_the_content() {
-        for content in [
-            &b""[..],
-            b"\n",
-            b"secret\nother\n",
-            b"sec\0ret",
-            b"\xff\xfe",
-            &[b's'; 65 * 1024],
-        ] {
+        for content in [&b""[..], b"\n", b"secret\nother\n", b"sec\0ret", b"\xff\xfe", &[b's'; 65 * 1024]] {
             let file = file_with(content);
-            let error = SecretSource::File(file.path().to_owned())
-                .read()
-                .unwrap_err()
-                .to_string();
-            assert!(
-                error.starts_with(&file.path().display().to_string()),
-                "{error}"
-            );
-            assert!(
-                !error.contains("sec\0ret") && !error.contains("secret\n"),
-                "{error}"
-            );
+            let error = SecretSource::File(file.path().to_owned()).read().unwrap_err().to_string();
+            assert!(error.starts_with(&file.path().display().to_string()), "{error}");
+            assert!(!error.contains("sec\0ret") && !error.contains("secret\n"), "{error}");
         }
-        let missing = SecretSource::File("/nonexistent/token".into())
-            .read()
-            .unwrap_err()
-            .to_string();
-        assert!(
-            missing.contains("/nonexistent/token") && missing.contains("check that"),
-            "{missing}"
-        );
+        let missing = SecretSource::File("/nonexistent/token".into()).read().unwrap_err().to_string();
+        assert!(missing.contains("/nonexistent/token") && missing.contains("check that"), "{missing}");
     }
 }

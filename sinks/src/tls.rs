@@ -96,25 +96,16 @@ impl Tls {
             let metadata = std::fs::metadata(path.as_ref()?).ok()?;
             Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
         };
-        TlsVersion(
-            [&self.ca_file, &self.cert_file, &self.key_file]
-                .map(look)
-                .to_vec(),
-        )
+        TlsVersion([&self.ca_file, &self.cert_file, &self.key_file].map(look).to_vec())
     }
 
     fn authorities(&self) -> Result<Option<Vec<Certificate>>, TlsError> {
         let Some(path) = &self.ca_file else {
             return Ok(None);
         };
-        let unusable = |why| TlsError::Unusable {
-            key: "caFile",
-            path: path.clone(),
-            why,
-        };
+        let unusable = |why| TlsError::Unusable { key: "caFile", path: path.clone(), why };
         let pem = read("caFile", path)?;
-        let found =
-            Certificate::from_pem_bundle(&pem).map_err(|error| unusable(error.to_string()))?;
+        let found = Certificate::from_pem_bundle(&pem).map_err(|error| unusable(error.to_string()))?;
         if found.is_empty() {
             return Err(unusable("holds no PEM certificate".to_owned()));
         }
@@ -125,16 +116,10 @@ impl Tls {
         let (certificate, key) = match (&self.cert_file, &self.key_file) {
             (None, None) => return Ok(None),
             (Some(_), None) => {
-                return Err(TlsError::Half {
-                    present: "certFile",
-                    missing: "keyFile",
-                });
+                return Err(TlsError::Half { present: "certFile", missing: "keyFile" });
             }
             (None, Some(_)) => {
-                return Err(TlsError::Half {
-                    present: "keyFile",
-                    missing: "certFile",
-                });
+                return Err(TlsError::Half { present: "keyFile", missing: "certFile" });
             }
             (Some(certificate), Some(key)) => (certificate, key),
         };
@@ -144,11 +129,7 @@ impl Tls {
         let unusable = |error: reqwest::Error| TlsError::Unusable {
             key: "certFile",
             path: certificate.clone(),
-            why: format!(
-                "does not go with {}: {}",
-                key.display(),
-                with_causes(&error)
-            ),
+            why: format!("does not go with {}: {}", key.display(), with_causes(&error)),
         };
         Identity::from_pem(&pem).map(Some).map_err(unusable)
     }
@@ -170,11 +151,7 @@ pub fn with_causes(error: &dyn std::error::Error) -> String {
 }
 
 fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
-    std::fs::read(path).map_err(|error| TlsError::Unreadable {
-        key,
-        path: path.to_owned(),
-        error,
-    })
+    std::fs::read(path).map_err(|error| TlsError::Unreadable { key, path: path.to_owned(), error })
 }
 
 #[cfg(test)]
@@ -183,51 +160,19 @@ mod tests {
 
     #[test]
     fn a_certificate_without_its_key_is_refused_and_so_is_the_reverse() {
-        let half = Tls {
-            cert_file: Some("/nonexistent/a".into()),
-            ..Tls::default()
-        };
-        assert_eq!(
-            half.check().unwrap_err().to_string(),
-            "tls.certFile needs tls.keyFile too: a certificate and its key belong together"
-        );
-        let half = Tls {
-            key_file: Some("/nonexistent/a".into()),
-            ..Tls::default()
-        };
-        assert!(
-            half.check()
-                .unwrap_err()
-                .to_string()
-                .starts_with("tls.keyFile needs tls.certFile")
-        );
+        let half = Tls { cert_file: Some("/nonexistent/a".into()), ..Tls::default() };
+        assert_eq!(half.check().unwrap_err().to_string(), "tls.certFile needs tls.keyFile too: a certificate and its key belong together");
+        let half = Tls { key_file: Some("/nonexistent/a".into()), ..Tls::default() };
+        assert!(half.check().unwrap_err().to_string().starts_with("tls.keyFile needs tls.certFile"));
     }
 
     #[test]
     fn a_missing_or_empty_authority_file_is_named() {
-        let missing = Tls {
-            ca_file: Some("/nonexistent/ca.pem".into()),
-            ..Tls::default()
-        };
-        assert!(
-            missing
-                .check()
-                .unwrap_err()
-                .to_string()
-                .starts_with("tls.caFile: /nonexistent/ca.pem: ")
-        );
+        let missing = Tls { ca_file: Some("/nonexistent/ca.pem".into()), ..Tls::default() };
+        assert!(missing.check().unwrap_err().to_string().starts_with("tls.caFile: /nonexistent/ca.pem: "));
         let file = tempfile::NamedTempFile::new().unwrap();
-        let empty = Tls {
-            ca_file: Some(file.path().to_owned()),
-            ..Tls::default()
-        };
-        assert!(
-            empty
-                .check()
-                .unwrap_err()
-                .to_string()
-                .contains("holds no PEM certificate")
-        );
+        let empty = Tls { ca_file: Some(file.path().to_owned()), ..Tls::default() };
+        assert!(empty.check().unwrap_err().to_string().contains("holds no PEM certificate"));
     }
 
     #[test]
@@ -235,10 +180,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
         std::fs::write(&path, "one").unwrap();
-        let tls = Tls {
-            ca_file: Some(path.clone()),
-            ..Tls::default()
-        };
+        let tls = Tls { ca_file: Some(path.clone()), ..Tls::default() };
         let before = tls.version();
         assert_eq!(before, tls.version());
         let next = folder.path().join("next.pem");
@@ -249,10 +191,7 @@ mod tests {
 
     #[test]
     fn plain_http_needs_no_authorities() {
-        let client = Tls::default()
-            .apply(reqwest::Client::builder(), true)
-            .unwrap()
-            .build();
+        let client = Tls::default().apply(reqwest::Client::builder(), true).unwrap().build();
         assert!(client.is_ok());
     }
 }

@@ -15,10 +15,7 @@ pub struct Uid {
 impl Uid {
     /// For the records of this spool.
     pub fn new(spool: SpoolId) -> Uid {
-        Uid {
-            spool,
-            text: spool.uid(0),
-        }
+        Uid { spool, text: spool.uid(0) }
     }
 
     /// The uid of the record with this number in this spool.

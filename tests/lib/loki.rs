@@ -8,10 +8,7 @@ use crate::http::{encode, get, get_with};
 
 /// Whatever of the last week matches `query`, as (labels, unix ns, line), oldest first.
 pub fn query(port: u16, query: &str) -> Vec<(Value, u64, String)> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("a time after 1970")
-        .as_secs();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_secs();
     let path = format!(
         "/loki/api/v1/query_range?direction=forward&limit=100000&start={}&end={}&query={}",
         now - 7 * 86400,
@@ -22,15 +19,8 @@ pub fn query(port: u16, query: &str) -> Vec<(Value, u64, String)> {
     let mut entries = Vec::new();
     for stream in reply["data"]["result"].as_array().expect("streams") {
         for value in stream["values"].as_array().expect("values") {
-            let time = value[0]
-                .as_str()
-                .and_then(|text| text.parse().ok())
-                .expect("a time");
-            entries.push((
-                stream["stream"].clone(),
-                time,
-                value[1].as_str().expect("a line").to_owned(),
-            ));
+            let time = value[0].as_str().and_then(|text| text.parse().ok()).expect("a time");
+            entries.push((stream["stream"].clone(), time, value[1].as_str().expect("a line").to_owned()));
         }
     }
     entries.sort_by_key(|entry| entry.1);
@@ -38,12 +28,7 @@ pub fn query(port: u16, query: &str) -> Vec<(Value, u64, String)> {
 }
 
 /// Asks until `wanted` entries match or `patience` is over, and returns what there is then.
-pub fn query_until(
-    port: u16,
-    text: &str,
-    wanted: usize,
-    patience: Duration,
-) -> Vec<(Value, u64, String)> {
+pub fn query_until(port: u16, text: &str, wanted: usize, patience: Duration) -> Vec<(Value, u64, String)> {
     let deadline = Instant::now() + patience;
     loop {
         let entries = query(port, text);
@@ -83,10 +68,7 @@ pub fn entries(port: u16, tenant: Option<&str>, query: &str, start: i64) -> Vec<
                 page.push(Entry {
                     labels: stream["stream"].clone(),
                     metadata: value[2]["structuredMetadata"].clone(),
-                    time: value[0]
-                        .as_str()
-                        .and_then(|text| text.parse().ok())
-                        .expect("a time"),
+                    time: value[0].as_str().and_then(|text| text.parse().ok()).expect("a time"),
                     line: value[1].as_str().expect("a line").to_owned(),
                 });
             }

@@ -1,12 +1,14 @@
 //! What the end-to-end tests share: scratch folders, the lab of network namespaces, the daemon under test, the real servers.
 
-pub mod s3;
+pub mod daemon;
 pub mod flows;
 pub mod http;
 pub mod kafka;
+pub mod lab;
 pub mod loki;
 pub mod program;
 pub mod reader;
+pub mod s3;
 pub mod scale;
 pub mod service;
 pub mod skip;

@@ -9,12 +9,7 @@ pub fn of(name: &str) -> u64 {
         Ok("soak") => 2,
         Ok(other) => panic!("FLOWLOG_SCALE={other}: use test or soak"),
     };
-    let row = TABLE
-        .lines()
-        .map(|line| line.split('\t').collect::<Vec<_>>())
-        .find(|row| row[0] == name);
+    let row = TABLE.lines().map(|line| line.split('\t').collect::<Vec<_>>()).find(|row| row[0] == name);
     let row = row.unwrap_or_else(|| panic!("tests/scale.tsv has no row {name}"));
-    row[column]
-        .parse()
-        .unwrap_or_else(|error| panic!("tests/scale.tsv, {name}: {error}"))
+    row[column].parse().unwrap_or_else(|error| panic!("tests/scale.tsv, {name}: {error}"))
 }

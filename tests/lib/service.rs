@@ -27,18 +27,9 @@ impl Service {
     pub fn start_with(name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Service {
         let service = Service {
             name: name.to_owned(),
-            arguments: arguments
-                .iter()
-                .map(|&argument| argument.to_owned())
-                .collect(),
-            environment: environment
-                .iter()
-                .map(|&(key, value)| (key.to_owned(), value.to_owned()))
-                .collect(),
-            folder: tempfile::Builder::new()
-                .prefix(&format!("flowlog-{name}-"))
-                .tempdir()
-                .expect("a temporary folder"),
+            arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            environment: environment.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect(),
+            folder: tempfile::Builder::new().prefix(&format!("flowlog-{name}-")).tempdir().expect("a temporary folder"),
         };
         service.run();
         service
@@ -75,20 +66,14 @@ impl Service {
     /// All its ports, in the order in which the start script took them.
     pub fn ports(&self) -> Vec<u16> {
         let text = self.read("ports");
-        text.split_whitespace()
-            .map(|port| port.parse().expect("a port"))
-            .collect()
+        text.split_whitespace().map(|port| port.parse().expect("a port")).collect()
     }
 
     /// A value of the server's `env` file, such as `S3_ENDPOINT` or `KAFKA_PLAIN`.
     pub fn value(&self, key: &str) -> String {
         let text = self.read("env");
-        let found = text
-            .lines()
-            .find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-        found
-            .unwrap_or_else(|| panic!("{} says nothing of {key}:\n{text}", self.name))
-            .to_owned()
+        let found = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        found.unwrap_or_else(|| panic!("{} says nothing of {key}:\n{text}", self.name)).to_owned()
     }
 
     /// The server's own log so far.
@@ -144,15 +129,9 @@ impl Service {
             return Vec::new();
         };
         let files = entries.flatten().map(|entry| entry.path());
-        let files = files.filter(|path| {
-            path.file_name().is_some_and(|name| name == "pid")
-                || path.extension().is_some_and(|end| end == "pid")
-        });
-        files
-            .filter_map(|path| {
-                Pid::from_raw(std::fs::read_to_string(path).ok()?.trim().parse().ok()?)
-            })
-            .collect()
+        let files =
+            files.filter(|path| path.file_name().is_some_and(|name| name == "pid") || path.extension().is_some_and(|end| end == "pid"));
+        files.filter_map(|path| Pid::from_raw(std::fs::read_to_string(path).ok()?.trim().parse().ok()?)).collect()
     }
 
     fn read(&self, file: &str) -> String {
@@ -166,11 +145,7 @@ impl Drop for Service {
         if std::thread::panicking() {
             let log = self.log();
             let lines: Vec<_> = log.lines().collect();
-            eprintln!(
-                "last lines of {}:\n{}",
-                self.name,
-                lines[lines.len().saturating_sub(15)..].join("\n")
-            );
+            eprintln!("last lines of {}:\n{}", self.name, lines[lines.len().saturating_sub(15)..].join("\n"));
         }
         self.resume();
         self.kill();
@@ -186,8 +161,7 @@ pub fn services() -> PathBuf {
 pub fn binaries() -> PathBuf {
     match std::env::var_os("SERVICES_BIN") {
         Some(folder) => folder.into(),
-        None => Path::new(&std::env::var_os("HOME").unwrap_or_else(|| "/".into()))
-            .join(".cache/flowlog-services"),
+        None => Path::new(&std::env::var_os("HOME").unwrap_or_else(|| "/".into())).join(".cache/flowlog-services"),
     }
 }
 
@@ -195,18 +169,10 @@ pub fn binaries() -> PathBuf {
 pub fn program(name: &str) -> PathBuf {
     let (path, made_by) = match name {
         "python" => (binaries().join("venv/bin/python"), "tests/setup/install"),
-        "hubble" | "hubble-relay" | "hubbled" => {
-            (binaries().join(name), "tests/services/build hubble")
-        }
-        "kubectl" | "kube-apiserver" | "etcd" => {
-            (binaries().join(name), "tests/services/build kube")
-        }
+        "hubble" | "hubble-relay" | "hubbled" => (binaries().join(name), "tests/services/build hubble"),
+        "kubectl" | "kube-apiserver" | "etcd" => (binaries().join(name), "tests/services/build kube"),
         _ => (binaries().join(name), "tests/services/build"),
     };
-    assert!(
-        path.exists(),
-        "{} is missing; run: {made_by}",
-        path.display()
-    );
+    assert!(path.exists(), "{} is missing; run: {made_by}", path.display());
     path
 }

@@ -8,12 +8,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use flowlog_sinks::driver::{
-    DriverOptions, Limits, Outcome, Running, Sink, SinkMetrics, Step, start,
-};
-use flowlog_sinks::spool::{
-    Commit, Cursor, Options, Reader, Spool, Start, WhenFull, Writer, boot_id,
-};
+use flowlog_sinks::driver::{DriverOptions, Limits, Outcome, Running, Sink, SinkMetrics, Step, start};
+use flowlog_sinks::spool::{Commit, Cursor, Options, Reader, Spool, Start, WhenFull, Writer, boot_id};
 
 /// The namespaces of the records, in turn; the empty one is a flow without.
 pub const NAMESPACES: [&str; 3] = ["shop", "bank", ""];
@@ -28,23 +24,13 @@ pub struct Spooled {
 impl Spooled {
     /// A spool of so many records, committed 1000 at a time. The first is a minute old.
     pub fn of(records: u64) -> Spooled {
-        let folder = tempfile::Builder::new()
-            .prefix("flowlog-spool-")
-            .tempdir()
-            .expect("a temporary folder");
+        let folder = tempfile::Builder::new().prefix("flowlog-spool-").tempdir().expect("a temporary folder");
         let boot = boot_id().expect("a boot id");
         let mut options = Options::new("node-1", &boot);
         options.max_bytes = 8 << 30;
         let (writer, _) = Writer::open(&folder.path().join("spool"), &options).expect("a spool");
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .expect("a time after 1970")
-            .as_nanos();
-        let mut spooled = Spooled {
-            writer,
-            start: now as i64 - 60_000_000_000,
-            folder,
-        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_nanos();
+        let mut spooled = Spooled { writer, start: now as i64 - 60_000_000_000, folder };
         spooled.append(records);
         spooled
     }
@@ -54,14 +40,7 @@ impl Spooled {
         for _ in 0..records {
             let sequence = self.writer.next_sequence();
             let (key, labels, line) = (key(sequence), labels(sequence), line(sequence));
-            self.writer
-                .append(
-                    self.time(sequence),
-                    key.as_bytes(),
-                    &labels,
-                    line.as_bytes(),
-                )
-                .expect("a record that fits");
+            self.writer.append(self.time(sequence), key.as_bytes(), &labels, line.as_bytes()).expect("a record that fits");
             if sequence.is_multiple_of(1000) {
                 self.commit();
             }
@@ -75,10 +54,7 @@ impl Spooled {
 
     fn commit(&mut self) {
         let time = self.time(self.writer.next_sequence());
-        while let Err(stalled) = self.writer.commit(Commit {
-            time,
-            ..Commit::default()
-        }) {
+        while let Err(stalled) = self.writer.commit(Commit { time, ..Commit::default() }) {
             eprintln!("{stalled}");
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -91,10 +67,7 @@ impl Spooled {
 
     /// A reader of this name from the beginning, or from where it was stored.
     pub fn reader(&self, sink: &str) -> Reader {
-        self.spool()
-            .reader(sink, WhenFull::Hold, Start::Oldest)
-            .expect("a reader")
-            .0
+        self.spool().reader(sink, WhenFull::Hold, Start::Oldest).expect("a reader").0
     }
 
     /// The spool itself.
@@ -130,21 +103,13 @@ pub fn namespace(sequence: u64) -> &'static str {
 
 /// The verdict of a record: one pair in seven was dropped.
 pub fn verdict(sequence: u64) -> &'static str {
-    if (sequence / 2).is_multiple_of(7) {
-        "DROPPED"
-    } else {
-        "FORWARDED"
-    }
+    if (sequence / 2).is_multiple_of(7) { "DROPPED" } else { "FORWARDED" }
 }
 
 /// The label blob of a record.
 pub fn labels(sequence: u64) -> Vec<u8> {
     let mut blob = Vec::new();
-    for (path, value) in [
-        ("source.namespace", namespace(sequence)),
-        ("source.pod_name", "web-7d4b9"),
-        ("verdict", verdict(sequence)),
-    ] {
+    for (path, value) in [("source.namespace", namespace(sequence)), ("source.pod_name", "web-7d4b9"), ("verdict", verdict(sequence))] {
         blob.push(path.len() as u8);
         blob.extend(path.as_bytes());
         blob.extend((value.len() as u16).to_le_bytes());
@@ -166,11 +131,7 @@ pub fn line(sequence: u64) -> String {
 
 /// Starts the driver for a sink, at its cursor.
 pub fn run<S: Sink>(spooled: &Spooled, sink: &Arc<S>) -> Running {
-    let options = DriverOptions {
-        name: "sink".to_owned(),
-        when_full: WhenFull::Hold,
-        start: Start::Oldest,
-    };
+    let options = DriverOptions { name: "sink".to_owned(), when_full: WhenFull::Hold, start: Start::Oldest };
     start(&spooled.spool(), sink.clone(), options).expect("a cursor")
 }
 
@@ -195,32 +156,17 @@ pub struct Delivery {
 }
 
 /// Delivers everything up to the record `until`, or so many batches; what is on the way then is dropped as a crash would.
-pub async fn deliver<S: Sink>(
-    sink: &Arc<S>,
-    reader: &mut Reader,
-    limits: Limits,
-    until: u64,
-    batches: usize,
-) -> Delivery {
-    let mut delivery = Delivery {
-        cursor: reader.cursor(),
-        ..Delivery::default()
-    };
+pub async fn deliver<S: Sink>(sink: &Arc<S>, reader: &mut Reader, limits: Limits, until: u64, batches: usize) -> Delivery {
+    let mut delivery = Delivery { cursor: reader.cursor(), ..Delivery::default() };
     let mut on_the_way = VecDeque::new();
     let mut done = 0;
     while done < batches {
         while on_the_way.len() < sink.in_flight() && reader.cursor().sequence < until {
-            match sink
-                .freeze(reader, &limits, None, 0)
-                .expect("a readable spool")
-            {
+            match sink.freeze(reader, &limits, None, 0).expect("a readable spool") {
                 Step::Batch(batch) => {
                     let sink = sink.clone();
                     let end = reader.cursor();
-                    on_the_way.push_back((
-                        end,
-                        tokio::spawn(async move { send(&*sink, &batch.frozen).await }),
-                    ));
+                    on_the_way.push_back((end, tokio::spawn(async move { send(&*sink, &batch.frozen).await })));
                 }
                 // Frames become visible within 100 ms of their commit.
                 Step::Skip | Step::Wait(_) => tokio::time::sleep(Duration::from_millis(20)).await,

@@ -15,10 +15,7 @@ pub struct Authority {
 impl Authority {
     /// Makes one.
     pub fn new(folder: &Path, name: &str) -> Authority {
-        let authority = Authority {
-            folder: folder.to_owned(),
-            name: name.to_owned(),
-        };
+        let authority = Authority { folder: folder.to_owned(), name: name.to_owned() };
         let subject = format!("/CN={name}");
         openssl(
             folder,
@@ -50,21 +47,7 @@ impl Authority {
     pub fn sign(&self, name: &str) -> (PathBuf, PathBuf) {
         let file = |ending: &str| format!("{}-{name}.{ending}", self.name);
         let (subject, names) = (format!("/CN={name}"), format!("subjectAltName=DNS:{name}"));
-        openssl(
-            &self.folder,
-            &[
-                "req",
-                "-newkey",
-                "rsa:2048",
-                "-nodes",
-                "-subj",
-                &subject,
-                "-keyout",
-                &file("key"),
-                "-out",
-                &file("csr"),
-            ],
-        );
+        openssl(&self.folder, &["req", "-newkey", "rsa:2048", "-nodes", "-subj", &subject, "-keyout", &file("key"), "-out", &file("csr")]);
         std::fs::write(self.folder.join(file("ext")), names).expect("a file of extensions");
         let by = [self.file("pem"), self.file("key")];
         openssl(
@@ -96,16 +79,8 @@ impl Authority {
 }
 
 fn openssl(folder: &Path, arguments: &[&str]) {
-    let output = Command::new("openssl")
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .expect("openssl");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = Command::new("openssl").args(arguments).current_dir(folder).output().expect("openssl");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// TLS in front of a server; ends when dropped.
@@ -119,25 +94,12 @@ impl Front {
     /// Starts it, with a certificate and its key, in front of `backend`. Only clients of `clients` get through.
     pub fn start(certificate: &(PathBuf, PathBuf), clients: &Authority, backend: u16) -> Front {
         let mut command = Command::new(services().join("tls_front.py"));
-        command
-            .arg(&certificate.0)
-            .arg(&certificate.1)
-            .arg(clients.certificate())
-            .arg(backend.to_string());
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("python3");
+        command.arg(&certificate.0).arg(&certificate.1).arg(clients.certificate()).arg(backend.to_string());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python3");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("its standard output");
-        BufReader::new(stdout)
-            .read_line(&mut line)
-            .expect("its port");
-        Front {
-            child,
-            port: line.trim().parse().expect("a port"),
-        }
+        BufReader::new(stdout).read_line(&mut line).expect("its port");
+        Front { child, port: line.trim().parse().expect("a port") }
     }
 }
 

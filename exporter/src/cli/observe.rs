@@ -9,7 +9,7 @@ use clap::{ArgAction, Args, ValueEnum};
 
 /// Flags of `flowlog observe`.
 #[derive(Args, Debug, Default)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_override_self = true)]
 pub struct ObserveArgs {
     /// What to read [default: flows]
     #[arg(value_enum, value_name = "WHAT")]

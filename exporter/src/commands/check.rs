@@ -52,7 +52,9 @@ pub fn run(arguments: &CheckArgs) -> Result<(), Failure> {
 fn sources(given: &[String]) -> Result<Vec<SourceSpec>, Failure> {
     let parse = |text: &String| match text.as_str() {
         "jsonl" | "hubble" => Ok(SourceSpec::StandardInput),
-        text => SourceSpec::parse(text).ok_or_else(|| Failure::Usage(format!("--source: `{text}` is no source; write kernel, jsonl or hubble"))),
+        text => {
+            SourceSpec::parse(text).ok_or_else(|| Failure::Usage(format!("--source: `{text}` is no source; write kernel, jsonl or hubble")))
+        }
     };
     let sources: Vec<SourceSpec> = given.iter().map(parse).collect::<Result<_, _>>()?;
     Ok(if sources.is_empty() { vec![SourceSpec::Kernel] } else { sources })

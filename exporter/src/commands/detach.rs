@@ -7,6 +7,7 @@ use super::run::read_config;
 use crate::cli::{DaemonArgs, DetachArgs};
 use crate::config::settings::{DEFAULT_STATE_DIR, Settings, settings};
 use crate::daemon::identities::IdentitySources;
+use crate::daemon::last_start::LastStart;
 use crate::daemon::life::Life;
 use crate::daemon::logging::{self, LogOptions};
 use crate::daemon::start;
@@ -26,7 +27,12 @@ pub fn run(arguments: &DetachArgs) -> Result<(), Failure> {
         None => crate::config::read(b"flowLogs: []", false).map_err(|problems| Failure::Runtime(problems.to_string()))?.file,
     };
     let node = start::node_name(&settings);
-    let identities = IdentitySources::read(None, &node).map_err(|error| Failure::Usage(error.to_string()))?;
+    let identities = IdentitySources::read(settings.identities.clone(), &node).or_else(|error| {
+        // The last counts are worth more than the names of who they are of.
+        eprintln!("flowlog: {error}");
+        IdentitySources::read(None, &node)
+    });
+    let identities = identities.map_err(|error| Failure::Usage(error.to_string()))?;
     let prepared = start::prepare_detach(&settings).map_err(|error| Failure::Runtime(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -48,7 +54,13 @@ fn settings_of(arguments: &DetachArgs) -> Result<Settings, Failure> {
         pin_dir: arguments.pin_dir.clone(),
         ..DaemonArgs::default()
     };
-    settings(&flags, None).map_err(|problems| Failure::Usage(problems.to_string()))
+    let mut settings = settings(&flags, None).map_err(|problems| Failure::Usage(problems.to_string()))?;
+    match LastStart::read(&settings.state_dir) {
+        Ok(Some(last)) => last.apply(&mut settings),
+        Ok(None) => {}
+        Err(error) => eprintln!("flowlog: how the daemon was started cannot be read from {}: {error}; going on with defaults", settings.state_dir.display()),
+    }
+    Ok(settings)
 }
 
 /// The folder of the pins is empty now; its parent may hold those of other state folders.

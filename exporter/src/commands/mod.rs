@@ -4,6 +4,7 @@ pub mod check;
 pub mod completions;
 pub mod detach;
 pub mod man;
+pub mod observe;
 pub mod reference;
 pub mod replay;
 pub mod run;
@@ -41,7 +42,9 @@ impl Failure {
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Runtime(format!("cannot write to standard output: {error}"))),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Runtime(format!("cannot write to standard output: {error}")))
+        }
         _ => Ok(()),
     }
 }

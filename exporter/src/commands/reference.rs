@@ -47,7 +47,8 @@ fn commands(command: &Command, name: &str, text: &mut String) {
         let name = format!("{name} {}", command.get_name());
         let about = command.get_about().map(ToString::to_string).unwrap_or_default();
         let _ = write!(text, "\n### `{name}`\n\n{about}\n");
-        let arguments: Vec<&Arg> = command.get_arguments().filter(|argument| !matches!(argument.get_id().as_str(), "help" | "version")).collect();
+        let arguments: Vec<&Arg> =
+            command.get_arguments().filter(|argument| !matches!(argument.get_id().as_str(), "help" | "version")).collect();
         if !arguments.is_empty() {
             text.push_str("\n| flag | meaning |\n|---|---|\n");
         }

@@ -1,7 +1,5 @@
 //! `flowlog replay`: runs a configuration over recorded flows, and ends once every sink has delivered everything.
 
-mod input;
-
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +24,7 @@ use crate::pipeline::replay::ReplayLog;
 use crate::pipeline::surroundings::{Surroundings, absolute_node_name};
 use crate::pipeline::totals::Totals;
 use crate::sources::clock::ArrivalClock;
+use crate::sources::recorded;
 
 /// How long a sink may take: the user ends the command who does not want to wait.
 const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
@@ -106,7 +105,7 @@ fn begin(entry: &FlowLog, file: &File, state: &Path, arguments: &ReplayArgs) -> 
 fn feed(mut logs: Vec<Replayed>, inputs: &[std::path::PathBuf]) -> Result<Vec<Replayed>, Failure> {
     let clock = ArrivalClock::default();
     let mut unread = Totals::default();
-    input::lines(inputs, &mut |line, place| {
+    recorded::lines(inputs, &mut |line, place| {
         let now = clock.now().unix;
         let last = logs.len().saturating_sub(1);
         let Some(event) = json_lines::decode(line, place, &mut unread) else { return };
@@ -119,7 +118,8 @@ fn feed(mut logs: Vec<Replayed>, inputs: &[std::path::PathBuf]) -> Result<Vec<Re
                 wait_for(replayed, result);
             }
         }
-    })?;
+    })
+    .map_err(|error| Failure::Runtime(error.to_string()))?;
     for replayed in &mut logs {
         let result = replayed.log.cut(clock.now().unix);
         wait_for(replayed, result);

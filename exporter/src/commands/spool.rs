@@ -1,7 +1,7 @@
 //! `flowlog spool ls|cat|verify`: looks into a state folder without touching it, beside a running daemon too.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use flowlog_sinks::spool::inspect::{self, Part};
 use flowlog_sinks::spool::{Commit, Kind, SpoolId, split_record};
@@ -38,15 +38,24 @@ struct Contents {
 }
 
 fn chosen(arguments: &SpoolArgs) -> Result<Vec<(String, PathBuf)>, Failure> {
-    let all = state::logs(&arguments.state_dir).map_err(|error| Failure::Runtime(format!("cannot read {}: {error}", arguments.state_dir.display())))?;
+    let all = state::logs(&arguments.state_dir)
+        .map_err(|error| Failure::Runtime(format!("cannot read {}: {error}", arguments.state_dir.display())))?;
     if let Some(unknown) = arguments.flow_logs.iter().find(|name| !all.iter().any(|(known, _)| known == *name)) {
         let known: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
-        return Err(Failure::Usage(format!("{} has no flow log {unknown:?}; there are: {}", arguments.state_dir.display(), known.join(", "))));
+        return Err(Failure::Usage(format!(
+            "{} has no flow log {unknown:?}; there are: {}",
+            arguments.state_dir.display(),
+            known.join(", ")
+        )));
     }
-    Ok(all.into_iter().filter(|(name, _)| arguments.flow_logs.is_empty() || arguments.flow_logs.contains(name)).map(|(name, folder)| (name, folder.join("spool"))).collect())
+    Ok(all
+        .into_iter()
+        .filter(|(name, _)| arguments.flow_logs.is_empty() || arguments.flow_logs.contains(name))
+        .map(|(name, folder)| (name, folder.join("spool")))
+        .collect())
 }
 
-fn read(folder: &PathBuf) -> Result<Contents, Failure> {
+fn read(folder: &Path) -> Result<Contents, Failure> {
     let failed = |error: std::io::Error| Failure::Runtime(format!("cannot read {}: {error}", folder.display()));
     let mut contents = Contents::default();
     for segment in inspect::segments(folder).map_err(failed)? {
@@ -87,7 +96,10 @@ impl Contents {
             Part::Frame(head, payload) if head.kind == Kind::Commit => match serde_json::from_slice::<Commit>(payload) {
                 Ok(commit) => {
                     if let Some(before) = self.last.as_ref().filter(|before| before.time > commit.time) {
-                        self.findings.push(format!("the commit at position {} goes back in time, from {} to {}", head.position, before.time, commit.time));
+                        self.findings.push(format!(
+                            "the commit at position {} goes back in time, from {} to {}",
+                            head.position, before.time, commit.time
+                        ));
                     }
                     self.commits += 1;
                     self.uncommitted = 0;
@@ -112,7 +124,8 @@ impl Contents {
     }
 
     fn json(&self, name: &str) -> Value {
-        let ranges: Vec<Value> = self.ranges.iter().map(|(id, first, last)| json!({"spool": id.to_string(), "first": first, "last": last})).collect();
+        let ranges: Vec<Value> =
+            self.ranges.iter().map(|(id, first, last)| json!({"spool": id.to_string(), "first": first, "last": last})).collect();
         json!({"flowLog": name, "segments": self.segments, "bytes": self.bytes, "records": self.records, "commits": self.commits, "ranges": ranges,
             "lastCommit": self.last, "findings": self.findings})
     }
@@ -137,7 +150,10 @@ fn each(arguments: &SpoolArgs, mut show: impl FnMut(&str, &Contents) -> String) 
 
 fn list(arguments: &SpoolArgs) -> Result<(), Failure> {
     each(arguments, |name, contents| {
-        let mut text = format!("{name}: {} records in {} segments, {} bytes, {} commits\n", contents.records, contents.segments, contents.bytes, contents.commits);
+        let mut text = format!(
+            "{name}: {} records in {} segments, {} bytes, {} commits\n",
+            contents.records, contents.segments, contents.bytes, contents.commits
+        );
         for (id, first, last) in &contents.ranges {
             let _ = writeln!(text, "  {id} {first}..{last}");
         }

@@ -20,12 +20,16 @@ use crate::daemon::state::{self, Running};
 pub fn run(arguments: &StatusArgs) -> Result<(), Failure> {
     let folder = arguments.state_dir.clone().unwrap_or_else(|| DEFAULT_STATE_DIR.into());
     let Some(running) = read_note(&folder)? else {
-        return Err(Failure::Runtime(format!("no flowlog runs on {}; start it with `flowlog run`, or name its folder with --state-dir", folder.display())));
+        return Err(Failure::Runtime(format!(
+            "no flowlog runs on {}; start it with `flowlog run`, or name its folder with --state-dir",
+            folder.display()
+        )));
     };
     let Some(address) = &running.listen else {
         return Err(Failure::Runtime(format!("flowlog runs as process {} with --listen off, so it cannot be asked", running.pid)));
     };
-    let status = ask(address).map_err(|error| Failure::Runtime(format!("flowlog runs as process {} and does not answer on {address}: {error}", running.pid)))?;
+    let status = ask(address)
+        .map_err(|error| Failure::Runtime(format!("flowlog runs as process {} and does not answer on {address}: {error}", running.pid)))?;
     match arguments.output {
         OutputFormat::Json => print(&format!("{status}\n"))?,
         OutputFormat::Text => print(&describe(&running, &status))?,

@@ -79,7 +79,11 @@ pub fn check(entry: &FlowLog) -> Problems {
         Err(failed) => problems.append(failed),
         Ok(filters) => {
             for advice in filters.advice() {
-                problems.warn(&place_of(entry, &advice.place), format!("{:?} may not do what is meant: {}", advice.value, advice.why), None);
+                problems.warn(
+                    &place_of(entry, &advice.place),
+                    format!("{:?} may not do what is meant: {}", advice.value, advice.why),
+                    None,
+                );
             }
         }
     }
@@ -117,7 +121,10 @@ mod tests {
     #[test]
     fn what_fails_names_its_line_and_what_to_write() {
         let problems = checked("flowLogs:\n- name: a\n  filePath: /x\n  fieldMask: [source.podName]\n  includeFilters:\n  - source_ip:\n    - 10.0.0.1\n    - bad\n  - {verdict: [DROPPED]}\n").to_string();
-        assert!(problems.contains("line 4: flowLogs[0].fieldMask[0]: `source.podName` is no field") && problems.contains("pod_name"), "{problems}");
+        assert!(
+            problems.contains("line 4: flowLogs[0].fieldMask[0]: `source.podName` is no field") && problems.contains("pod_name"),
+            "{problems}"
+        );
         assert!(problems.contains("line 8: flowLogs[0].includeFilters[0].source_ip[1]: \"bad\" cannot be used"), "{problems}");
     }
 

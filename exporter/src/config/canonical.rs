@@ -154,7 +154,9 @@ fn insert_all(object: &mut Map<String, Value>, more: Value) {
 
 fn without_nulls(value: Value) -> Value {
     match value {
-        Value::Object(entries) => entries.into_iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key, without_nulls(value))).collect(),
+        Value::Object(entries) => {
+            entries.into_iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key, without_nulls(value))).collect()
+        }
         other => other,
     }
 }

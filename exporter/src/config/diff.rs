@@ -84,7 +84,11 @@ pub fn shorter_retentions(old: &File, new: &File) -> Problems {
             }
         }
         if before.legal_hold && !s3.legal_hold {
-            problems.reject(&after.places.below("legalHold"), "the legal hold is gone", Some("start with --allow-shorter-retention".into()));
+            problems.reject(
+                &after.places.below("legalHold"),
+                "the legal hold is gone",
+                Some("start with --allow-shorter-retention".into()),
+            );
         }
     }
     problems
@@ -111,8 +115,9 @@ mod tests {
 
     #[test]
     fn a_changed_sink_leaves_its_flow_logs_alone() {
-        let text =
-            |size: &str| format!("flowLogs: [{{name: a, sinks: [s]}}]\nsinks: {{s: {{type: loki, url: 'http://h', batch: {{maxBytes: {size}}}}}}}");
+        let text = |size: &str| {
+            format!("flowLogs: [{{name: a, sinks: [s]}}]\nsinks: {{s: {{type: loki, url: 'http://h', batch: {{maxBytes: {size}}}}}}}")
+        };
         let (old, new) = (file(&text("1MiB")), file(&text("2MiB")));
         let diff = diff(&old, &new);
         assert!(diff.flow_logs.is_empty());
@@ -131,7 +136,8 @@ mod tests {
 
     #[test]
     fn a_retention_is_not_shortened_unasked() {
-        let text = |retention: &str| format!("flowLogs: [{{name: a, sinks: [s]}}]\nsinks: {{s: {{type: s3, url: 's3://b'{retention}}}}}");
+        let text =
+            |retention: &str| format!("flowLogs: [{{name: a, sinks: [s]}}]\nsinks: {{s: {{type: s3, url: 's3://bucket'{retention}}}}}");
         let year = ", retention: {mode: COMPLIANCE, days: 365}";
         for (before, after, refused) in [
             (year, year, false),

@@ -83,7 +83,12 @@ pub const FLOW_LOG: &[Key] = &[
         "1s",
         "Lines that are identical after the mask become one line per window; 0 writes a line per event.",
     ),
-    ours("foldBy", "connection or service", "connection", "Whether the client's port tells lines apart (`connection`) or is left out (`service`)."),
+    ours(
+        "foldBy",
+        "connection or service",
+        "connection",
+        "Whether the client's port tells lines apart (`connection`) or is left out (`service`).",
+    ),
     ours("redact", "true, false or a map", "true", "What is hidden in L7 data; false gives Hubble's raw line."),
     ours("sinks", "list of names", "none", "Further destinations."),
     ours("spoolMaxBytes", "size", "1GiB", "Bound of this flow log's spool on disk."),
@@ -94,7 +99,12 @@ pub const REDACT: &[Key] = &[
     ours("urlUserinfo", "true or false", "true", "Hide passwords in URLs."),
     ours("urlQuery", "true or false", "false", "Drop query and fragment of URLs."),
     ours("headersAllow", "list of names", "none", "Hide the values of all HTTP headers but these."),
-    ours("headersDeny", "list of names", "Authorization, Proxy-Authorization, Cookie, Set-Cookie", "Hide the values of these HTTP headers."),
+    ours(
+        "headersDeny",
+        "list of names",
+        "Authorization, Proxy-Authorization, Cookie, Set-Cookie",
+        "Hide the values of these HTTP headers.",
+    ),
 ];
 
 /// Keys of the static block, beside `filePath`, `fileMaxSizeMb`, `fileMaxBackups`, `fileCompress`, `fieldMask`, `fieldAggregate` and
@@ -126,8 +136,8 @@ pub const SINK: &[Key] = &[
 
 /// Keys of `batch`; those of network sinks alone.
 pub const BATCH: &[Key] = &[
-    ours("maxBytes", "size", "s3 64MiB (compressed), loki 4MiB, kafka 1MiB", "Bytes at which a batch is closed."),
-    ours("maxRecords", "number", "s3 no limit, loki 100000, kafka 10000", "Records at which a batch is closed."),
+    ours("maxBytes", "size", "s3 64MiB (compressed), loki 4MiB, kafka 4MiB", "Bytes at which a batch is closed."),
+    ours("maxRecords", "number", "s3 no limit, loki 100000, kafka 20000", "Records at which a batch is closed."),
     ours("maxAge", "duration", "s3 10m, loki 1s, kafka 100ms", "Age of its oldest record at which a batch is closed."),
 ];
 
@@ -140,7 +150,8 @@ pub const TLS: &[Key] = &[
 ];
 
 /// Keys that network sinks share.
-pub const NETWORK: &[Key] = &[ours("batch", "map", "by type", "Limits of a batch."), ours("tls", "map", "none", "Files of the TLS client.")];
+pub const NETWORK: &[Key] =
+    &[ours("batch", "map", "by type", "Limits of a batch."), ours("tls", "map", "none", "Files of the TLS client.")];
 
 /// Keys of an s3 sink.
 pub const S3: &[Key] = &[
@@ -148,7 +159,12 @@ pub const S3: &[Key] = &[
     ours("endpoint", "URL", "Amazon's", "Address of another server."),
     ours("region", "text", "the environment's, else us-east-1", "Region."),
     ours("pathStyle", "true or false", "true with `endpoint`", "Bucket in the path instead of the host name."),
-    ours("credentialsFile", "path", "environment, web identity, instance role", "File with `aws_access_key_id` and `aws_secret_access_key`."),
+    ours(
+        "credentialsFile",
+        "path",
+        "environment, web identity, instance role",
+        "File with `aws_access_key_id` and `aws_secret_access_key`.",
+    ),
     ours("retention", "map", "none", "Object Lock of every object."),
     ours("legalHold", "true or false", "false", "Legal hold on every object."),
     ours("compression", "zstd, or zstd-1 to zstd-19", "zstd-3", "Compression of objects, and its level."),

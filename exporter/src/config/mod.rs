@@ -15,15 +15,15 @@ pub mod supply;
 mod types;
 mod validate;
 pub mod watch;
-mod yaml;
+pub(crate) mod yaml;
 
 pub use decode::filters_of_flag;
 pub(crate) use decode::values::format_size;
 pub(crate) use decode::{At, Fields, Unknown};
 pub use place::{MOST_PROBLEMS, Place, Places, Problem, Problems, Severity};
 pub use sink_types::{
-    BasicAuth, Batch, Kafka, KafkaCompression, Loki, LokiEncoding, Retention, RetentionMode, RetentionPeriod, S3, Sasl, SaslMechanism, Secret, Sink,
-    SinkKind, Tls, WhenFull,
+    BasicAuth, Batch, Kafka, KafkaCompression, Loki, LokiEncoding, Retention, RetentionMode, RetentionPeriod, S3, Sasl, SaslMechanism,
+    Secret, Sink, SinkKind, Tls, WhenFull,
 };
 pub use types::{CREDENTIAL_HEADERS, Compress, End, File, FileOutput, FilterText, FlowLog, FoldBy, Hash, Redact, RedactHeaders};
 pub use yaml::MAX_TEXT_BYTES;

@@ -138,6 +138,12 @@ impl Problems {
         self.0.len() >= MOST_PROBLEMS
     }
 
+    /// True if something at or below a path rejects the file.
+    pub(super) fn any_below(&self, path: &str) -> bool {
+        let below = |at: &str| at.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+        self.0.iter().any(|problem| problem.severity == Severity::File && below(&problem.place.path))
+    }
+
     /// Takes over what another look at the same file found.
     pub fn append(&mut self, others: Problems) {
         for problem in others.0 {

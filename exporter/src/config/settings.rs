@@ -125,7 +125,9 @@ impl Reader<'_> {
             },
             metrics: if metrics.is_empty() { DEFAULT_METRICS.map(str::to_owned).into() } else { metrics },
             node_name: self.text("--node-name", flags.node_name.as_deref(), "nodeName", name),
-            cluster_name: self.text("--cluster-name", flags.cluster_name.as_deref(), "clusterName", name).unwrap_or_else(|| "default".into()),
+            cluster_name: self
+                .text("--cluster-name", flags.cluster_name.as_deref(), "clusterName", name)
+                .unwrap_or_else(|| "default".into()),
             intake_max_bytes: self
                 .text("--intake-max-bytes", flags.intake_max_bytes.as_deref(), "intakeMaxBytes", |at, problems| at.size(problems, 1 << 20))
                 .unwrap_or(256 << 20),
@@ -152,7 +154,13 @@ impl Reader<'_> {
     }
 
     /// A value given as text by a flag, or by the file; both go through the same checks.
-    fn text<T>(&mut self, flag: &str, given: Option<&str>, key: &'static str, decode: impl Fn(&At<'_>, &mut Problems) -> Option<T>) -> Option<T> {
+    fn text<T>(
+        &mut self,
+        flag: &str,
+        given: Option<&str>,
+        key: &'static str,
+        decode: impl Fn(&At<'_>, &mut Problems) -> Option<T>,
+    ) -> Option<T> {
         let of_file = self.in_file(key, &decode);
         match given {
             Some(text) => decode(&At { node: &node(text), place: flag_place(flag) }, self.problems),
@@ -241,7 +249,11 @@ fn listen(at: &At<'_>, problems: &mut Problems) -> Option<Option<SocketAddr>> {
 fn name(at: &At<'_>, problems: &mut Problems) -> Option<String> {
     let text = at.word(problems)?;
     if text.contains('/') || text.chars().any(char::is_control) {
-        problems.reject(&at.place, format!("`{}` cannot be a name", text.escape_debug()), Some("leave out slashes and control characters".into()));
+        problems.reject(
+            &at.place,
+            format!("`{}` cannot be a name", text.escape_debug()),
+            Some("leave out slashes and control characters".into()),
+        );
         return None;
     }
     Some(text)
@@ -267,9 +279,11 @@ mod tests {
         let plural = |flag: &str| match flag {
             "source" => "sources".to_owned(),
             "interface" => "interfaces".to_owned(),
-            flag => {
-                flag.split('-').enumerate().map(|(n, part)| if n == 0 { part.to_owned() } else { part[..1].to_uppercase() + &part[1..] }).collect()
-            }
+            flag => flag
+                .split('-')
+                .enumerate()
+                .map(|(n, part)| if n == 0 { part.to_owned() } else { part[..1].to_uppercase() + &part[1..] })
+                .collect(),
         };
         let mut flags: Vec<String> = command.get_arguments().filter_map(|argument| argument.get_long()).map(plural).collect();
         let mut keys: Vec<String> = SETTINGS.iter().map(|key| key.name.to_owned()).collect();
@@ -294,7 +308,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_names_the_flag_or_the_line() {
-        let flags = DaemonArgs { sources: vec!["karnel".into()], report_interval: Some("5".into()), flow_rows: Some(1), ..DaemonArgs::default() };
+        let flags =
+            DaemonArgs { sources: vec!["karnel".into()], report_interval: Some("5".into()), flow_rows: Some(1), ..DaemonArgs::default() };
         let problems = settings(&flags, Some(b"stateDirr: /x\nlisten: somewhere\n")).unwrap_err().to_string();
         for part in [
             "--source: `karnel` is no source; write kernel",

@@ -113,7 +113,7 @@ pub struct S3 {
     /// Region; the environment's by default.
     pub region: Option<String>,
     /// Whether the bucket stands in the path instead of the host name; by default where `endpoint` is given.
-    pub path_style: bool,
+    pub path_style: Option<bool>,
     /// Object Lock on every object.
     pub retention: Option<Retention>,
     /// Whether a legal hold is put on every object.

@@ -7,9 +7,7 @@ use super::decode::suggest::nearest;
 use super::place::{Place, Problems};
 use super::sink_types::{Sink, SinkKind};
 use super::types::FlowLog;
-use crate::flow::Flow;
-use crate::flow::fields::Below;
-use crate::mask::Mask;
+use crate::daemon::network_sinks::{self, Origin};
 
 /// Checks a decoded file.
 pub(super) fn validate(decoded: &Decoded, problems: &mut Problems) {
@@ -20,6 +18,10 @@ pub(super) fn validate(decoded: &Decoded, problems: &mut Problems) {
         lines(entry, problems);
     }
     for sink in decoded.sinks.values() {
+        // A sink that did not decode whole has been given defaults, of which nothing need be said.
+        if !problems.any_below(&sink.place.path) {
+            settings(sink, problems);
+        }
         if !decoded.flow_logs.iter().any(|entry| entry.sinks.contains(&sink.name)) {
             let advice = "add its name to the sinks of a flow log";
             problems.warn(&sink.place, format!("no flow log delivers to {}", sink.name), Some(advice.into()));
@@ -34,6 +36,28 @@ fn names(entries: &[FlowLog], problems: &mut Problems) {
             let what = format!("the name {} is taken by the flow log in line {}", entry.name, before.line);
             problems.reject(&entry.places.below("name"), what, Some("give each flow log its own name".into()));
         }
+    }
+}
+
+/// What the sink itself says of its settings. Files are not opened, and no moment is compared with now: a file that was valid stays so.
+fn settings(sink: &Sink, problems: &mut Problems) {
+    let named = |name: &str| name.to_owned();
+    let origin = Origin { cluster: named("cluster"), node: named("node"), log: named("log") };
+    let found: Vec<(String, String)> = match &sink.kind {
+        SinkKind::File(_) => Vec::new(),
+        SinkKind::Loki(loki) => {
+            network_sinks::loki(loki, &sink.batch, &sink.tls, &origin).problems().into_iter().map(|found| (found.key, found.why)).collect()
+        }
+        SinkKind::Kafka(kafka) => {
+            network_sinks::kafka(kafka, &sink.batch, &sink.tls).problems().into_iter().map(|found| (found.key, found.why)).collect()
+        }
+        SinkKind::S3(s3) => {
+            let found = network_sinks::s3(s3, &sink.batch, &sink.tls).problems(0).into_iter();
+            found.filter(|found| found.key != "tls").map(|found| (found.key.to_owned(), found.why)).collect()
+        }
+    };
+    for (key, why) in found {
+        problems.reject(&sink.places.below(&key), why, None);
     }
 }
 
@@ -79,31 +103,6 @@ fn sinks(entry: &FlowLog, decoded: &Decoded, problems: &mut Problems) {
     }
 }
 
-/// A label's value is one text, so its path has to lead to a single value: `None`, or what is wrong with it.
-fn not_a_value(path: &str) -> Option<String> {
-    if let Err(error) = Mask::parse(&[path]) {
-        return Some(error.why);
-    }
-    let mut fields = Some(&Flow::FIELDS);
-    let mut last = Below::Nothing;
-    for name in path.split('.') {
-        let found = fields.and_then(|fields| fields.list().iter().find(|field| field.name == name));
-        last = found.map_or(Below::Nothing, |field| field.below);
-        fields = match last {
-            Below::Message(below) => Some(below),
-            _ => None,
-        };
-    }
-    match last {
-        Below::List => Some("it is a list".to_owned()),
-        // Wrappers and timestamps are written as single values.
-        Below::Message(below) if !below.message.starts_with("google.protobuf.") => {
-            Some(format!("it is all of {}; name a field of it", below.message))
-        }
-        _ => None,
-    }
-}
-
 /// Labels come from the masked flow, so the mask has to leave them.
 fn labels(entry: &FlowLog, sink: &Sink, problems: &mut Problems) {
     let SinkKind::Loki(loki) = &sink.kind else {
@@ -114,10 +113,6 @@ fn labels(entry: &FlowLog, sink: &Sink, problems: &mut Problems) {
         None => (&entry.field_mask, "fieldMask"),
     };
     for (label, path) in &loki.labels {
-        if let Some(why) = not_a_value(path) {
-            problems.reject(&sink.places.below(&format!("labels.{label}")), format!("`{path}` cannot be a label: {why}"), None);
-            continue;
-        }
         let removed = !paths.is_empty() && !paths.iter().any(|mask| covers(mask, path) || covers(path, mask));
         if removed {
             let place = sink.places.below(&format!("labels.{label}"));
@@ -138,7 +133,11 @@ fn lines(entry: &FlowLog, problems: &mut Problems) {
     let leaves = |path: &str| entry.field_mask.iter().any(|mask| covers(mask, path) || covers(path, mask));
     let mask = entry.places.below("fieldMask");
     if masked && !entry.window.is_zero() && !leaves("extensions") {
-        problems.warn(&mask, "folds lines, but leaves out their counts", Some("add extensions, or set window: 0 for a line per event".into()));
+        problems.warn(
+            &mask,
+            "folds lines, but leaves out their counts",
+            Some("add extensions, or set window: 0 for a line per event".into()),
+        );
     }
     if masked && !leaves("time") && !leaves("uuid") {
         let advice = "add time, so that tailers can tell the first line of a file from that of the next";

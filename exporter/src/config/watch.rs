@@ -193,7 +193,8 @@ impl Observer {
         let folder = parent(&self.path);
         let watched = notify::recommended_watcher(heard).and_then(|mut watcher| {
             watcher.watch(&folder, RecursiveMode::NonRecursive)?;
-            if let Some(target) = target.as_deref().map(parent).filter(|target| !folder.canonicalize().is_ok_and(|folder| target.starts_with(folder)))
+            if let Some(target) =
+                target.as_deref().map(parent).filter(|target| !folder.canonicalize().is_ok_and(|folder| target.starts_with(folder)))
             {
                 watcher.watch(&target, RecursiveMode::NonRecursive)?;
             }

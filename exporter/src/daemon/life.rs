@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use flowlog_bpf::{Kernel, Retired, Ring, Started};
-use flowlog_sinks::spool::{Gap, Intake, IntakeOptions, Options, OpenError, boot_id, inspect};
+use flowlog_sinks::spool::{Gap, Intake, IntakeOptions, OpenError, Options, boot_id, inspect};
 
 use super::identities::IdentitySources;
 use super::manager::Manager;
@@ -118,7 +118,12 @@ impl Life {
         let Started { kernel, retired, adopted, changes } = started;
         if !adopted && last_arrival > 0 {
             let now = self.commons.clock.now().unix;
-            source.note(&Note::Gap(Gap { cause: cause::UNOBSERVED.to_owned(), first: Some(last_arrival), last: Some(now), ..Gap::default() }));
+            source.note(&Note::Gap(Gap {
+                cause: cause::UNOBSERVED.to_owned(),
+                first: Some(last_arrival),
+                last: Some(now),
+                ..Gap::default()
+            }));
         }
         for retired in retired {
             empty(retired, &source);
@@ -127,7 +132,8 @@ impl Life {
         let instance = kernel.instance();
         for ring in rings {
             let source = Arc::clone(&source);
-            self.drains.push(std::thread::Builder::new().name(format!("drain {}", ring.number())).spawn(move || source.drain(instance, ring))?);
+            self.drains
+                .push(std::thread::Builder::new().name(format!("drain {}", ring.number())).spawn(move || source.drain(instance, ring))?);
         }
         self.tend = Some(std::thread::Builder::new().name("sweep".to_owned()).spawn(move || source.tend(kernel))?);
         Ok(())
@@ -249,7 +255,11 @@ fn surroundings(settings: &Settings, node: &str, kernel: Option<&Started>) -> Su
     let mut around = Surroundings { node_name: absolute_node_name(&settings.cluster_name, node), ..Surroundings::default() };
     if let Some(started) = kernel {
         around.drop_reasons = started.kernel.reasons().iter().map(|(number, name)| (number, name.to_owned())).collect();
-        around.interfaces = started.kernel.interfaces().map(|interface| (interface.ifindex, (interface.name.clone(), crate::sources::kernel::side(interface)))).collect();
+        around.interfaces = started
+            .kernel
+            .interfaces()
+            .map(|interface| (interface.ifindex, (interface.name.clone(), crate::sources::kernel::side(interface))))
+            .collect();
     }
     around
 }

@@ -72,7 +72,11 @@ pub fn start(options: &LogOptions) -> LogGuard {
     let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colour).with_target(false);
     let limit = RateLimit::default();
     let registry = tracing_subscriber::registry().with(level);
-    let started = if options.json { registry.with(layer.json().with_filter(limit)).try_init() } else { registry.with(layer.with_filter(limit)).try_init() };
+    let started = if options.json {
+        registry.with(layer.json().with_filter(limit)).try_init()
+    } else {
+        registry.with(layer.with_filter(limit)).try_init()
+    };
     if let Err(error) = started {
         tracing::debug!(%error, "a log was already started in this process");
     }

@@ -1,6 +1,7 @@
 //! What makes a process a daemon: its life from start to stop, its flow logs and sinks, its log, privileges and state folder.
 
 pub mod identities;
+pub mod last_start;
 pub mod life;
 pub mod logging;
 pub mod manager;

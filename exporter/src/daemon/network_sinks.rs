@@ -28,7 +28,8 @@ pub fn loki(loki: &config::Loki, batch: &Batch, tls: &config::Tls, origin: &Orig
         (None, Some(file)) => loki::config::Auth::Bearer(file.into()),
         (None, None) => loki::config::Auth::None,
     };
-    let fixed = [("job", "flowlog"), ("cluster", origin.cluster.as_str()), ("node", origin.node.as_str()), ("flow_log", origin.log.as_str())];
+    let fixed =
+        [("job", "flowlog"), ("cluster", origin.cluster.as_str()), ("node", origin.node.as_str()), ("flow_log", origin.log.as_str())];
     loki::Options {
         tenant: loki.tenant.clone(),
         fixed: fixed.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
@@ -85,7 +86,7 @@ pub fn s3(s3: &config::S3, batch: &Batch, tls: &config::Tls) -> s3::Options {
     s3::Options {
         endpoint: s3.endpoint.clone(),
         region: s3.region.clone(),
-        path_style: Some(s3.path_style),
+        path_style: s3.path_style,
         level: i32::from(s3.zstd_level),
         credentials_file: s3.credentials_file.as_ref().map(PathBuf::from),
         retention: s3.retention.as_ref().map(|retention| s3::retention::Retention {
@@ -110,7 +111,12 @@ pub fn s3(s3: &config::S3, batch: &Batch, tls: &config::Tls) -> s3::Options {
 /// Who the objects are from.
 #[must_use]
 pub fn s3_origin(origin: &Origin) -> s3::Origin {
-    s3::Origin { cluster: origin.cluster.clone(), log: origin.log.clone(), node: origin.node.clone(), daemon: env!("CARGO_PKG_VERSION").to_owned() }
+    s3::Origin {
+        cluster: origin.cluster.clone(),
+        log: origin.log.clone(),
+        node: origin.node.clone(),
+        daemon: env!("CARGO_PKG_VERSION").to_owned(),
+    }
 }
 
 fn limits(batch: &Batch) -> Limits {
@@ -119,5 +125,10 @@ fn limits(batch: &Batch) -> Limits {
 
 fn tls_files(tls: &config::Tls) -> Tls {
     let path = |file: &Option<String>| file.as_ref().map(PathBuf::from);
-    Tls { ca_file: path(&tls.ca_file), cert_file: path(&tls.cert_file), key_file: path(&tls.key_file), server_name: tls.server_name.clone() }
+    Tls {
+        ca_file: path(&tls.ca_file),
+        cert_file: path(&tls.cert_file),
+        key_file: path(&tls.key_file),
+        server_name: tls.server_name.clone(),
+    }
 }

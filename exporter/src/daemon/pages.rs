@@ -111,11 +111,36 @@ impl DaemonPages {
         for (name, kind, help, value) in [
             ("flowlog_intake_bytes", Kind::Gauge, "Bytes of the intake on disk.", metrics.bytes.load(Relaxed)),
             ("flowlog_intake_appended_bytes_total", Kind::Counter, "Bytes appended to the intake.", metrics.appended_bytes.load(Relaxed)),
-            ("flowlog_intake_full_total", Kind::Counter, "Appends that found the intake at its bound; the source waited.", self.intake.full.load(Relaxed)),
-            ("flowlog_intake_missing_bytes_total", Kind::Counter, "Bytes of rings that never reached the intake.", self.intake.missing.load(Relaxed)),
-            ("flowlog_intake_write_errors_total", Kind::Counter, "Writes of the intake that the disk refused.", metrics.write_errors.load(Relaxed)),
-            ("flowlog_intake_corrupt_frames_total", Kind::Counter, "Frames of the intake whose bytes changed on disk.", metrics.corrupt_frames.load(Relaxed)),
-            ("flowlog_log_lines_held_back_total", Kind::Counter, "Lines of the daemon's own log held back by its rate limit.", super::logging::held_back()),
+            (
+                "flowlog_intake_full_total",
+                Kind::Counter,
+                "Appends that found the intake at its bound; the source waited.",
+                self.intake.full.load(Relaxed),
+            ),
+            (
+                "flowlog_intake_missing_bytes_total",
+                Kind::Counter,
+                "Bytes of rings that never reached the intake.",
+                self.intake.missing.load(Relaxed),
+            ),
+            (
+                "flowlog_intake_write_errors_total",
+                Kind::Counter,
+                "Writes of the intake that the disk refused.",
+                metrics.write_errors.load(Relaxed),
+            ),
+            (
+                "flowlog_intake_corrupt_frames_total",
+                Kind::Counter,
+                "Frames of the intake whose bytes changed on disk.",
+                metrics.corrupt_frames.load(Relaxed),
+            ),
+            (
+                "flowlog_log_lines_held_back_total",
+                Kind::Counter,
+                "Lines of the daemon's own log held back by its rate limit.",
+                super::logging::held_back(),
+            ),
             ("flowlog_log_lines_dropped_total", Kind::Counter, "Lines the daemon's own log had no room for.", (self.log_dropped)()),
         ] {
             page.family(name, kind, help).sample(&[], value);
@@ -125,7 +150,8 @@ impl DaemonPages {
 
 /// Hubble's families about exporters (Hubble digest §5.4), and ours.
 fn configuration(page: &mut Page, view: &View) {
-    page.family("flowlog_reload_rejected_total", Kind::Counter, "Configuration files that changed nothing because they could not be read.").sample(&[], view.rejected);
+    page.family("flowlog_reload_rejected_total", Kind::Counter, "Configuration files that changed nothing because they could not be read.")
+        .sample(&[], view.rejected);
     page.family("hubble_dynamic_exporter_exporters_total", Kind::Gauge, "Number of configured exporters.")
         .sample(&[("status", "active")], view.logs.len())
         .sample(&[("status", "inactive")], 0);
@@ -133,11 +159,13 @@ fn configuration(page: &mut Page, view: &View) {
     for log in &view.logs {
         family.sample(&[("name", &log.name)], 1);
     }
-    let mut family = page.family("hubble_dynamic_exporter_reconfigurations_total", Kind::Counter, "Number of dynamic exporters reconfigurations.");
+    let mut family =
+        page.family("hubble_dynamic_exporter_reconfigurations_total", Kind::Counter, "Number of dynamic exporters reconfigurations.");
     for (op, count) in ["add", "update", "remove", "failure"].into_iter().zip(view.operations) {
         family.sample(&[("op", op)], count);
     }
     let head = view.hash.iter().take(8).rev().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
     page.family("hubble_dynamic_exporter_config_hash", Kind::Gauge, "Hash of last applied config.").sample(&[], head as f64);
-    page.family("hubble_dynamic_exporter_config_last_applied", Kind::Gauge, "Timestamp of last applied config.").sample(&[], view.applied / 1_000_000_000);
+    page.family("hubble_dynamic_exporter_config_last_applied", Kind::Gauge, "Timestamp of last applied config.")
+        .sample(&[], view.applied / 1_000_000_000);
 }

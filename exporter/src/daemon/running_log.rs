@@ -85,7 +85,8 @@ impl RunningLog {
         published.committed(&resumed.totals, 0, 0);
         let engine = Engine::new(Arc::clone(&log), reader, output, resumed, fold, place.commons.clone(), Arc::clone(&published));
         let (commands, orders) = channel();
-        let thread = std::thread::Builder::new().name(format!("log {}", log.name)).spawn(move || engine.run(&orders)).map_err(StartError::Thread)?;
+        let thread =
+            std::thread::Builder::new().name(format!("log {}", log.name)).spawn(move || engine.run(&orders)).map_err(StartError::Thread)?;
         Ok(Self { log, published, spool, spool_bound, sinks: BTreeMap::new(), commands, thread: Some(thread) })
     }
 
@@ -176,7 +177,12 @@ impl RunningLog {
         let sinks = std::mem::take(&mut self.sinks);
         for (name, sink) in sinks {
             if let Some(gap) = sink.running.drain(sink.wanted.drain_timeout).await {
-                tracing::warn!(flow_log = self.log.name, sink = name, records = gap.records, "a removed flow log was not delivered in time");
+                tracing::warn!(
+                    flow_log = self.log.name,
+                    sink = name,
+                    records = gap.records,
+                    "a removed flow log was not delivered in time"
+                );
             }
         }
     }

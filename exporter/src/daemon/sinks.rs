@@ -117,7 +117,9 @@ pub fn start(spool: &Spool, sink: &WantedSink) -> Result<Running, SinkError> {
             let loki = LokiSink::new(options).map_err(|error| failed(error.to_string()))?;
             driver::start(spool, Arc::new(loki), driver_options)
         }
-        SinkKind::Kafka(kafka) => driver::start(spool, Arc::new(KafkaSink::new(network_sinks::kafka(kafka, &batch(sink), &sink.tls))), driver_options),
+        SinkKind::Kafka(kafka) => {
+            driver::start(spool, Arc::new(KafkaSink::new(network_sinks::kafka(kafka, &batch(sink), &sink.tls))), driver_options)
+        }
         SinkKind::S3(s3) => {
             let now = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
             let staging = spool.folder().with_file_name(format!("staging-{}", sink.name));

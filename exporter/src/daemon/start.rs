@@ -65,14 +65,7 @@ pub fn prepare(settings: &Settings) -> Result<Prepared, StartError> {
 pub fn prepare_detach(settings: &Settings) -> Result<Prepared, StartError> {
     let state = Arc::new(State::take(&settings.state_dir)?);
     let kernel = Some(start_kernel(settings)?);
-    let node = recorded_node(&state.intake()).unwrap_or_else(|| node_name(settings));
-    Ok(Prepared { state, kernel, node })
-}
-
-/// The node that wrote the intake: logs belong to one, and a name given to `run` need not be given again.
-fn recorded_node(intake: &Path) -> Option<String> {
-    let segments = flowlog_sinks::spool::inspect::segments(intake).ok()?;
-    segments.into_iter().rev().find_map(|segment| segment.head.ok()).map(|head| head.node)
+    Ok(Prepared { state, kernel, node: node_name(settings) })
 }
 
 /// This node's name: as set, else the host's.
@@ -116,13 +109,17 @@ pub fn pins(chosen: Option<&Path>, state_dir: &Path) -> PathBuf {
 }
 
 fn start_kernel(settings: &Settings) -> Result<Started, StartError> {
-    Kernel::start(&kernel_options(settings)).map_err(|source| StartError::Kernel { advice: advice(), source })
+    // The daemon's log has a thread of its own and starts when privileges are gone; what the kernel side has to say before that goes straight to stderr.
+    let early = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).with_ansi(false).finish();
+    tracing::subscriber::with_default(early, || Kernel::start(&kernel_options(settings)))
+        .map_err(|source| StartError::Kernel { advice: advice(), source })
 }
 
 /// Names the capability that is missing, if one is.
 fn advice() -> String {
     let has = privileges::effective();
-    let missing: Vec<&str> = ["CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON"].into_iter().filter(|name| !has.iter().any(|has| has == name)).collect();
+    let missing: Vec<&str> =
+        ["CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON"].into_iter().filter(|name| !has.iter().any(|has| has == name)).collect();
     match missing.is_empty() {
         true => String::new(),
         false => format!(
@@ -160,7 +157,9 @@ mod tests {
 
     #[test]
     fn releases_are_compared_by_number() {
-        for (release, version, expected) in [("6.18.44-x", (6, 6), true), ("5.15.0-91-generic", (5, 19), false), ("6.6.0", (6, 6), true), ("", (5, 15), false)] {
+        for (release, version, expected) in
+            [("6.18.44-x", (6, 6), true), ("5.15.0-91-generic", (5, 19), false), ("6.6.0", (6, 6), true), ("", (5, 15), false)]
+        {
             assert_eq!(has_kernel(release, version), expected, "{release}");
         }
     }

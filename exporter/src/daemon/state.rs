@@ -3,6 +3,7 @@
 //! ```text
 //! <state>/lock                     held by the daemon while it runs; a second one refuses to start
 //! <state>/daemon.json              where it listens and what it writes; there while it runs
+//! <state>/started.json             how it was started last, for `flowlog detach`
 //! <state>/intake/                  raw events
 //! <state>/logs/<flow log>/         its spool, one cursor a sink, quarantine files
 //! ```

@@ -22,12 +22,8 @@ impl Prefix {
         if address.contains('%') {
             return Err("a network has no zone: leave out `%` and what follows".to_owned());
         }
-        let network: IpAddr = address
-            .parse()
-            .map_err(|_| format!("`{address}` is not an IP address"))?;
-        let plain = !bits.is_empty()
-            && bits.bytes().all(|b| b.is_ascii_digit())
-            && (bits.len() == 1 || !bits.starts_with('0'));
+        let network: IpAddr = address.parse().map_err(|_| format!("`{address}` is not an IP address"))?;
+        let plain = !bits.is_empty() && bits.bytes().all(|b| b.is_ascii_digit()) && (bits.len() == 1 || !bits.starts_with('0'));
         let most = if network.is_ipv4() { 32 } else { 128 };
         match bits.parse::<u32>() {
             Ok(bits) if plain && bits <= most => Ok(Self { network, bits }),
@@ -38,18 +34,8 @@ impl Prefix {
     /// Whether `address` lies in this network.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.network, address) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => {
-                (a.to_bits() ^ b.to_bits())
-                    .checked_shr(32 - self.bits)
-                    .unwrap_or(0)
-                    == 0
-            }
-            (IpAddr::V6(a), IpAddr::V6(b)) => {
-                (a.to_bits() ^ b.to_bits())
-                    .checked_shr(128 - self.bits)
-                    .unwrap_or(0)
-                    == 0
-            }
+            (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).checked_shr(32 - self.bits).unwrap_or(0) == 0,
+            (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).checked_shr(128 - self.bits).unwrap_or(0) == 0,
             _ => false,
         }
     }
@@ -87,10 +73,7 @@ impl Addresses {
             _ => false,
         };
         if !valid {
-            return Err(
-                "not an IP address; write `10.0.0.1`, `fd00::1` or a network `10.0.0.0/8`"
-                    .to_owned(),
-            );
+            return Err("not an IP address; write `10.0.0.1`, `fd00::1` or a network `10.0.0.0/8`".to_owned());
         }
         self.texts.push(text.to_owned());
         Ok(())
@@ -99,9 +82,7 @@ impl Addresses {
     /// What a person who wrote `text` should know, when no flow will have it: single addresses are compared as text.
     pub fn advice(text: &str) -> Option<String> {
         let canonical = text.parse::<Ipv6Addr>().ok()?.to_string();
-        (canonical != text).then(|| {
-            format!("addresses are compared as text, and flows write this one `{canonical}`")
-        })
+        (canonical != text).then(|| format!("addresses are compared as text, and flows write this one `{canonical}`"))
     }
 
     /// Whether a flow's address, as the flow has it, matches. The empty address never does.
@@ -114,10 +95,7 @@ impl Addresses {
             return true;
         }
         // An address with a zone does not parse, and lies in no network.
-        !self.networks.is_empty()
-            && address
-                .parse()
-                .is_ok_and(|address| self.networks.iter().any(|n| n.contains(address)))
+        !self.networks.is_empty() && address.parse().is_ok_and(|address| self.networks.iter().any(|n| n.contains(address)))
     }
 }
 
@@ -127,10 +105,7 @@ mod tests {
 
     fn matches(pattern: &str, address: &str) -> Option<bool> {
         let mut addresses = Addresses::default();
-        addresses
-            .add(pattern)
-            .ok()
-            .map(|()| addresses.matches(address))
+        addresses.add(pattern).ok().map(|()| addresses.matches(address))
     }
 
     #[test]
@@ -158,11 +133,7 @@ mod tests {
             ("fe80::/10", "fe80::1%eth0", false),
             ("0.0.0.0/0", "nonsense", false),
         ] {
-            assert_eq!(
-                matches(network, address),
-                Some(expected),
-                "{network} {address}"
-            );
+            assert_eq!(matches(network, address), Some(expected), "{network} {address}");
         }
     }
 

@@ -3,13 +3,10 @@
 //! Whether a value makes sense (is an address, is a pattern) is for [`super::Filters::compile`] to say; here only the shape counts, by protojson's
 //! strict rules: an unknown or repeated field, a number where a text is wanted, `null` in a list are errors (`spec/hubble.md` §2.2, §3.9).
 
-use crate::flow::json::{Error, Out, ReadJson, Reader, WriteJson};
+use crate::flow::json::{Error, OnUnknown, Out, ReadJson, Reader, WriteJson};
 use crate::flow::message::message;
 use crate::flow::value::IntoStatic;
-use crate::flow::{
-    DropReason, HttpHeader, IpVersion, NetworkInterface, TcpFlags, Texts, TrafficDirection,
-    Verdict, Workload,
-};
+use crate::flow::{DropReason, HttpHeader, IpVersion, NetworkInterface, TcpFlags, Texts, TrafficDirection, Verdict, Workload};
 use serde_json::value::RawValue;
 
 message! {
@@ -89,9 +86,7 @@ pub enum DecodeError {
         error: Error,
     },
     /// The text is not made of JSON objects with nothing but white space between them.
-    #[error(
-        "filters are JSON objects with spaces between them, without commas, quotes or brackets round them: {0}"
-    )]
+    #[error("filters are JSON objects with spaces between them, without commas, quotes or brackets round them: {0}")]
     Text(String),
 }
 
@@ -102,7 +97,7 @@ impl FlowFilter<'static> {
     /// What is wrong and at which byte.
     pub fn from_json(text: &str) -> Result<Self, Box<Error>> {
         // Unknown fields are errors in a filter.
-        let mut reader = Reader::new(text, false);
+        let mut reader = Reader::new(text, OnUnknown::Refuse);
         let mut filter = FlowFilter::default();
         filter.read_json(&mut reader)?;
         reader.end()?;
@@ -115,17 +110,9 @@ impl FlowFilter<'static> {
     /// Which filter is wrong and why.
     pub fn list_from_flag(text: &str) -> Result<Vec<Self>, DecodeError> {
         let mut filters = Vec::new();
-        for (index, object) in serde_json::Deserializer::from_str(text)
-            .into_iter::<&RawValue>()
-            .enumerate()
-        {
+        for (index, object) in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>().enumerate() {
             let object = object.map_err(|e| DecodeError::Text(e.to_string()))?;
-            filters.push(
-                Self::from_json(object.get()).map_err(|error| DecodeError::Filter {
-                    index,
-                    error: *error,
-                })?,
-            );
+            filters.push(Self::from_json(object.get()).map_err(|error| DecodeError::Filter { index, error: *error })?);
         }
         Ok(filters)
     }
@@ -149,7 +136,8 @@ mod tests {
         let filter = FlowFilter::from_json(
             r#"{"sourcePod":["a/"],"verdict":["DROPPED",42],"source_identity":[2,"7"],"experimental":{"celExpression":["true"]}}"#,
         );
-        let written = r#"{"source_pod":["a/"],"verdict":["DROPPED",42],"source_identity":[2,7],"experimental":{"cel_expression":["true"]}}"#;
+        let written =
+            r#"{"source_pod":["a/"],"verdict":["DROPPED",42],"source_identity":[2,7],"experimental":{"cel_expression":["true"]}}"#;
         assert_eq!(filter.unwrap().to_json(), written);
         assert_eq!(FlowFilter::from_json("{}").unwrap().to_json(), "{}");
     }

@@ -29,27 +29,18 @@ impl Glob {
     pub fn parse(pattern: &str) -> Result<Self, String> {
         let trimmed = pattern.trim();
         let trimmed = trimmed.strip_suffix('.').unwrap_or(trimmed);
-        let lowered: String = trimmed
-            .chars()
-            .filter_map(|c| c.to_lowercase().next())
-            .collect();
+        let lowered: String = trimmed.chars().filter_map(|c| c.to_lowercase().next()).collect();
         if lowered.is_empty() {
             return Err("empty pattern; leave the element out, or write `*` for any name without an underscore".to_owned());
         }
         if lowered.ends_with('.') {
             return Err("more than one dot at the end".to_owned());
         }
-        let allowed = |c: char| {
-            c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.' | '*')
-        };
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.' | '*');
         if let Some(bad) = lowered.chars().find(|c| !allowed(*c)) {
-            return Err(format!(
-                "{bad:?} is not allowed in a name pattern; there are letters, digits, `-`, `_`, `.` and `*`"
-            ));
+            return Err(format!("{bad:?} is not allowed in a name pattern; there are letters, digits, `-`, `_`, `.` and `*`"));
         }
-        Ok(Self {
-            pieces: lowered.split('*').map(str::to_owned).collect(),
-        })
+        Ok(Self { pieces: lowered.split('*').map(str::to_owned).collect() })
     }
 
     /// Whether the whole of `text` matches.
@@ -74,8 +65,7 @@ impl Glob {
             }
             rest = &rest[at + piece.len()..];
         }
-        rest.strip_suffix(last.as_str())
-            .is_some_and(|covered| covered.bytes().all(star_covers))
+        rest.strip_suffix(last.as_str()).is_some_and(|covered| covered.bytes().all(star_covers))
     }
 }
 
@@ -85,12 +75,8 @@ fn star_covers(byte: u8) -> bool {
 
 /// One or more components of letters, digits, `-` and `_` with single dots between them.
 fn well_formed(name: &str) -> bool {
-    let part = |part: &str| {
-        !part.is_empty()
-            && part
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'))
-    };
+    let part =
+        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'));
     name.split('.').all(part)
 }
 
@@ -108,16 +94,9 @@ impl NodePattern {
             return Err("more than one `/`; write `cluster/node`".to_owned());
         }
         let half = |text: &str| {
-            if text.is_empty() {
-                Ok(None)
-            } else {
-                Glob::parse(text).map(Some)
-            }
+            if text.is_empty() { Ok(None) } else { Glob::parse(text).map(Some) }
         };
-        Ok(Self {
-            cluster: half(cluster)?,
-            node: half(node)?,
-        })
+        Ok(Self { cluster: half(cluster)?, node: half(node)? })
     }
 
     /// Whether a flow's node name matches; one without a slash is in the cluster `default`, the empty one never matches.
@@ -125,14 +104,8 @@ impl NodePattern {
         if node_name.is_empty() {
             return false;
         }
-        let (cluster, node) = node_name
-            .split_once('/')
-            .unwrap_or((DEFAULT_CLUSTER, node_name));
-        let half = |pattern: &Option<Glob>, text: &str| {
-            pattern
-                .as_ref()
-                .map_or_else(|| well_formed(text), |glob| glob.matches(text))
-        };
+        let (cluster, node) = node_name.split_once('/').unwrap_or((DEFAULT_CLUSTER, node_name));
+        let half = |pattern: &Option<Glob>, text: &str| pattern.as_ref().map_or_else(|| well_formed(text), |glob| glob.matches(text));
         half(&self.cluster, cluster) && half(&self.node, node)
     }
 }
@@ -169,33 +142,14 @@ mod tests {
         ] {
             assert_eq!(glob(pattern, text), Some(expected), "{pattern} {text}");
         }
-        for bad in [
-            "",
-            " ",
-            ".",
-            "example.com..",
-            "exa[m]ple.com",
-            "a b",
-            "ex?mple.com",
-            "a/b",
-            "é",
-        ] {
+        for bad in ["", " ", ".", "example.com..", "exa[m]ple.com", "a b", "ex?mple.com", "a/b", "é"] {
             assert!(Glob::parse(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn node_patterns_have_two_halves() {
-        let names = [
-            "n1",
-            "default/n1",
-            "prod/n1",
-            "prod/n2.example",
-            "prod/n_1",
-            "Prod/N1",
-            "a/b/c",
-            "",
-        ];
+        let names = ["n1", "default/n1", "prod/n1", "prod/n2.example", "prod/n_1", "Prod/N1", "a/b/c", ""];
         for (pattern, expected) in [
             ("n1", "TTT....."),
             ("prod/n1", "..T....."),
@@ -208,10 +162,7 @@ mod tests {
             ("*/", "TTTTT..."),
         ] {
             let pattern = NodePattern::parse(pattern).unwrap();
-            let found: String = names
-                .iter()
-                .map(|n| if pattern.matches(n) { 'T' } else { '.' })
-                .collect();
+            let found: String = names.iter().map(|n| if pattern.matches(n) { 'T' } else { '.' }).collect();
             assert_eq!(found, expected, "{pattern:?}");
         }
         for bad in ["", "a/b/c", " ", ".", "a?b", "//", "prod/.", "prod/ "] {
@@ -223,9 +174,7 @@ mod tests {
         match (pattern.split_first(), text.split_first()) {
             (None, None) => true,
             (Some((b'*', rest)), None) => naive(rest, text),
-            (Some((b'*', rest)), Some((c, behind))) => {
-                naive(rest, text) || (star_covers(*c) && naive(pattern, behind))
-            }
+            (Some((b'*', rest)), Some((c, behind))) => naive(rest, text) || (star_covers(*c) && naive(pattern, behind)),
             (Some((p, rest)), Some((c, behind))) => p == c && naive(rest, behind),
             _ => false,
         }

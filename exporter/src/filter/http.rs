@@ -21,9 +21,7 @@ impl StatusCodes {
             _ => return Err(wrong_status()),
         };
         let (list, digits) = list;
-        if !digits.starts_with(['1', '2', '3', '4', '5'])
-            || !digits.bytes().all(|b| b.is_ascii_digit())
-        {
+        if !digits.starts_with(['1', '2', '3', '4', '5']) || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return Err(wrong_status());
         }
         list.push(digits.to_owned());
@@ -38,9 +36,7 @@ impl StatusCodes {
         let mut digits = itoa::Buffer::new();
         let digits = digits.format(code);
         // A form begins with 1 to 5, so a code that would need a leading zero has none of them.
-        digits.len() >= 3
-            && (self.full.iter().any(|f| f == digits)
-                || self.prefixes.iter().any(|p| digits.starts_with(p.as_str())))
+        digits.len() >= 3 && (self.full.iter().any(|f| f == digits) || self.prefixes.iter().any(|p| digits.starts_with(p.as_str())))
     }
 }
 
@@ -50,26 +46,17 @@ fn wrong_status() -> String {
 
 /// Whether a request's method is one of these, without regard to case; a record without a method has none.
 pub fn method_is(http: &Http<'_>, methods: &[String]) -> bool {
-    !http.method.is_empty()
-        && methods
-            .iter()
-            .any(|method| equal_fold(method, &http.method))
+    !http.method.is_empty() && methods.iter().any(|method| equal_fold(method, &http.method))
 }
 
 /// Whether the record has one of these headers: key and value exactly.
 pub fn has_header(http: &Http<'_>, headers: &[HttpHeader<'static>]) -> bool {
-    http.headers.iter().any(|header| {
-        headers
-            .iter()
-            .any(|wanted| wanted.key == header.key && wanted.value == header.value)
-    })
+    http.headers.iter().any(|header| headers.iter().any(|wanted| wanted.key == header.key && wanted.value == header.value))
 }
 
 /// Equal under Unicode's simple case folding, as Go's `strings.EqualFold`.
 fn equal_fold(one: &str, other: &str) -> bool {
-    let same = |(a, b): (char, char)| {
-        a == b || (a.to_lowercase().eq(b.to_lowercase())) || (a.to_uppercase().eq(b.to_uppercase()))
-    };
+    let same = |(a, b): (char, char)| a == b || (a.to_lowercase().eq(b.to_lowercase())) || (a.to_uppercase().eq(b.to_uppercase()));
     one.chars().count() == other.chars().count() && one.chars().zip(other.chars()).all(same)
 }
 
@@ -95,20 +82,14 @@ mod tests {
         ] {
             assert_eq!(matches(form, code), Some(expected), "{form} {code}");
         }
-        for bad in [
-            "+", "600", "4", "404+", "", "0+", "99", "999", "40", "4++", "abc", "-1", "5x", "6+",
-            "60+", "050", "4é", "é+",
-        ] {
+        for bad in ["+", "600", "4", "404+", "", "0+", "99", "999", "40", "4++", "abc", "-1", "5x", "6+", "60+", "050", "4é", "é+"] {
             assert_eq!(matches(bad, 404), None, "{bad}");
         }
     }
 
     #[test]
     fn methods_are_compared_without_case() {
-        let http = Http {
-            method: "get".into(),
-            ..Http::default()
-        };
+        let http = Http { method: "get".into(), ..Http::default() };
         assert!(method_is(&http, &["GET".to_owned()]));
         assert!(!method_is(&http, &["GETS".to_owned()]));
         assert!(!method_is(&Http::default(), &[String::new()]));

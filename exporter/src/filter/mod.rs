@@ -98,10 +98,7 @@ impl Filters {
     ///
     /// # Errors
     /// Every value that can't be built, each with its place and what to write instead.
-    pub fn compile(
-        include: &[FlowFilter<'_>],
-        exclude: &[FlowFilter<'_>],
-    ) -> Result<Self, Vec<BuildError>> {
+    pub fn compile(include: &[FlowFilter<'_>], exclude: &[FlowFilter<'_>]) -> Result<Self, Vec<BuildError>> {
         let (mut errors, mut advice) = (Vec::new(), Vec::new());
         let mut all = |list: List, filters: &[FlowFilter<'_>]| -> Vec<Filter> {
             filters
@@ -110,24 +107,13 @@ impl Filters {
                 .map(|(n, filter)| {
                     let tests = compile::compile(list, n, filter, &mut errors, &mut advice);
                     let per_event_from = tests.partition_point(|(_, test)| !test.is_per_event());
-                    Filter {
-                        tests,
-                        per_event_from,
-                    }
+                    Filter { tests, per_event_from }
                 })
                 .collect()
         };
         let include = all(List::Include, include);
         let exclude = all(List::Exclude, exclude);
-        if errors.is_empty() {
-            Ok(Self {
-                include,
-                exclude,
-                advice,
-            })
-        } else {
-            Err(errors)
-        }
+        if errors.is_empty() { Ok(Self { include, exclude, advice }) } else { Err(errors) }
     }
 
     /// Values that are valid and unlikely to be meant as they are.
@@ -140,14 +126,8 @@ impl Filters {
         match event.flow() {
             Some(flow) => self.matches_flow(flow),
             None => {
-                let other = |filter: &Filter| {
-                    filter
-                        .tests
-                        .iter()
-                        .all(|(_, test)| test.holds_for_other(event.event.as_ref()))
-                };
-                (self.include.is_empty() || self.include.iter().any(other))
-                    && !self.exclude.iter().any(other)
+                let other = |filter: &Filter| filter.tests.iter().all(|(_, test)| test.holds_for_other(event.event.as_ref()));
+                (self.include.is_empty() || self.include.iter().any(other)) && !self.exclude.iter().any(other)
             }
         }
     }
@@ -155,24 +135,13 @@ impl Filters {
     /// Whether a flow is wanted.
     pub fn matches_flow(&self, flow: &Flow<'_>) -> bool {
         let holds = |filter: &Filter| filter.tests.iter().all(|(_, test)| test.holds(flow));
-        (self.include.is_empty() || self.include.iter().any(holds))
-            && !self.exclude.iter().any(holds)
+        (self.include.is_empty() || self.include.iter().any(holds)) && !self.exclude.iter().any(holds)
     }
 
     /// What is known of whether a flow is wanted when some of its ports are not known.
     pub fn answer(&self, flow: &Flow<'_>, unknown: UnknownPorts) -> Answer {
-        let any = |filters: &[Filter]| {
-            filters
-                .iter()
-                .map(|filter| filter.answer(flow, unknown))
-                .max()
-                .unwrap_or(Answer::No)
-        };
-        let included = if self.include.is_empty() {
-            Answer::Yes
-        } else {
-            any(&self.include)
-        };
+        let any = |filters: &[Filter]| filters.iter().map(|filter| filter.answer(flow, unknown)).max().unwrap_or(Answer::No);
+        let included = if self.include.is_empty() { Answer::Yes } else { any(&self.include) };
         let kept = match any(&self.exclude) {
             Answer::No => Answer::Yes,
             Answer::Unknown => Answer::Unknown,
@@ -187,19 +156,11 @@ impl Filters {
         if excluded {
             return PerFlow::Decided(false);
         }
-        let (included, include) = if self.include.is_empty() {
-            (true, 0)
-        } else {
-            remaining(&self.include, flow)
-        };
+        let (included, include) = if self.include.is_empty() { (true, 0) } else { remaining(&self.include, flow) };
         match (included, include, exclude) {
             (true, _, 0) => PerFlow::Decided(true),
             (false, 0, _) => PerFlow::Decided(false),
-            _ => PerFlow::PerEvent(Remaining {
-                included,
-                include,
-                exclude,
-            }),
+            _ => PerFlow::PerEvent(Remaining { included, include, exclude }),
         }
     }
 
@@ -212,30 +173,15 @@ impl Filters {
     /// What the filters look at.
     pub fn requirements(&self) -> Vec<Requirement> {
         let mut all = Vec::new();
-        for (list, filters) in [
-            (List::Include, &self.include),
-            (List::Exclude, &self.exclude),
-        ] {
+        for (list, filters) in [(List::Include, &self.include), (List::Exclude, &self.exclude)] {
             for (filter, compiled) in filters.iter().enumerate() {
                 for (field, test) in &compiled.tests {
-                    let place = Place {
-                        list,
-                        filter,
-                        field: (*field).to_owned(),
-                    };
+                    let place = Place { list, filter, field: (*field).to_owned() };
                     let paths: Vec<String> = match test {
-                        Test::Cel { programs, .. } => {
-                            programs.iter().flat_map(cel::Program::paths).collect()
-                        }
-                        _ => requirement::paths(field)
-                            .iter()
-                            .map(|path| (*path).to_owned())
-                            .collect(),
+                        Test::Cel { programs, .. } => programs.iter().flat_map(cel::Program::paths).collect(),
+                        _ => requirement::paths(field).iter().map(|path| (*path).to_owned()).collect(),
                     };
-                    all.extend(paths.into_iter().map(|path| Requirement {
-                        place: place.clone(),
-                        path,
-                    }));
+                    all.extend(paths.into_iter().map(|path| Requirement { place: place.clone(), path }));
                 }
             }
         }
@@ -286,15 +232,9 @@ fn any_remaining(filters: &[Filter], open: u64, flow: &Flow<'_>) -> bool {
         bits &= bits - 1;
         if n == LAST {
             // Filters that share a bit are tested whole.
-            return filters
-                .iter()
-                .skip(LAST)
-                .any(|filter| filter.tests.iter().all(|(_, test)| test.holds(flow)));
+            return filters.iter().skip(LAST).any(|filter| filter.tests.iter().all(|(_, test)| test.holds(flow)));
         }
-        if filters
-            .get(n)
-            .is_some_and(|filter| filter.per_event().iter().all(|(_, test)| test.holds(flow)))
-        {
+        if filters.get(n).is_some_and(|filter| filter.per_event().iter().all(|(_, test)| test.holds(flow))) {
             return true;
         }
     }

@@ -23,14 +23,8 @@ impl NamePattern {
         }
         let mut parts = text.split('/');
         Ok(match (parts.next().unwrap_or_default(), parts.next()) {
-            (name, None) => Self {
-                namespace: Some(DEFAULT_NAMESPACE.to_owned()),
-                prefix: name.to_owned(),
-            },
-            (namespace, Some(name)) => Self {
-                namespace: (!namespace.is_empty()).then(|| namespace.to_owned()),
-                prefix: name.to_owned(),
-            },
+            (name, None) => Self { namespace: Some(DEFAULT_NAMESPACE.to_owned()), prefix: name.to_owned() },
+            (namespace, Some(name)) => Self { namespace: (!namespace.is_empty()).then(|| namespace.to_owned()), prefix: name.to_owned() },
         })
     }
 
@@ -38,10 +32,7 @@ impl NamePattern {
     #[inline]
     pub fn matches(&self, namespace: &str, name: &str) -> bool {
         (!namespace.is_empty() || !name.is_empty())
-            && self
-                .namespace
-                .as_ref()
-                .is_none_or(|wanted| wanted == namespace)
+            && self.namespace.as_ref().is_none_or(|wanted| wanted == namespace)
             && name.starts_with(self.prefix.as_str())
     }
 
@@ -76,11 +67,7 @@ mod tests {
             ("default/xw*", "default", "xwing", false),
             ("Xwing", "default", "xwing", false),
         ] {
-            assert_eq!(
-                NamePattern::parse(pattern).map(|p| p.matches(namespace, name)),
-                Ok(expected),
-                "{pattern} on {namespace}/{name}"
-            );
+            assert_eq!(NamePattern::parse(pattern).map(|p| p.matches(namespace, name)), Ok(expected), "{pattern} on {namespace}/{name}");
         }
         assert!(NamePattern::parse("").is_err());
     }
@@ -89,15 +76,9 @@ mod tests {
     fn a_copied_star_gets_the_answer() {
         assert_eq!(
             NamePattern::advice("kube-system/coredns*"),
-            Some(
-                "`*` has no special meaning: names match by prefix, so write `kube-system/coredns`"
-                    .to_owned()
-            )
+            Some("`*` has no special meaning: names match by prefix, so write `kube-system/coredns`".to_owned())
         );
-        assert_eq!(
-            NamePattern::advice("*"),
-            Some("`*` has no special meaning: names match by prefix, so write `/`".to_owned())
-        );
+        assert_eq!(NamePattern::advice("*"), Some("`*` has no special meaning: names match by prefix, so write `/`".to_owned()));
         assert_eq!(NamePattern::advice("kube-system/"), None);
     }
 }

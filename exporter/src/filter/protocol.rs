@@ -22,10 +22,7 @@ impl Protocols {
     /// # Errors
     /// When there is none of that name.
     pub fn add(&mut self, name: &str) -> Result<(), String> {
-        let lowered: String = name
-            .chars()
-            .filter_map(|c| c.to_lowercase().next())
-            .collect();
+        let lowered: String = name.chars().filter_map(|c| c.to_lowercase().next()).collect();
         self.0 |= match lowered.as_str() {
             "tcp" => TCP,
             "udp" => UDP,
@@ -99,40 +96,21 @@ mod tests {
 
     #[test]
     fn ports_are_plain_decimal_numbers() {
-        for (text, expected) in [
-            ("80", Some(80)),
-            ("080", Some(80)),
-            ("0", Some(0)),
-            ("65535", Some(65535)),
-            ("00000000000000000080", Some(80)),
-        ] {
+        for (text, expected) in
+            [("80", Some(80)), ("080", Some(80)), ("0", Some(0)), ("65535", Some(65535)), ("00000000000000000080", Some(80))]
+        {
             assert_eq!(port(text).ok(), expected, "{text}");
         }
-        for bad in [
-            "65536", "-1", "", "http", "+80", " 80", "80-90", "0x50", "8_0",
-        ] {
+        for bad in ["65536", "-1", "", "http", "+80", " 80", "80-90", "0x50", "8_0"] {
             assert!(port(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn a_port_of_more_than_16_bits_is_cut() {
-        let udp = crate::flow::Udp {
-            source_port: 1,
-            destination_port: 65616,
-            ..Default::default()
-        };
-        let l4 = crate::flow::Layer4 {
-            protocol: Some(Protocol::Udp(udp)),
-            ..Default::default()
-        };
-        assert_eq!(
-            ports(&Flow {
-                l4: Some(l4),
-                ..Flow::default()
-            }),
-            Some((1, 80))
-        );
+        let udp = crate::flow::Udp { source_port: 1, destination_port: 65616, ..Default::default() };
+        let l4 = crate::flow::Layer4 { protocol: Some(Protocol::Udp(udp)), ..Default::default() };
+        assert_eq!(ports(&Flow { l4: Some(l4), ..Flow::default() }), Some((1, 80)));
     }
 
     #[test]

@@ -13,18 +13,8 @@ pub struct Requirement {
 }
 
 /// What may differ between events of one cached flow. Everything else has to be the same for all events that share a cache entry.
-pub const VARIES_PER_EVENT: [&str; 10] = [
-    "time",
-    "uuid",
-    "l4.TCP.flags",
-    "l7",
-    "trace_context",
-    "ip_trace_id",
-    "socket_cookie",
-    "Summary",
-    "extensions",
-    "aggregate",
-];
+pub const VARIES_PER_EVENT: [&str; 10] =
+    ["time", "uuid", "l4.TCP.flags", "l7", "trace_context", "ip_trace_id", "socket_cookie", "Summary", "extensions", "aggregate"];
 
 const PORTS: [&str; 6] = [
     "l4.TCP.source_port",
@@ -37,9 +27,7 @@ const PORTS: [&str; 6] = [
 
 /// Whether reading `path` may give something else for another event of the flow.
 pub(super) fn varies_per_event(path: &str) -> bool {
-    VARIES_PER_EVENT
-        .iter()
-        .any(|varying| overlaps(path, varying))
+    VARIES_PER_EVENT.iter().any(|varying| overlaps(path, varying))
 }
 
 /// Whether reading `path` reads a port.
@@ -49,12 +37,7 @@ pub(super) fn reads_port(path: &str) -> bool {
 
 /// Whether one path is the other or lies below it; the empty one is above all.
 fn overlaps(one: &str, other: &str) -> bool {
-    let below = |path: &str, of: &str| {
-        of.is_empty()
-            || path
-                .strip_prefix(of)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    };
+    let below = |path: &str, of: &str| of.is_empty() || path.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
     below(one, other) || below(other, one)
 }
 
@@ -95,9 +78,7 @@ pub(super) fn paths(field: &str) -> &'static [&'static str] {
         "trace_id" => &["trace_context"],
         "ip_trace_id" => &["ip_trace_id"],
         "dns_query" => &["l7.dns"],
-        "http_status_code" | "http_method" | "http_path" | "http_url" | "http_header" => {
-            &["l7.http"]
-        }
+        "http_status_code" | "http_method" | "http_path" | "http_url" | "http_header" => &["l7.http"],
         _ => &[],
     }
 }
@@ -108,24 +89,10 @@ mod tests {
 
     #[test]
     fn a_path_varies_when_it_meets_one_that_does() {
-        for path in [
-            "time",
-            "l7",
-            "l7.http.code",
-            "l4",
-            "l4.TCP",
-            "l4.TCP.flags.SYN",
-            "",
-        ] {
+        for path in ["time", "l7", "l7.http.code", "l4", "l4.TCP", "l4.TCP.flags.SYN", ""] {
             assert!(varies_per_event(path), "{path}");
         }
-        for path in [
-            "source.labels",
-            "l4.UDP.source_port",
-            "l4.TCP.source_port",
-            "verdict",
-            "time_zone",
-        ] {
+        for path in ["source.labels", "l4.UDP.source_port", "l4.TCP.source_port", "verdict", "time_zone"] {
             assert!(!varies_per_event(path), "{path}");
         }
         assert!(reads_port("l4.TCP"));

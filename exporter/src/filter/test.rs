@@ -14,8 +14,7 @@ use super::protocol::{Protocols, ports};
 use super::re2::Pattern;
 use super::{Answer, UnknownPorts, url};
 use crate::flow::{
-    Dns, DropReason, Endpoint, Event, Flags, Flow, Http, HttpHeader, IpVersion, Protocol, Record,
-    Texts, TrafficDirection, Verdict,
+    Dns, DropReason, Endpoint, Event, Flags, Flow, Http, HttpHeader, IpVersion, Protocol, Record, Texts, TrafficDirection, Verdict,
 };
 
 /// Which end of a flow a test looks at.
@@ -117,24 +116,9 @@ impl Test {
     /// Rank by cost: numbers, then texts, then lists of texts, then patterns and expressions.
     pub(super) fn cost(&self) -> u32 {
         match self {
-            Self::Verdict(_)
-            | Self::DropReason(_)
-            | Self::Direction(_)
-            | Self::Reply(..)
-            | Self::Encrypted(..)
-            | Self::IpVersion(_) => 0,
-            Self::EventType(_)
-            | Self::Identity(..)
-            | Self::Protocol(_)
-            | Self::Port(..)
-            | Self::TcpFlags(_)
-            | Self::IpTraceId(_) => 1,
-            Self::ClusterName(..)
-            | Self::Pod(..)
-            | Self::Service(..)
-            | Self::Interface(_)
-            | Self::Uuid(_)
-            | Self::TraceId(_) => 2,
+            Self::Verdict(_) | Self::DropReason(_) | Self::Direction(_) | Self::Reply(..) | Self::Encrypted(..) | Self::IpVersion(_) => 0,
+            Self::EventType(_) | Self::Identity(..) | Self::Protocol(_) | Self::Port(..) | Self::TcpFlags(_) | Self::IpTraceId(_) => 1,
+            Self::ClusterName(..) | Self::Pod(..) | Self::Service(..) | Self::Interface(_) | Self::Uuid(_) | Self::TraceId(_) => 2,
             Self::HttpStatus(_) | Self::HttpMethod(_) | Self::Workload(..) => 3,
             Self::Address(..) | Self::NodeName(_) | Self::HttpHeader(_) => 4,
             Self::Fqdn(..) | Self::Labels(..) => 5,
@@ -152,20 +136,14 @@ impl Test {
             Self::Cel { ports, .. } => *ports && (unknown.source || unknown.destination),
             _ => false,
         };
-        if open {
-            Answer::Unknown
-        } else {
-            Answer::from(self.holds(flow))
-        }
+        if open { Answer::Unknown } else { Answer::from(self.holds(flow)) }
     }
 
     /// Whether the flow passes.
     pub(super) fn holds(&self, flow: &Flow<'_>) -> bool {
         match self {
             Self::Verdict(verdicts) => verdicts.contains(&flow.verdict),
-            Self::DropReason(reasons) => {
-                flow.verdict == Verdict::DROPPED && reasons.contains(&flow.drop_reason_desc)
-            }
+            Self::DropReason(reasons) => flow.verdict == Verdict::DROPPED && reasons.contains(&flow.drop_reason_desc),
             Self::Direction(directions) => directions.contains(&flow.traffic_direction),
             Self::Reply(yes, no) => match flow.is_reply {
                 Some(true) => *yes,
@@ -176,27 +154,14 @@ impl Test {
                 let encrypted = flow.ip.as_ref().is_some_and(|ip| ip.encrypted);
                 if encrypted { *yes } else { *no }
             }
-            Self::IpVersion(versions) => versions.contains(
-                &flow
-                    .ip
-                    .as_ref()
-                    .map_or_else(IpVersion::default, |ip| ip.ip_version),
-            ),
-            Self::EventType(types) => flow.event_type.as_ref().is_some_and(|t| {
-                types
-                    .iter()
-                    .any(|wanted| type_is(wanted, t.r#type, t.sub_type))
-            }),
-            Self::Identity(end, identities) => end
-                .of(flow)
-                .is_some_and(|e| identities.contains(&e.identity)),
+            Self::IpVersion(versions) => versions.contains(&flow.ip.as_ref().map_or_else(IpVersion::default, |ip| ip.ip_version)),
+            Self::EventType(types) => {
+                flow.event_type.as_ref().is_some_and(|t| types.iter().any(|wanted| type_is(wanted, t.r#type, t.sub_type)))
+            }
+            Self::Identity(end, identities) => end.of(flow).is_some_and(|e| identities.contains(&e.identity)),
             Self::Protocol(protocols) => protocols.matches(flow),
-            Self::Port(End::Source, wanted) => {
-                ports(flow).is_some_and(|(source, _)| wanted.contains(&source))
-            }
-            Self::Port(End::Destination, wanted) => {
-                ports(flow).is_some_and(|(_, destination)| wanted.contains(&destination))
-            }
+            Self::Port(End::Source, wanted) => ports(flow).is_some_and(|(source, _)| wanted.contains(&source)),
+            Self::Port(End::Destination, wanted) => ports(flow).is_some_and(|(_, destination)| wanted.contains(&destination)),
             Self::Address(of, addresses) => flow.ip.as_ref().is_some_and(|ip| {
                 addresses.matches(match of {
                     AddressOf::Source => &ip.source,
@@ -204,36 +169,22 @@ impl Test {
                     AddressOf::Destination => &ip.destination,
                 })
             }),
-            Self::ClusterName(end, names) => end
-                .of(flow)
-                .is_some_and(|e| names.iter().any(|name| *name == e.cluster_name)),
-            Self::Pod(end, pods) => end.of(flow).is_some_and(|e| {
-                pods.iter()
-                    .any(|pod| pod.matches(&e.namespace, &e.pod_name))
-            }),
+            Self::ClusterName(end, names) => end.of(flow).is_some_and(|e| names.iter().any(|name| *name == e.cluster_name)),
+            Self::Pod(end, pods) => end.of(flow).is_some_and(|e| pods.iter().any(|pod| pod.matches(&e.namespace, &e.pod_name))),
             Self::Service(end, services) => {
                 let service = match end {
                     End::Source => flow.source_service.as_ref(),
                     End::Destination => flow.destination_service.as_ref(),
                 };
-                service.is_some_and(|s| {
-                    services
-                        .iter()
-                        .any(|wanted| wanted.matches(&s.namespace, &s.name))
-                })
+                service.is_some_and(|s| services.iter().any(|wanted| wanted.matches(&s.namespace, &s.name)))
             }
-            Self::Workload(end, workloads) => {
-                end.of(flow).is_some_and(|e| has_workload(e, workloads))
-            }
+            Self::Workload(end, workloads) => end.of(flow).is_some_and(|e| has_workload(e, workloads)),
             Self::Interface(interfaces) => flow.interface.as_ref().is_some_and(|interface| {
                 interfaces.iter().any(|wanted| {
-                    (wanted.index == 0 || wanted.index == interface.index)
-                        && (wanted.name.is_empty() || wanted.name == interface.name)
+                    (wanted.index == 0 || wanted.index == interface.index) && (wanted.name.is_empty() || wanted.name == interface.name)
                 })
             }),
-            Self::NodeName(patterns) => patterns
-                .iter()
-                .any(|pattern| pattern.matches(&flow.node_name)),
+            Self::NodeName(patterns) => patterns.iter().any(|pattern| pattern.matches(&flow.node_name)),
             Self::Fqdn(End::Source, globs) => any_name(&flow.source_names, globs),
             Self::Fqdn(End::Destination, globs) => any_name(&flow.destination_names, globs),
             Self::Labels(of, selectors) => {
@@ -242,9 +193,7 @@ impl Test {
                     LabelsOf::Node => &flow.node_labels,
                     LabelsOf::End(end) => end.of(flow).map_or(&empty, |e| &e.labels),
                 };
-                selectors
-                    .iter()
-                    .any(|selector| selector.matches(labels.iter()))
+                selectors.iter().any(|selector| selector.matches(labels.iter()))
             }
             _ => self.holds_for_event(flow),
         }
@@ -253,36 +202,22 @@ impl Test {
     /// The tests on what may be another in every event of a flow, and CEL.
     fn holds_for_event(&self, flow: &Flow<'_>) -> bool {
         match self {
-            Self::IpTraceId(ids) => {
-                ids.contains(&flow.ip_trace_id.as_ref().map_or(0, |id| id.trace_id))
-            }
+            Self::IpTraceId(ids) => ids.contains(&flow.ip_trace_id.as_ref().map_or(0, |id| id.trace_id)),
             Self::TcpFlags(wanted) => match flow.l4.as_ref().and_then(|l4| l4.protocol.as_ref()) {
-                Some(Protocol::Tcp(tcp)) => tcp
-                    .flags
-                    .as_ref()
-                    .is_some_and(|flags| wanted.iter().any(|set| flags.set.has(*set))),
+                Some(Protocol::Tcp(tcp)) => tcp.flags.as_ref().is_some_and(|flags| wanted.iter().any(|set| flags.set.has(*set))),
                 _ => false,
             },
             Self::Uuid(uuids) => uuids.iter().any(|uuid| *uuid == flow.uuid),
             Self::TraceId(ids) => {
-                let id = flow
-                    .trace_context
-                    .as_ref()
-                    .and_then(|c| c.parent.as_ref())
-                    .map_or("", |p| p.trace_id.as_ref());
+                let id = flow.trace_context.as_ref().and_then(|c| c.parent.as_ref()).map_or("", |p| p.trace_id.as_ref());
                 ids.iter().any(|wanted| wanted == id)
             }
-            Self::DnsQuery(patterns) => {
-                dns(flow).is_some_and(|dns| any_match(patterns, &dns.query))
-            }
+            Self::DnsQuery(patterns) => dns(flow).is_some_and(|dns| any_match(patterns, &dns.query)),
             Self::HttpStatus(codes) => http(flow).is_some_and(|http| codes.matches(http.code)),
             Self::HttpMethod(methods) => http(flow).is_some_and(|http| method_is(http, methods)),
             Self::HttpHeader(headers) => http(flow).is_some_and(|http| has_header(http, headers)),
-            Self::HttpUrl(patterns) => http(flow)
-                .is_some_and(|http| !http.url.is_empty() && any_match(patterns, &http.url)),
-            Self::HttpPath(patterns) => http(flow)
-                .and_then(|http| url::path(&http.url))
-                .is_some_and(|path| any_match(patterns, &path)),
+            Self::HttpUrl(patterns) => http(flow).is_some_and(|http| !http.url.is_empty() && any_match(patterns, &http.url)),
+            Self::HttpPath(patterns) => http(flow).and_then(|http| url::path(&http.url)).is_some_and(|path| any_match(patterns, &path)),
             Self::Cel { programs, .. } => any_program(programs, Some(flow)),
             // Every other test is one of `holds`.
             _ => false,
@@ -294,17 +229,11 @@ impl Test {
         match self {
             Self::EventType(types) => match event {
                 Some(Event::LostEvents(_)) => true,
-                Some(Event::AgentEvent(agent)) => types
-                    .iter()
-                    .any(|t| matches!(t.r#type, 0 | AGENT) && sub_type_is(t, agent.r#type.0)),
-                Some(Event::DebugEvent(debug)) => types
-                    .iter()
-                    .any(|t| matches!(t.r#type, 0 | DEBUG) && sub_type_is(t, debug.r#type.0)),
+                Some(Event::AgentEvent(agent)) => types.iter().any(|t| matches!(t.r#type, 0 | AGENT) && sub_type_is(t, agent.r#type.0)),
+                Some(Event::DebugEvent(debug)) => types.iter().any(|t| matches!(t.r#type, 0 | DEBUG) && sub_type_is(t, debug.r#type.0)),
                 _ => false,
             },
-            Self::Labels(_, selectors) => selectors
-                .iter()
-                .any(|selector| selector.matches(std::iter::empty())),
+            Self::Labels(_, selectors) => selectors.iter().any(|selector| selector.matches(std::iter::empty())),
             Self::IpTraceId(ids) => ids.contains(&0),
             Self::TraceId(ids) => ids.iter().any(String::is_empty),
             Self::Cel { programs, .. } => any_program(programs, None),
@@ -338,16 +267,13 @@ fn sub_type_is(wanted: &EventTypeFilter<'_>, sub_type: i32) -> bool {
 fn has_workload(endpoint: &Endpoint<'_>, wanted: &[WorkloadPattern]) -> bool {
     endpoint.workloads.iter().any(|workload| {
         wanted.iter().any(|wanted| {
-            (wanted.name.is_empty() || wanted.name == workload.name)
-                && (wanted.kind.is_empty() || wanted.kind == workload.kind)
+            (wanted.name.is_empty() || wanted.name == workload.name) && (wanted.kind.is_empty() || wanted.kind == workload.kind)
         })
     })
 }
 
 fn any_name(names: &Texts<'_>, globs: &[Glob]) -> bool {
-    names
-        .iter()
-        .any(|name| globs.iter().any(|glob| glob.matches(&name)))
+    names.iter().any(|name| globs.iter().any(|glob| glob.matches(&name)))
 }
 
 fn any_match(patterns: &[Pattern], text: &str) -> bool {

@@ -43,14 +43,10 @@ pub fn path(url: &str) -> Option<Cow<'_, str>> {
 
 /// Splits off `scheme:`; the scheme is empty when there is none.
 fn scheme(url: &str) -> Option<(&str, &str)> {
-    let end = url
-        .bytes()
-        .position(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.')));
+    let end = url.bytes().position(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.')));
     match end {
         Some(0) if url.starts_with(':') => None,
-        Some(end) if url.as_bytes()[end] == b':' && url.as_bytes()[0].is_ascii_alphabetic() => {
-            Some((&url[..end], &url[end + 1..]))
-        }
+        Some(end) if url.as_bytes()[end] == b':' && url.as_bytes()[0].is_ascii_alphabetic() => Some((&url[..end], &url[end + 1..])),
         _ => Some(("", url)),
     }
 }
@@ -74,12 +70,7 @@ fn authority(scheme: &str, text: &str) -> Option<()> {
 }
 
 fn host(scheme: &str, host: &str) -> Option<()> {
-    let port = |text: &str| {
-        text.is_empty()
-            || text
-                .strip_prefix(':')
-                .is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
-    };
+    let port = |text: &str| text.is_empty() || text.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
     match host.rfind('[') {
         Some(0) => {
             let close = host.rfind(']')?;
@@ -91,13 +82,8 @@ fn host(scheme: &str, host: &str) -> Option<()> {
         Some(_) => None,
         None => {
             if let Some(first) = host.find(':') {
-                let strict =
-                    scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
-                let at = if strict {
-                    first
-                } else {
-                    host.rfind(':').unwrap_or(first)
-                };
+                let strict = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+                let at = if strict { first } else { host.rfind(':').unwrap_or(first) };
                 if !port(&host[at..]) {
                     return None;
                 }
@@ -137,12 +123,7 @@ fn unescape(text: &str, part: Part) -> Option<Cow<'_, str>> {
             at += 1;
             continue;
         }
-        let digit = |i: usize| {
-            bytes
-                .get(i)
-                .and_then(|b| char::from(*b).to_digit(16))
-                .map(|d| d as u8)
-        };
+        let digit = |i: usize| bytes.get(i).and_then(|b| char::from(*b).to_digit(16)).map(|d| d as u8);
         let value = digit(at + 1)? << 4 | digit(at + 2)?;
         let percent = value == b'%';
         let refused = match part {

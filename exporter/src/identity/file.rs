@@ -72,7 +72,11 @@ fn known_addresses(at: &At<'_>, problems: &mut Problems) -> Option<BTreeMap<Netw
     let mut entries: BTreeMap<Network, Known> = BTreeMap::new();
     for (key, value) in at.entries(problems)? {
         let Some(network) = Network::parse(key) else {
-            problems.reject(&value.place, format!("`{key}` is no address or network"), Some("write 10.0.1.7, 10.0.0.0/8 or fd00::/8".into()));
+            problems.reject(
+                &value.place,
+                format!("`{key}` is no address or network"),
+                Some("write 10.0.1.7, 10.0.0.0/8 or fd00::/8".into()),
+            );
             continue;
         };
         let Some(known) = known(&value, problems) else { continue };
@@ -127,9 +131,15 @@ fn labels(at: &At<'_>, problems: &mut Problems) -> Option<Vec<String>> {
 fn pair(at: &At<'_>, problems: &mut Problems, example: &str) -> Option<(String, String)> {
     let text = at.word(problems)?;
     match text.split_once('/') {
-        Some((first, second)) if !first.is_empty() && !second.is_empty() && !second.contains('/') => Some((first.to_owned(), second.to_owned())),
+        Some((first, second)) if !first.is_empty() && !second.is_empty() && !second.contains('/') => {
+            Some((first.to_owned(), second.to_owned()))
+        }
         _ => {
-            problems.reject(&at.place, format!("`{text}` is not two names with a slash between them"), Some(format!("write it like {example}")));
+            problems.reject(
+                &at.place,
+                format!("`{text}` is not two names with a slash between them"),
+                Some(format!("write it like {example}")),
+            );
             None
         }
     }

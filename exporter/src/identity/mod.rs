@@ -112,7 +112,9 @@ impl Identities {
         };
         for source in sources {
             match source {
-                Source::File(file) => file.entries.iter().for_each(|(network, known)| identities.insert(*network, Who::of(known, *network, node))),
+                Source::File(file) => {
+                    file.entries.iter().for_each(|(network, known)| identities.insert(*network, Who::of(known, *network, node)))
+                }
                 Source::Host(addresses) => addresses.iter().for_each(|address| identities.insert_own(*address)),
             }
         }

@@ -33,9 +33,14 @@ identities:
 #[test]
 fn the_longest_network_that_holds_an_address_counts() {
     let identities = table(SHOP, &[], "n1");
-    for (address, namespace, number) in
-        [("10.0.1.7", "shop", 4711), ("10.0.1.8", "shop", 0), ("10.2.0.1", "", 6), ("8.8.8.8", "", 9), ("2001:db8::1", "", 10), ("127.0.0.1", "", 9)]
-    {
+    for (address, namespace, number) in [
+        ("10.0.1.7", "shop", 4711),
+        ("10.0.1.8", "shop", 0),
+        ("10.2.0.1", "", 6),
+        ("8.8.8.8", "", 9),
+        ("2001:db8::1", "", 10),
+        ("127.0.0.1", "", 9),
+    ] {
         let endpoint = who(&identities, address).endpoint();
         assert_eq!((endpoint.namespace.as_ref(), endpoint.identity), (namespace, number), "{address}");
     }

@@ -20,8 +20,12 @@ pub enum Reserved {
 
 impl Reserved {
     /// Every one, with the word in a file of identities.
-    pub const ALL: [(&'static str, Reserved); 4] =
-        [("host", Reserved::Host), ("remote-node", Reserved::RemoteNode), ("world-ipv4", Reserved::WorldIpv4), ("world-ipv6", Reserved::WorldIpv6)];
+    pub const ALL: [(&'static str, Reserved); 4] = [
+        ("host", Reserved::Host),
+        ("remote-node", Reserved::RemoteNode),
+        ("world-ipv4", Reserved::WorldIpv4),
+        ("world-ipv6", Reserved::WorldIpv6),
+    ];
 
     /// Cilium's number.
     pub fn number(self) -> u32 {

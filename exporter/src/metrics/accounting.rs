@@ -5,8 +5,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use flowlog_bpf::{Counters, SideCounters, Unparsed};
 use flowlog_bpf::event::Count;
+use flowlog_bpf::{Counters, SideCounters, Unparsed};
 use flowlog_sinks::driver::{Histogram, SinkMetrics};
 use flowlog_sinks::spool::SpoolMetrics;
 
@@ -76,7 +76,11 @@ fn rows_and_ring(page: &mut Page, counters: &Counters, ring_unread: u64, ring_by
         ("flowlog_rows_made_total", "Flow rows made in the kernel.", counters.rows_made),
         ("flowlog_rows_freed_total", "Flow rows freed in the kernel.", counters.rows_freed),
         ("flowlog_owners_moved_total", "Times a side of a flow moved to another interface.", counters.owners_moved),
-        ("flowlog_half_full_packets_total", "Packets folded because their row's counter was half full and could not be reported.", counters.half_full),
+        (
+            "flowlog_half_full_packets_total",
+            "Packets folded because their row's counter was half full and could not be reported.",
+            counters.half_full,
+        ),
         ("flowlog_met_dead_row_packets_total", "Packets folded because they met a row being freed.", counters.met_dead_row),
         ("flowlog_unknown_interface_packets_total", "Packets seen on an interface without counters.", counters.unknown_interface),
         ("flowlog_drops_counted_packets_total", "Dropped packets counted in drop rows.", counters.drops_counted.packets),
@@ -134,7 +138,11 @@ fn stages(page: &mut Page, logs: &[LogView<'_>]) {
     for log in logs {
         family.sample(&[("flow_log", log.name)], log.snapshot.rows);
     }
-    let mut family = page.family("flowlog_accounting_violations", Kind::Gauge, "Equations of guarantee 1 that do not hold at the last commit; 0 when sound.");
+    let mut family = page.family(
+        "flowlog_accounting_violations",
+        Kind::Gauge,
+        "Equations of guarantee 1 that do not hold at the last commit; 0 when sound.",
+    );
     for log in logs {
         family.sample(&[("flow_log", log.name)], log.snapshot.totals.violations().len());
     }
@@ -176,8 +184,12 @@ fn spools(page: &mut Page, logs: &[LogView<'_>]) {
         ("flowlog_spool_unsynced_bytes", Kind::Gauge, "Bytes not yet known to be on disk.", |s| s.unsynced_bytes.load(Relaxed)),
         ("flowlog_spool_records_total", Kind::Counter, "Records appended since the start.", |s| s.records.load(Relaxed)),
         ("flowlog_spool_commits_total", Kind::Counter, "Commits since the start.", |s| s.commits.load(Relaxed)),
-        ("flowlog_spool_write_errors_total", Kind::Counter, "Writes the disk refused; each is tried again.", |s| s.write_errors.load(Relaxed)),
-        ("flowlog_spool_sync_errors_total", Kind::Counter, "Failed syncs; what was not synced is written again.", |s| s.sync_errors.load(Relaxed)),
+        ("flowlog_spool_write_errors_total", Kind::Counter, "Writes the disk refused; each is tried again.", |s| {
+            s.write_errors.load(Relaxed)
+        }),
+        ("flowlog_spool_sync_errors_total", Kind::Counter, "Failed syncs; what was not synced is written again.", |s| {
+            s.sync_errors.load(Relaxed)
+        }),
         ("flowlog_spool_corrupt_frames_total", Kind::Counter, "Frames whose bytes changed on disk.", |s| s.corrupt_frames.load(Relaxed)),
     ];
     for (name, kind, help, pick) in terms {
@@ -201,12 +213,20 @@ fn sinks(page: &mut Page, logs: &[LogView<'_>], now: i64) {
         ("flowlog_sink_attempts_total", Kind::Counter, "Attempts to send.", |s| s.attempts.load(Relaxed)),
         ("flowlog_sink_retries_total", Kind::Counter, "Attempts that ended in a retry.", |s| s.retries.load(Relaxed)),
         ("flowlog_sink_records_retried_total", Kind::Counter, "Records sent again.", |s| s.records_retried.load(Relaxed)),
-        ("flowlog_sink_rejected_total", Kind::Counter, "Records the destination refused for good; see the quarantine file.", |s| s.records_rejected.load(Relaxed)),
+        ("flowlog_sink_rejected_total", Kind::Counter, "Records the destination refused for good; see the quarantine file.", |s| {
+            s.records_rejected.load(Relaxed)
+        }),
         ("flowlog_sink_gaps_total", Kind::Counter, "Gaps the sink met in its spool.", |s| s.gaps.load(Relaxed)),
         ("flowlog_sink_resets_total", Kind::Counter, "Times the sink's client was made anew.", |s| s.resets.load(Relaxed)),
-        ("flowlog_sink_state_errors_total", Kind::Counter, "Failures to store the cursor or the quarantine file.", |s| s.state_errors.load(Relaxed)),
-        ("flowlog_sink_lag_records", Kind::Gauge, "Records between the cursor and the newest visible record.", |s| s.lag_records.load(Relaxed)),
-        ("flowlog_sink_lag_bytes", Kind::Gauge, "Bytes of the spool between the cursor and its visible end.", |s| s.lag_bytes.load(Relaxed)),
+        ("flowlog_sink_state_errors_total", Kind::Counter, "Failures to store the cursor or the quarantine file.", |s| {
+            s.state_errors.load(Relaxed)
+        }),
+        ("flowlog_sink_lag_records", Kind::Gauge, "Records between the cursor and the newest visible record.", |s| {
+            s.lag_records.load(Relaxed)
+        }),
+        ("flowlog_sink_lag_bytes", Kind::Gauge, "Bytes of the spool between the cursor and its visible end.", |s| {
+            s.lag_bytes.load(Relaxed)
+        }),
         ("flowlog_sink_in_flight", Kind::Gauge, "Batches on the way.", |s| s.in_flight.load(Relaxed)),
         ("flowlog_sink_concurrency_limit", Kind::Gauge, "Batches that may be on the way at once.", |s| s.concurrency_limit.load(Relaxed)),
         ("flowlog_sink_healthy", Kind::Gauge, "1 when the last attempt or check succeeded.", |s| u64::from(s.healthy.load(Relaxed))),
@@ -217,9 +237,15 @@ fn sinks(page: &mut Page, logs: &[LogView<'_>], now: i64) {
             family.sample(labels, pick(sink));
         });
     }
-    let mut family = page.family("flowlog_sink_dropped_records_total", Kind::Counter, "Records the sink will not get, by cause; each is declared as a gap.");
+    let mut family = page.family(
+        "flowlog_sink_dropped_records_total",
+        Kind::Counter,
+        "Records the sink will not get, by cause; each is declared as a gap.",
+    );
     each_sink(logs, |labels, sink| {
-        for (cause, count) in [("full", &sink.records_dropped_full), ("corrupt", &sink.records_dropped_corrupt), ("removed", &sink.records_dropped_removed)] {
+        for (cause, count) in
+            [("full", &sink.records_dropped_full), ("corrupt", &sink.records_dropped_corrupt), ("removed", &sink.records_dropped_removed)]
+        {
             family.sample(&[labels, &[("cause", cause)]].concat(), count.load(Relaxed));
         }
     });

@@ -129,9 +129,7 @@ mod tests {
     #[test]
     fn a_family_states_its_help_and_type_once_and_escapes_label_values() {
         let mut page = Page::new();
-        page.family("flowlog_lines_total", Kind::Counter, "Lines written.")
-            .sample(&[("flow_log", "a\"b\\c\nd")], 3)
-            .sample(&[], 4);
+        page.family("flowlog_lines_total", Kind::Counter, "Lines written.").sample(&[("flow_log", "a\"b\\c\nd")], 3).sample(&[], 4);
         assert_eq!(
             page.finish(),
             "# HELP flowlog_lines_total Lines written.\n# TYPE flowlog_lines_total counter\n\

@@ -84,7 +84,15 @@ struct Work {
 impl Engine {
     /// Takes up where the last commit left off. `fold` holds what it left of an open window.
     #[must_use]
-    pub fn new(log: Arc<CompiledLog>, intake: IntakeReader, output: Output, resumed: Resumed, fold: FoldTable, commons: Commons, published: Arc<Published>) -> Self {
+    pub fn new(
+        log: Arc<CompiledLog>,
+        intake: IntakeReader,
+        output: Output,
+        resumed: Resumed,
+        fold: FoldTable,
+        commons: Commons,
+        published: Arc<Published>,
+    ) -> Self {
         let mut kernel = KernelEvents::new(MOST_ROWS);
         kernel.restore(&resumed.open);
         let mut windows = Windows::new(log.window);

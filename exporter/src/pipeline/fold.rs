@@ -85,7 +85,15 @@ impl FoldTable {
                 index
             }
             None => {
-                self.groups.push(Group { prepared, sums: Sums::default(), single: None, generation: 0, idle: 0, used: false, changed: false });
+                self.groups.push(Group {
+                    prepared,
+                    sums: Sums::default(),
+                    single: None,
+                    generation: 0,
+                    idle: 0,
+                    used: false,
+                    changed: false,
+                });
                 // More than u32::MAX groups do not fit any memory.
                 (self.groups.len() - 1) as u32
             }

@@ -7,11 +7,11 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use flowlog_bpf::event::{FlowKey, Tunnel, TunnelKind};
 
-use crate::flow::{
-    Emitter, Ethernet, EventType, Flags, Flow, FlowType, Icmp, Ip, IpVersion, Layer4, NetworkInterface, Protocol, Sctp, Tcp, TraceObservationPoint,
-    TrafficDirection, Udp, Verdict,
-};
 use super::surroundings::{Side, Surroundings};
+use crate::flow::{
+    Emitter, Ethernet, EventType, Flags, Flow, FlowType, Icmp, Ip, IpVersion, Layer4, NetworkInterface, Protocol, Sctp, Tcp,
+    TraceObservationPoint, TrafficDirection, Udp, Verdict,
+};
 use crate::identity::{Identities, Who};
 
 /// What was seen of a flow: decides verdict, observation point and interface of its line.
@@ -106,11 +106,7 @@ fn observe<'a>(flow: &mut Flow<'a>, sighting: Sighting, around: &'a Surroundings
     };
     let (name, side) = around.interface(ifindex);
     flow.verdict = verdict;
-    flow.interface = (ifindex != 0).then(|| NetworkInterface {
-        index: ifindex,
-        name: name.into(),
-        ..NetworkInterface::default()
-    });
+    flow.interface = (ifindex != 0).then(|| NetworkInterface { index: ifindex, name: name.into(), ..NetworkInterface::default() });
     let point = match (sighting, side) {
         (Sighting::Dropped { reason, .. }, _) => {
             let (_, hubble) = around.drop_reason(reason);

@@ -142,7 +142,8 @@ impl KernelEvents {
             let begun = std::mem::replace(&mut row.begun, true);
             let interfaces = [row.entered_ifindex, row.left_ifindex];
             let through = (explained != report.left_after_entering.packets).then(|| share(entered, explained));
-            let more = More { seen: Waiting { first, last, tcp: report.left_tcp }, other: report.other.packets, begun, interfaces, through };
+            let more =
+                More { seen: Waiting { first, last, tcp: report.left_tcp }, other: report.other.packets, begun, interfaces, through };
             self.count(at, sighting, left, &more, cx);
         }
         let row = self.flows.peek(at);
@@ -314,7 +315,13 @@ impl KernelEvents {
         if self.flows.full() {
             self.make_room(cx);
         }
-        let reverse = FlowKey { source: key.destination, destination: key.source, source_port: key.destination_port, destination_port: key.source_port, ..*key };
+        let reverse = FlowKey {
+            source: key.destination,
+            destination: key.source,
+            source_port: key.destination_port,
+            destination_port: key.source_port,
+            ..*key
+        };
         let reverse = self.flows.find(&reverse).map(|at| self.flows.peek(at).detail.reply);
         let at = self.flows.make(*key);
         let row = self.flows.row(at);

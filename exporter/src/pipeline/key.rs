@@ -103,7 +103,8 @@ fn whole_tuple(flow: &Flow<'_>) -> Tuple {
     };
     let (source_port, destination_port) = ports(flow);
     let port = |port: u32| u16::try_from(port).ok().filter(|port| *port != 0);
-    let (source, destination) = flow.ip.as_ref().map_or((String::new(), String::new()), |ip| (ip.source.to_string(), ip.destination.to_string()));
+    let (source, destination) =
+        flow.ip.as_ref().map_or((String::new(), String::new()), |ip| (ip.source.to_string(), ip.destination.to_string()));
     Tuple { protocol, source: (source, port(source_port)), destination: (destination, port(destination_port)) }
 }
 

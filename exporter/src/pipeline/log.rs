@@ -81,7 +81,9 @@ impl CompiledLog {
             .iter()
             .map(|path| {
                 if !mask.touches(path) {
-                    return Err(failed(format!("a sink takes a label from {path}, which the mask removes; add it to fieldMask or drop the label")));
+                    return Err(failed(format!(
+                        "a sink takes a label from {path}, which the mask removes; add it to fieldMask or drop the label"
+                    )));
                 }
                 let only = Mask::parse(&[path]).map_err(|error| failed(error.to_string()))?;
                 Ok(Label { path: path.clone(), encoder: Encoder::compile(&only, redaction.clone()) })

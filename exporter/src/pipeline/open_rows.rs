@@ -74,7 +74,14 @@ fn put_key(bytes: &mut Vec<u8>, key: &FlowKey) {
 fn take_key(rest: &mut Take<'_>) -> Option<FlowKey> {
     let (source, destination) = (rest.array()?, rest.array()?);
     let ports = rest.u32()?;
-    Some(FlowKey { source, destination, source_port: (ports >> 16) as u16, destination_port: ports as u16, protocol: rest.u8()?, family: rest.u8()? })
+    Some(FlowKey {
+        source,
+        destination,
+        source_port: (ports >> 16) as u16,
+        destination_port: ports as u16,
+        protocol: rest.u8()?,
+        family: rest.u8()?,
+    })
 }
 
 fn put_detail(bytes: &mut Vec<u8>, detail: &Detail) {
@@ -134,13 +141,26 @@ mod tests {
     fn table() -> FlowTable {
         let mut flows = FlowTable::new(100);
         for port in [80, 81] {
-            let at = flows.make(FlowKey { source: Ipv6Addr::LOCALHOST.octets(), destination_port: port, protocol: 6, family: 6, ..FlowKey::default() });
+            let at = flows.make(FlowKey {
+                source: Ipv6Addr::LOCALHOST.octets(),
+                destination_port: port,
+                protocol: 6,
+                family: 6,
+                ..FlowKey::default()
+            });
             let row = flows.row(at);
             row.fate.entered(Count { packets: u64::from(port), bytes: 7 }, 5);
             row.waiting = Waiting { first: 1, last: 2, tcp: Tcp { syn: 3, flags: 0x102, ..Tcp::default() } };
             row.detail.reply = Some(true);
             if port == 81 {
-                row.detail.tunnel = Some(Box::new(Tunnel { kind: TunnelKind::Geneve, source: [1; 16], destination: [2; 16], source_port: 3, destination_port: 4, vni: 5 }));
+                row.detail.tunnel = Some(Box::new(Tunnel {
+                    kind: TunnelKind::Geneve,
+                    source: [1; 16],
+                    destination: [2; 16],
+                    source_port: 3,
+                    destination_port: 4,
+                    vni: 5,
+                }));
             }
             flows.list(at);
         }

@@ -17,7 +17,9 @@ use super::totals::Totals;
 
 /// A spool whose identity changed has lost what it held, or may have; a folder that was never there has not.
 fn renewal_gap(found: &Found) -> Vec<Gap> {
-    let Some(renewal) = found.renewal.as_ref().filter(|renewal| !matches!(renewal, Renewal::New) || found.previous.is_some()) else { return Vec::new() };
+    let Some(renewal) = found.renewal.as_ref().filter(|renewal| !matches!(renewal, Renewal::New) || found.previous.is_some()) else {
+        return Vec::new();
+    };
     tracing::warn!(?renewal, previous = ?found.previous, "the spool has a new identity; the change-over is declared as a gap");
     let first = found.last.as_ref().map(|(commit, _)| commit.time);
     vec![Gap { cause: flowlog_sinks::spool::cause::RENEWED.to_owned(), first, ..Gap::default() }]
@@ -102,7 +104,6 @@ impl Output {
         self.line(around, &group.prepared, &group.sums, group.single.as_deref(), totals, gaps);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of a line come from three owners")]
     fn line(
         &mut self,
         around: &Surroundings,
@@ -137,7 +138,13 @@ impl Output {
             Err(error) => {
                 tracing::error!(%error, "a line is larger than a record may be; it is declared as a gap");
                 *totals.lost.entry(cause::LINE_TOO_LARGE.to_owned()).or_default() += 1;
-                gaps.push(Gap { cause: cause::LINE_TOO_LARGE.to_owned(), first: Some(time), last: Some(time), records: Some(1), ..Gap::default() });
+                gaps.push(Gap {
+                    cause: cause::LINE_TOO_LARGE.to_owned(),
+                    first: Some(time),
+                    last: Some(time),
+                    records: Some(1),
+                    ..Gap::default()
+                });
             }
         }
     }

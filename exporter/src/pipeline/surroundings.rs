@@ -69,7 +69,9 @@ pub fn hubble_drop_reason(kernel: &str) -> DropReason {
         "IP_INVALID_DEST" | "NEIGH_FAILED" | "NEIGH_DEAD" | "NEIGH_QUEUEFULL" | "NEIGH_CREATEFAIL" => DropReason::UNKNOWN_L3_TARGET_ADDRESS,
         "UNHANDLED_PROTO" => DropReason::UNSUPPORTED_L3_PROTOCOL,
         "IP_NOPROTO" => DropReason::UNKNOWN_L4_PROTOCOL,
-        "IP_CSUM" | "TCP_CSUM" | "UDP_CSUM" | "ICMP_CSUM" | "IP_INHDR" | "PKT_TOO_SMALL" | "HDR_TRUNC" => DropReason::INVALID_PACKET_DROPPED,
+        "IP_CSUM" | "TCP_CSUM" | "UDP_CSUM" | "ICMP_CSUM" | "IP_INHDR" | "PKT_TOO_SMALL" | "HDR_TRUNC" => {
+            DropReason::INVALID_PACKET_DROPPED
+        }
         _ => DropReason::DROP_REASON_UNKNOWN,
     }
 }

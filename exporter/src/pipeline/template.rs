@@ -91,7 +91,8 @@ impl Template {
             flow.extensions = Some(Any::from_canonical(EXTENSIONS.into()));
         } else {
             let [ingress_flow_count, egress_flow_count, unknown_direction_flow_count] = COUNTS;
-            flow.aggregate = Some(Aggregate { ingress_flow_count, egress_flow_count, unknown_direction_flow_count, ..Aggregate::default() });
+            flow.aggregate =
+                Some(Aggregate { ingress_flow_count, egress_flow_count, unknown_direction_flow_count, ..Aggregate::default() });
         }
         let mut line = Vec::new();
         encoder.encode_flow(&flow, &mut line);
@@ -101,7 +102,8 @@ impl Template {
     fn cut(line: &[u8], flags: Vec<u8>) -> Self {
         let quoted = |text: &str| [b"\"", text.as_bytes(), b"\""].concat();
         let [ingress, egress, unknown] = COUNTS;
-        let aggregate = format!("{{\"ingress_flow_count\":{ingress},\"egress_flow_count\":{egress},\"unknown_direction_flow_count\":{unknown}}}");
+        let aggregate =
+            format!("{{\"ingress_flow_count\":{ingress},\"egress_flow_count\":{egress},\"unknown_direction_flow_count\":{unknown}}}");
         let marks = [
             (TIME_MARK.to_vec(), Hole::Time),
             (quoted(UUID), Hole::Uuid),

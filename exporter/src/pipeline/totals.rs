@@ -98,7 +98,11 @@ impl Totals {
         let after = self.explained + self.delivered.packets + self.traced.packets + self.held;
         check("entered = explained + delivered + traced + held", self.entered.packets, after);
         let counted = self.left.packets + self.dropped.packets + self.delivered.packets + self.traced.packets;
-        check("left + dropped + delivered + traced = in lines + filtered", counted, self.lines_volume.packets + self.filtered_volume.packets);
+        check(
+            "left + dropped + delivered + traced = in lines + filtered",
+            counted,
+            self.lines_volume.packets + self.filtered_volume.packets,
+        );
         check("inputs = in lines + filtered", self.inputs, self.lines_inputs + self.filtered);
         found
     }

@@ -1,11 +1,11 @@
 //! Follows a JSONL file over its rotations: Hubble's own exported flow log, or any file whose lines are appended whole.
 //!
-//! Promises: every complete line is handed out once and in order, over rename rotations (also several between two looks, also with gzip backups), over
+//! Promises: every complete line is handed out once and in order, over rename rotations (also several between two looks, also with compressed backups), over
 //! restarts from a remembered [`Position`], and over a truncation in place. A line without its newline is handed out when its file is finished, never before.
 //! It does not look at what a line says.
 //!
 //! A file is known by the hash of its first line, not by its inode: inodes are reused, and a compressed backup has another one. The writer's backups are
-//! recognised by lumberjack's names, `<stem>-<UTC time>.<extension>` with an optional `.gz`, whose order is the order of rotation.
+//! recognised by lumberjack's names, `<stem>-<UTC time>.<extension>` with an optional `.gz` or `.zst`, whose order is the order of rotation.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
@@ -60,7 +60,6 @@ pub struct Follower {
     buffer: Vec<u8>,
 }
 
-#[derive(Debug)]
 struct OpenFile {
     reader: Box<dyn Source>,
     fingerprint: [u8; 16],
@@ -72,8 +71,14 @@ struct OpenFile {
     torn: Vec<u8>,
 }
 
-trait Source: Read + std::fmt::Debug + Send {}
-impl<T: Read + std::fmt::Debug + Send> Source for T {}
+trait Source: Read + Send {}
+impl<T: Read + Send> Source for T {}
+
+impl std::fmt::Debug for OpenFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenFile").field("rotated", &self.rotated).field("offset", &self.offset).finish_non_exhaustive()
+    }
+}
 
 impl Follower {
     /// Follows `path`, from `resume` or, without it, from the oldest backup that is there.
@@ -138,7 +143,7 @@ impl Follower {
     }
 
     fn open_first(&mut self) -> io::Result<bool> {
-        let backups = self.backups()?;
+        let backups = all_backups(&self.path)?;
         if let Some(resume) = self.resume.take() {
             for candidate in backups.iter().map(Some).chain([None]) {
                 if let Some(mut open) = self.open_file(candidate)?
@@ -165,7 +170,7 @@ impl Follower {
     /// Leaves the open file for the one written after it.
     fn open_next(&mut self) -> io::Result<()> {
         let Some(done) = self.open.take() else { return Ok(()) };
-        let backups = self.backups()?;
+        let backups = all_backups(&self.path)?;
         let from = match &done.rotated {
             Some(time) => backups.partition_point(|backup| backup.time <= *time),
             // The active file was renamed: it is one of the backups, known by its first line.
@@ -198,44 +203,20 @@ impl Follower {
             Err(error) => return Err(error),
         };
         let inode = file.metadata()?.ino();
-        let compressed = path.extension().is_some_and(|extension| extension == "gz");
-        let fingerprint = {
-            let head: Box<dyn Read> = if compressed { Box::new(MultiGzDecoder::new(&mut file)) } else { Box::new(&mut file) };
-            fingerprint(head)?
-        };
-        let Some(fingerprint) = fingerprint else { return Ok(None) };
+        let Some(fingerprint) = fingerprint(decompressed(path, file.try_clone()?)?)? else { return Ok(None) };
         file.seek(SeekFrom::Start(0))?;
-        let reader: Box<dyn Source> = if compressed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+        let reader = decompressed(path, file)?;
         Ok(Some(OpenFile { reader, fingerprint, inode, rotated: backup.map(|backup| backup.time.clone()), offset: 0, torn: Vec::new() }))
     }
+}
 
-    /// The backups of the path, oldest first; a file and its `.gz` count once, the plain one wins.
-    fn backups(&self) -> io::Result<Vec<Backup>> {
-        let (Some(folder), Some(stem)) = (self.path.parent(), self.path.file_stem().and_then(|stem| stem.to_str())) else { return Ok(Vec::new()) };
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        let extension = self.path.extension().and_then(|extension| extension.to_str()).map(|extension| format!(".{extension}")).unwrap_or_default();
-        let mut backups: Vec<Backup> = Vec::new();
-        let entries = match std::fs::read_dir(folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(backups),
-            Err(error) => return Err(error),
-        };
-        for entry in entries {
-            let entry = entry?;
-            let name = entry.file_name();
-            let Some(name) = name.to_str() else { continue };
-            let plain = name.strip_suffix(".gz").unwrap_or(name);
-            if let Some(time) = plain.strip_prefix(stem).and_then(|rest| rest.strip_prefix('-')).and_then(|rest| rest.strip_suffix(&extension))
-                && is_backup_time(time)
-            {
-                backups.push(Backup { time: time.to_owned(), path: entry.path() });
-            }
-        }
-        // `x.log` sorts before `x.log.gz`.
-        backups.sort_by(|a, b| (&a.time, &a.path).cmp(&(&b.time, &b.path)));
-        backups.dedup_by(|later, earlier| later.time == earlier.time);
-        Ok(backups)
-    }
+/// Reads a file, or what is compressed in it.
+fn decompressed(path: &Path, file: File) -> io::Result<Box<dyn Source>> {
+    Ok(match path.extension().and_then(|extension| extension.to_str()) {
+        Some("gz") => Box::new(MultiGzDecoder::new(file)),
+        Some("zst") => Box::new(zstd::Decoder::new(file)?),
+        _ => Box::new(file),
+    })
 }
 
 impl OpenFile {
@@ -258,6 +239,42 @@ impl OpenFile {
 struct Backup {
     time: String,
     path: PathBuf,
+}
+
+/// The backups of a path, oldest first.
+///
+/// # Errors
+/// When the folder can't be read.
+pub fn backups(path: &Path) -> io::Result<Vec<PathBuf>> {
+    Ok(all_backups(path)?.into_iter().map(|backup| backup.path).collect())
+}
+
+/// The backups of the path, oldest first; a file and its `.gz` count once, the plain one wins.
+fn all_backups(path: &Path) -> io::Result<Vec<Backup>> {
+    let (Some(folder), Some(stem)) = (path.parent(), path.file_stem().and_then(|stem| stem.to_str())) else { return Ok(Vec::new()) };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let extension = path.extension().and_then(|extension| extension.to_str()).map(|extension| format!(".{extension}")).unwrap_or_default();
+    let mut backups: Vec<Backup> = Vec::new();
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(backups),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let plain = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name);
+        if let Some(time) = plain.strip_prefix(stem).and_then(|rest| rest.strip_prefix('-')).and_then(|rest| rest.strip_suffix(&extension))
+            && is_backup_time(time)
+        {
+            backups.push(Backup { time: time.to_owned(), path: entry.path() });
+        }
+    }
+    // `x.log` sorts before `x.log.gz`.
+    backups.sort_by(|a, b| (&a.time, &a.path).cmp(&(&b.time, &b.path)));
+    backups.dedup_by(|later, earlier| later.time == earlier.time);
+    Ok(backups)
 }
 
 /// `2026-11-20T17-17-47.473`.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use flowlog_bpf::{Counters, InterfaceChange, Interface, Kernel, Ring};
+use flowlog_bpf::{Counters, Interface, InterfaceChange, Kernel, Ring};
 use flowlog_sinks::spool::Gap;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -140,14 +140,16 @@ impl KernelSource {
             match change {
                 InterfaceChange::Attached(interface) => {
                     tracing::info!(interface = interface.name, index = interface.ifindex, "attached");
-                    self.declare(&interface, cause::BEFORE_ATTACH, interface.before.received.packets + interface.before.transmitted.packets, {
-                        interface.before.received.bytes + interface.before.transmitted.bytes
-                    });
+                    let (received, transmitted) = (interface.before.received, interface.before.transmitted);
+                    let (packets, bytes) = (received.packets + transmitted.packets, received.bytes + transmitted.bytes);
+                    self.declare(&interface, cause::BEFORE_ATTACH, packets, bytes);
                     self.around.change(|around| {
                         around.interfaces.insert(interface.ifindex, (interface.name.clone(), side(&interface)));
                     });
                 }
-                InterfaceChange::Refused { name, why, .. } => tracing::error!(interface = name, why, "cannot attach; its traffic is not seen"),
+                InterfaceChange::Refused { name, why, .. } => {
+                    tracing::error!(interface = name, why, "cannot attach; its traffic is not seen")
+                }
                 InterfaceChange::Renamed { ifindex, name } => self.around.change(|around| {
                     if let Some((known, _)) = around.interfaces.get_mut(&ifindex) {
                         *known = name;
@@ -157,9 +159,11 @@ impl KernelSource {
                     tracing::info!(interface = interface.name, index = interface.ifindex, "gone");
                     if let Some(last) = last {
                         let seen = counted.entered.seen.packets + counted.left.seen.packets;
-                        let all = (last.received.packets + last.transmitted.packets).saturating_sub(interface.before.received.packets + interface.before.transmitted.packets);
+                        let all = (last.received.packets + last.transmitted.packets)
+                            .saturating_sub(interface.before.received.packets + interface.before.transmitted.packets);
                         let bytes = counted.entered.seen.bytes + counted.left.seen.bytes;
-                        let all_bytes = (last.received.bytes + last.transmitted.bytes).saturating_sub(interface.before.received.bytes + interface.before.transmitted.bytes);
+                        let all_bytes = (last.received.bytes + last.transmitted.bytes)
+                            .saturating_sub(interface.before.received.bytes + interface.before.transmitted.bytes);
                         self.declare(&interface, cause::AFTER_DETACH, all.saturating_sub(seen), all_bytes.saturating_sub(bytes));
                     }
                 }

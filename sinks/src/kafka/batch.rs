@@ -73,14 +73,7 @@ pub struct Running {
 impl Frozen {
     /// An empty batch.
     pub fn new(spool: SpoolId, notes: Arc<Notes>, ticket: Ticket) -> Frozen {
-        Frozen {
-            spool,
-            rows: Vec::new(),
-            bytes: Vec::new(),
-            progress: Mutex::default(),
-            notes,
-            ticket,
-        }
+        Frozen { spool, rows: Vec::new(), bytes: Vec::new(), progress: Mutex::default(), notes, ticket }
     }
 
     /// Appends a record.
@@ -89,18 +82,8 @@ impl Frozen {
         let key_end = self.bytes.len();
         self.bytes.extend_from_slice(record.line);
         let (sequence, time, commit_time) = (record.sequence, record.time, record.commit_time);
-        self.rows.push(Row {
-            sequence,
-            time,
-            commit_time,
-            key_end,
-            line_end: self.bytes.len(),
-        });
-        self.progress
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-            .known
-            .push(Known::Open);
+        self.rows.push(Row { sequence, time, commit_time, key_end, line_end: self.bytes.len() });
+        self.progress.get_mut().unwrap_or_else(PoisonError::into_inner).known.push(Known::Open);
     }
 
     /// Where the uids of its messages are written.
@@ -124,49 +107,23 @@ impl Frozen {
     }
 
     /// The message of a row, as the producer takes it.
-    pub fn message<'a>(
-        &'a self,
-        topic: &'a str,
-        running: &Running,
-        place: usize,
-        uid: &mut Uid,
-    ) -> BaseRecord<'a, [u8], [u8], usize> {
+    pub fn message<'a>(&'a self, topic: &'a str, running: &Running, place: usize, uid: &mut Uid) -> BaseRecord<'a, [u8], [u8], usize> {
         let at = running.rows.get(place).copied().unwrap_or_default();
         let row = &self.rows[at];
-        let start = at
-            .checked_sub(1)
-            .map_or(0, |before| self.rows[before].line_end);
+        let start = at.checked_sub(1).map_or(0, |before| self.rows[before].line_end);
         let far = row.time.abs_diff(row.commit_time) > MAX_DISTANCE_NS;
         // A broker that refused the flow's own time takes the commit's; the flow's stands in the line.
-        let time = if running.suspects && far {
-            row.commit_time
-        } else {
-            row.time
-        };
+        let time = if running.suspects && far { row.commit_time } else { row.time };
         let mut number = itoa::Buffer::new();
         let headers = OwnedHeaders::new_with_capacity(3)
-            .insert(Header {
-                key: "flowlog-uid",
-                value: Some(uid.of(self.spool, row.sequence)),
-            })
-            .insert(Header {
-                key: "flowlog-sequence",
-                value: Some(number.format(row.sequence)),
-            })
-            .insert(Header {
-                key: "content-type",
-                value: Some("application/json"),
-            });
+            .insert(Header { key: "flowlog-uid", value: Some(uid.of(self.spool, row.sequence)) })
+            .insert(Header { key: "flowlog-sequence", value: Some(number.format(row.sequence)) })
+            .insert(Header { key: "content-type", value: Some("application/json") });
         // 0 would mean "now" to librdkafka.
         let milliseconds = time.div_euclid(1_000_000).max(1);
-        let message = BaseRecord::with_opaque_to(topic, running.attempt.opaque(place))
-            .payload(&self.bytes[row.key_end..row.line_end]);
+        let message = BaseRecord::with_opaque_to(topic, running.attempt.opaque(place)).payload(&self.bytes[row.key_end..row.line_end]);
         let message = message.timestamp(milliseconds).headers(headers);
-        if row.key_end > start {
-            message.key(&self.bytes[start..row.key_end])
-        } else {
-            message
-        }
+        if row.key_end > start { message.key(&self.bytes[start..row.key_end]) } else { message }
     }
 
     /// The attempt under way with the producer of this generation, or a new one over what is left; none when nothing is left.
@@ -179,14 +136,7 @@ impl Frozen {
             }
             self.settle(&mut progress, &running);
         }
-        let of = |wanted: Known| {
-            progress
-                .known
-                .iter()
-                .enumerate()
-                .filter(move |(_, known)| **known == wanted)
-                .map(|(at, _)| at)
-        };
+        let of = |wanted: Known| progress.known.iter().enumerate().filter(move |(_, known)| **known == wanted).map(|(at, _)| at);
         let mut rows: Vec<usize> = of(Known::Open).collect();
         let suspects = rows.is_empty();
         if suspects {
@@ -195,13 +145,7 @@ impl Frozen {
         if rows.is_empty() {
             return None;
         }
-        let running = Running {
-            attempt: self.notes.attempt(rows.len()),
-            rows: rows.into(),
-            generation,
-            suspects,
-            enqueued: 0,
-        };
+        let running = Running { attempt: self.notes.attempt(rows.len()), rows: rows.into(), generation, suspects, enqueued: 0 };
         progress.running = Some(running.clone());
         Some(running)
     }
@@ -224,14 +168,10 @@ impl Frozen {
     /// The records refused, with the reasons.
     pub fn refused(&self) -> Vec<(u64, String)> {
         let progress = self.lock();
-        let refused =
-            self.rows
-                .iter()
-                .zip(&progress.known)
-                .filter_map(|(row, known)| match known {
-                    Known::Refused(why) => Some((row.sequence, why.clone())),
-                    _ => None,
-                });
+        let refused = self.rows.iter().zip(&progress.known).filter_map(|(row, known)| match known {
+            Known::Refused(why) => Some((row.sequence, why.clone())),
+            _ => None,
+        });
         refused.collect()
     }
 
@@ -259,19 +199,14 @@ impl Frozen {
             };
         }
         // Down to the guilty ones by halves, and up again behind them.
-        progress.together = if suspected {
-            running.rows.len() / 2
-        } else {
-            progress.together.saturating_mul(2)
-        };
+        progress.together = if suspected { running.rows.len() / 2 } else { progress.together.saturating_mul(2) };
         worst
     }
 
     fn verdict(&self) -> String {
-        self.notes.error().map_or_else(
-            || "refused by the broker".to_owned(),
-            |(code, text)| format!("refused by the broker: {text} ({code:?})"),
-        )
+        self.notes
+            .error()
+            .map_or_else(|| "refused by the broker".to_owned(), |(code, text)| format!("refused by the broker: {text} ({code:?})"))
     }
 
     fn lock(&self) -> MutexGuard<'_, Progress> {

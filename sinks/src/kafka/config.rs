@@ -85,36 +85,21 @@ impl Options {
             compression: Compression::Zstd,
             properties: BTreeMap::new(),
             tls: Tls::default(),
-            limits: Limits {
-                max_bytes: 4 << 20,
-                max_records: 20_000,
-                max_age: Duration::from_millis(100),
-            },
+            limits: Limits { max_bytes: 4 << 20, max_records: 20_000, max_age: Duration::from_millis(100) },
         }
     }
 
     /// Everything that is wrong with the settings; empty when they can work. Reads no file and asks no broker.
     pub fn problems(&self) -> Vec<Problem> {
         let mut found = Vec::new();
-        let mut add = |key: &str, why: &str| {
-            found.push(Problem {
-                key: key.to_owned(),
-                why: why.to_owned(),
-            })
-        };
+        let mut add = |key: &str, why: &str| found.push(Problem { key: key.to_owned(), why: why.to_owned() });
         if self.brokers.is_empty() {
             add("brokers", "names no broker; write it as [\"kafka:9092\"]");
         }
         for broker in &self.brokers {
-            let port = broker
-                .rsplit_once(':')
-                .filter(|(host, _)| !host.is_empty())
-                .map(|(_, port)| port.parse::<u16>());
+            let port = broker.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
             if !matches!(port, Some(Ok(1..))) || broker.contains(['/', ',', ' ', '@']) {
-                add(
-                    "brokers",
-                    &format!("`{broker}` is no host:port; write it as \"kafka:9092\""),
-                );
+                add("brokers", &format!("`{broker}` is no host:port; write it as \"kafka:9092\""));
             }
         }
         let safe = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -123,25 +108,13 @@ impl Options {
             || !self.topic.chars().all(safe)
             || matches!(&self.topic[..], "." | "..")
         {
-            add(
-                "topic",
-                &format!(
-                    "`{}` is no topic name; use up to 249 letters, digits and . _ -",
-                    self.topic
-                ),
-            );
+            add("topic", &format!("`{}` is no topic name; use up to 249 letters, digits and . _ -", self.topic));
         }
         if self.tls.server_name.is_some() {
-            add(
-                "tls.serverName",
-                "is not for Kafka: each broker has to prove the name it is reached by; leave it out",
-            );
+            add("tls.serverName", "is not for Kafka: each broker has to prove the name it is reached by; leave it out");
         }
         if self.sasl.is_none() && self.protocol().starts_with("sasl") {
-            add(
-                "properties.security.protocol",
-                "asks for SASL without a user; set the sink's sasl",
-            );
+            add("properties.security.protocol", "asks for SASL without a user; set the sink's sasl");
         }
         if let Some(sasl) = &self.sasl {
             if sasl.username.is_empty() {
@@ -188,13 +161,7 @@ impl Options {
         config.set("security.protocol", self.security_protocol());
         if self.uses_tls() {
             let text = |path: &std::path::Path| path.display().to_string();
-            config.set(
-                "ssl.ca.location",
-                self.tls
-                    .ca_file
-                    .as_deref()
-                    .map_or_else(|| "probe".to_owned(), text),
-            );
+            config.set("ssl.ca.location", self.tls.ca_file.as_deref().map_or_else(|| "probe".to_owned(), text));
             if let (Some(certificate), Some(key)) = (&self.tls.cert_file, &self.tls.key_file) {
                 config.set("ssl.certificate.location", text(certificate));
                 config.set("ssl.key.location", text(key));
@@ -214,9 +181,7 @@ impl Options {
 
     /// What the properties say of the protocol: whether TLS is wanted without files, and SASL, which needs the sink's `sasl`.
     fn protocol(&self) -> &str {
-        self.properties
-            .get("security.protocol")
-            .map_or("", String::as_str)
+        self.properties.get("security.protocol").map_or("", String::as_str)
     }
 
     fn security_protocol(&self) -> &'static str {

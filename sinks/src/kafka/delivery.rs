@@ -77,9 +77,7 @@ impl Attempt {
 
     /// What came of the message at this place.
     pub fn fate(&self, place: usize) -> Fate {
-        self.fates.get(place).map_or(Fate::Open, |fate| {
-            Fate::from_byte(fate.load(Ordering::Acquire))
-        })
+        self.fates.get(place).map_or(Fate::Open, |fate| Fate::from_byte(fate.load(Ordering::Acquire)))
     }
 
     /// Notes a fate; the first one counts.
@@ -87,10 +85,7 @@ impl Attempt {
         let Some(cell) = self.fates.get(place) else {
             return;
         };
-        if cell
-            .compare_exchange(0, fate.to_byte(), Ordering::AcqRel, Ordering::Acquire)
-            .is_err()
-        {
+        if cell.compare_exchange(0, fate.to_byte(), Ordering::AcqRel, Ordering::Acquire).is_err() {
             return;
         }
         if self.outstanding.fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -125,33 +120,19 @@ impl Notes {
     /// A new attempt of that many messages.
     pub fn attempt(&self, messages: usize) -> Arc<Attempt> {
         let number = {
-            let mut last = self
-                .last_attempt
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut last = self.last_attempt.lock().unwrap_or_else(PoisonError::into_inner);
             *last = last.wrapping_add(1).max(1);
             *last
         };
         let fates = (0..messages).map(|_| AtomicU8::new(0)).collect();
-        let attempt = Arc::new(Attempt {
-            number,
-            fates,
-            outstanding: AtomicUsize::new(messages),
-            settled: Notify::new(),
-        });
-        self.attempts
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(number, attempt.clone());
+        let attempt = Arc::new(Attempt { number, fates, outstanding: AtomicUsize::new(messages), settled: Notify::new() });
+        self.attempts.write().unwrap_or_else(PoisonError::into_inner).insert(number, attempt.clone());
         attempt
     }
 
     /// Takes no more notes for this attempt.
     pub fn forget(&self, attempt: &Attempt) {
-        self.attempts
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&attempt.number);
+        self.attempts.write().unwrap_or_else(PoisonError::into_inner).remove(&attempt.number);
     }
 
     /// Says that somebody waits for [`Notes::room`]. Try once more to enqueue after this and before waiting.
@@ -161,58 +142,32 @@ impl Notes {
 
     /// The error that explains best why nothing arrives, if there was one in the last minute and no message was stored since.
     pub fn error(&self) -> Option<(RDKafkaErrorCode, String)> {
-        let (when, code, text) = self
-            .last_error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()?;
+        let (when, code, text) = self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
         (when.elapsed() < ERROR_LASTS).then_some((code, text))
     }
 
     /// Keeps an error to be shown. That no broker can be reached does not replace the reason why.
     pub fn keep_error(&self, code: RDKafkaErrorCode, text: String) {
-        let vague = |code| {
-            matches!(
-                code,
-                RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure
-            )
-        };
+        let vague = |code| matches!(code, RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure);
         if vague(code) && self.error().is_some_and(|(earlier, _)| !vague(earlier)) {
             return;
         }
-        *self
-            .last_error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), code, text));
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), code, text));
         self.has_error.store(true, Ordering::Release);
     }
 
     /// The newest statistics.
     pub fn statistics(&self) -> Statistics {
-        *self
-            .statistics
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        *self.statistics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn settle(&self, opaque: usize, failure: Option<RDKafkaErrorCode>) {
         let (number, place) = ((opaque >> 32) as u32, opaque & 0xffff_ffff);
-        if let Some(attempt) = self
-            .attempts
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&number)
-        {
-            attempt.note(
-                place,
-                failure.map_or(Fate::Stored, |code| Fate::Failed(classify(code))),
-            );
+        if let Some(attempt) = self.attempts.read().unwrap_or_else(PoisonError::into_inner).get(&number) {
+            attempt.note(place, failure.map_or(Fate::Stored, |code| Fate::Failed(classify(code))));
         }
         if failure.is_none() && self.has_error.swap(false, Ordering::AcqRel) {
-            *self
-                .last_error
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = None;
+            *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
         self.fates.fetch_add(1, Ordering::Relaxed);
         if self.wants_room.swap(false, Ordering::SeqCst) {
@@ -233,11 +188,7 @@ impl ClientContext for Callbacks {
 
     fn stats_raw(&self, json: &[u8]) {
         if let Some(statistics) = Statistics::parse(json) {
-            *self
-                .0
-                .statistics
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = statistics;
+            *self.0.statistics.lock().unwrap_or_else(PoisonError::into_inner) = statistics;
         }
     }
 
@@ -252,16 +203,9 @@ impl ProducerContext for Callbacks {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
-        let failure = result.as_ref().err().map(|(error, _)| {
-            error
-                .rdkafka_error_code()
-                .unwrap_or(RDKafkaErrorCode::Unknown)
-        });
+        let failure = result.as_ref().err().map(|(error, _)| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown));
         if let Some(code) = failure
-            && !matches!(
-                code,
-                RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight
-            )
+            && !matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight)
         {
             self.0.keep_error(code, code.to_string());
         }
@@ -278,10 +222,7 @@ mod tests {
         let notes = Notes::default();
         let attempt = notes.attempt(3);
         notes.settle(attempt.opaque(0), None);
-        notes.settle(
-            attempt.opaque(2),
-            Some(RDKafkaErrorCode::MessageSizeTooLarge),
-        );
+        notes.settle(attempt.opaque(2), Some(RDKafkaErrorCode::MessageSizeTooLarge));
         notes.settle(attempt.opaque(2), None);
         notes.settle(attempt.opaque(7), None);
         assert!(!attempt.is_settled());
@@ -289,12 +230,7 @@ mod tests {
         assert!(attempt.is_settled());
         assert_eq!(
             [0, 1, 2, 3].map(|place| attempt.fate(place)),
-            [
-                Fate::Stored,
-                Fate::Failed(Class::Fatal),
-                Fate::Failed(Class::Suspect),
-                Fate::Open
-            ]
+            [Fate::Stored, Fate::Failed(Class::Fatal), Fate::Failed(Class::Suspect), Fate::Open]
         );
     }
 
@@ -305,10 +241,7 @@ mod tests {
         notes.keep_error(RDKafkaErrorCode::AllBrokersDown, "down".into());
         notes.keep_error(RDKafkaErrorCode::Authentication, "who are you".into());
         notes.keep_error(RDKafkaErrorCode::AllBrokersDown, "down".into());
-        assert_eq!(
-            notes.error(),
-            Some((RDKafkaErrorCode::Authentication, "who are you".into()))
-        );
+        assert_eq!(notes.error(), Some((RDKafkaErrorCode::Authentication, "who are you".into())));
         notes.settle(attempt.opaque(0), None);
         assert_eq!(notes.error(), None);
     }

@@ -44,17 +44,25 @@ pub fn classify(code: Code) -> Class {
 pub fn advice(code: Code, topic: &str) -> String {
     match code {
         Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
-            format!("topic `{topic}` does not exist there; create it, for instance with kafka-topics.sh --create --topic {topic}, or mend the sink's topic")
+            format!(
+                "topic `{topic}` does not exist there; create it, for instance with kafka-topics.sh --create --topic {topic}, or mend the sink's topic"
+            )
         }
         Code::InvalidTopic => format!("`{topic}` is no valid topic; mend the sink's topic"),
         Code::TopicAuthorizationFailed => format!("this user may not write to topic `{topic}`; give it the ACLs Write and Describe"),
-        Code::ClusterAuthorizationFailed => "this user may not write idempotently; give it the ACL IdempotentWrite on the cluster".to_owned(),
+        Code::ClusterAuthorizationFailed => {
+            "this user may not write idempotently; give it the ACL IdempotentWrite on the cluster".to_owned()
+        }
         Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism | Code::IllegalSASLState => {
             "the brokers refuse these credentials; check sasl.mechanism, sasl.username and sasl.passwordFile".to_owned()
         }
         Code::SSL => "TLS fails; check tls.caFile, tls.certFile and that the port speaks TLS".to_owned(),
-        Code::AllBrokersDown | Code::BrokerTransportFailure | Code::Resolve => "no broker can be reached; check the sink's brokers".to_owned(),
-        Code::NotEnoughReplicas | Code::NotEnoughReplicasAfterAppend => format!("topic `{topic}` has fewer replicas in sync than its min.insync.replicas"),
+        Code::AllBrokersDown | Code::BrokerTransportFailure | Code::Resolve => {
+            "no broker can be reached; check the sink's brokers".to_owned()
+        }
+        Code::NotEnoughReplicas | Code::NotEnoughReplicasAfterAppend => {
+            format!("topic `{topic}` has fewer replicas in sync than its min.insync.replicas")
+        }
         Code::PolicyViolation | Code::ThrottlingQuotaExceeded => format!("a policy or quota of the cluster holds up topic `{topic}`"),
         Code::UnsupportedCompressionType => "the brokers are too old for this compression; set the sink's compression to lz4".to_owned(),
         _ => String::new(),

@@ -36,25 +36,17 @@ pub struct Read {
 /// Everything in the topic, partition by partition.
 pub fn read(cluster: &Cluster) -> Vec<Read> {
     let mut config = ClientConfig::new();
-    config
-        .set("bootstrap.servers", cluster.bootstrap_servers())
-        .set("group.id", "reader")
-        .set("enable.partition.eof", "true");
+    config.set("bootstrap.servers", cluster.bootstrap_servers()).set("group.id", "reader").set("enable.partition.eof", "true");
     let consumer: BaseConsumer = config.create().unwrap();
     let mut assignment = TopicPartitionList::new();
     for partition in 0..PARTITIONS {
-        assignment
-            .add_partition_offset(TOPIC, partition, Offset::Beginning)
-            .unwrap();
+        assignment.add_partition_offset(TOPIC, partition, Offset::Beginning).unwrap();
     }
     consumer.assign(&assignment).unwrap();
     let mut by_partition: BTreeMap<i32, Vec<Read>> = BTreeMap::new();
     let mut ended = 0;
     while ended < PARTITIONS {
-        match consumer
-            .poll(Duration::from_secs(10))
-            .expect("the mock cluster answers")
-        {
+        match consumer.poll(Duration::from_secs(10)).expect("the mock cluster answers") {
             Err(KafkaError::PartitionEOF(_)) => ended += 1,
             Err(error) => panic!("{error}"),
             Ok(message) => {
@@ -63,20 +55,15 @@ pub fn read(cluster: &Cluster) -> Vec<Read> {
                     let header = headers.iter().find(|header| header.key == name).unwrap();
                     String::from_utf8(header.value.unwrap().to_vec()).unwrap()
                 };
-                let text = |bytes: Option<&[u8]>| {
-                    String::from_utf8(bytes.unwrap_or_default().to_vec()).unwrap()
-                };
-                by_partition
-                    .entry(message.partition())
-                    .or_default()
-                    .push(Read {
-                        sequence: header("flowlog-sequence").parse().unwrap(),
-                        uid: header("flowlog-uid"),
-                        key: text(message.key()),
-                        line: text(message.payload()),
-                        milliseconds: message.timestamp().to_millis(),
-                        content_type: header("content-type"),
-                    });
+                let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).unwrap();
+                by_partition.entry(message.partition()).or_default().push(Read {
+                    sequence: header("flowlog-sequence").parse().unwrap(),
+                    uid: header("flowlog-uid"),
+                    key: text(message.key()),
+                    line: text(message.payload()),
+                    milliseconds: message.timestamp().to_millis(),
+                    content_type: header("content-type"),
+                });
             }
         }
     }

@@ -39,10 +39,7 @@ impl Order {
         let mut batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
         let number = batches.last_key_value().map_or(0, |(last, _)| last + 1);
         batches.insert(number, Stand::Waiting);
-        Ticket {
-            number,
-            order: self.clone(),
-        }
+        Ticket { number, order: self.clone() }
     }
 }
 
@@ -62,34 +59,20 @@ impl Ticket {
     }
 
     fn is_on(&self, generation: u64) -> bool {
-        let batches = self
-            .order
-            .batches
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        batches
-            .range(..self.number)
-            .all(|(_, stand)| *stand == Stand::Done || *stand == Stand::Enqueued(generation))
+        let batches = self.order.batches.lock().unwrap_or_else(PoisonError::into_inner);
+        batches.range(..self.number).all(|(_, stand)| *stand == Stand::Done || *stand == Stand::Enqueued(generation))
     }
 
     /// Says where the batch stands now.
     pub fn set(&self, stand: Stand) {
-        self.order
-            .batches
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(self.number, stand);
+        self.order.batches.lock().unwrap_or_else(PoisonError::into_inner).insert(self.number, stand);
         self.order.changed.notify_waiters();
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.order
-            .batches
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.number);
+        self.order.batches.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number);
         self.order.changed.notify_waiters();
     }
 }

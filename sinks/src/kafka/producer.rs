@@ -54,14 +54,7 @@ struct State {
 impl Producers {
     /// None yet.
     pub fn new(options: Options, notes: Arc<Notes>) -> Producers {
-        Producers {
-            options,
-            notes,
-            state: Mutex::new(State {
-                current: None,
-                generation: 0,
-            }),
-        }
+        Producers { options, notes, state: Mutex::new(State { current: None, generation: 0 }) }
     }
 
     /// The producer in use; makes one if there is none.
@@ -77,10 +70,7 @@ impl Producers {
         let config = self.options.client_config()?;
         let producer = Arc::new(create(config, self.notes.clone()).await?);
         state.generation += 1;
-        let current = Current {
-            generation: state.generation,
-            producer,
-        };
+        let current = Current { generation: state.generation, producer };
         state.current = Some((current.clone(), made));
         Ok(current)
     }
@@ -101,9 +91,7 @@ impl Producers {
         };
         if let Some((current, _)) = ended {
             let ending = tokio::task::spawn_blocking(move || {
-                current
-                    .producer
-                    .purge(PurgeConfig::default().queue().inflight());
+                current.producer.purge(PurgeConfig::default().queue().inflight());
                 drop(current);
             });
             // The purge is what has to be over before a new producer starts; a panic in librdkafka's glue would only leave a thread behind.
@@ -120,24 +108,12 @@ impl Producers {
     }
 
     fn made_from(&self) -> Made {
-        let password = self
-            .options
-            .sasl
-            .as_ref()
-            .and_then(|sasl| sasl.password.read().ok());
-        (
-            self.options.tls.version(),
-            password.map(SecretSource::Given),
-        )
+        let password = self.options.sasl.as_ref().and_then(|sasl| sasl.password.read().ok());
+        (self.options.tls.version(), password.map(SecretSource::Given))
     }
 }
 
-async fn create(
-    config: ClientConfig,
-    notes: Arc<Notes>,
-) -> Result<ThreadedProducer<Callbacks>, KafkaError> {
+async fn create(config: ClientConfig, notes: Arc<Notes>) -> Result<ThreadedProducer<Callbacks>, KafkaError> {
     let making = tokio::task::spawn_blocking(move || config.create_with_context(Callbacks(notes)));
-    making
-        .await
-        .unwrap_or_else(|error| Err(KafkaError::ClientCreation(error.to_string())))
+    making.await.unwrap_or_else(|error| Err(KafkaError::ClientCreation(error.to_string())))
 }

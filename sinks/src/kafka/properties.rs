@@ -55,14 +55,10 @@ pub const ALLOWED: &[&str] = &[
 pub fn check(key: &str, value: &str) -> Result<(), String> {
     if !ALLOWED.contains(&key) {
         let instead = match key {
-            "acks"
-            | "request.required.acks"
-            | "enable.idempotence"
-            | "retries"
-            | "message.send.max.retries" => "is fixed, since delivery rests on it",
-            "message.timeout.ms" | "delivery.timeout.ms" => {
-                "is fixed at 0: the spool keeps records for as long as it takes"
+            "acks" | "request.required.acks" | "enable.idempotence" | "retries" | "message.send.max.retries" => {
+                "is fixed, since delivery rests on it"
             }
+            "message.timeout.ms" | "delivery.timeout.ms" => "is fixed at 0: the spool keeps records for as long as it takes",
             "compression.codec" | "compression.type" => "is the sink's `compression`",
             "bootstrap.servers" | "metadata.broker.list" => "is the sink's `brokers`",
             key if key.starts_with("sasl.") => "is set under the sink's `sasl`",
@@ -73,13 +69,10 @@ pub fn check(key: &str, value: &str) -> Result<(), String> {
     }
     let mut config = ClientConfig::new();
     config.set(key, value);
-    config
-        .create_native_config()
-        .map(drop)
-        .map_err(|error| match error {
-            rdkafka::error::KafkaError::ClientConfig(_, why, _, _) => why,
-            other => other.to_string(),
-        })
+    config.create_native_config().map(drop).map_err(|error| match error {
+        rdkafka::error::KafkaError::ClientConfig(_, why, _, _) => why,
+        other => other.to_string(),
+    })
 }
 
 #[cfg(test)]
@@ -91,10 +84,7 @@ mod tests {
         assert!(ALLOWED.is_sorted());
         for key in ALLOWED {
             let why = check(key, "\u{1}nonsense").err().unwrap_or_default();
-            assert!(
-                !why.contains("No such configuration property"),
-                "{key}: {why}"
-            );
+            assert!(!why.contains("No such configuration property"), "{key}: {why}");
         }
     }
 
@@ -119,12 +109,7 @@ mod tests {
             ("test.mock.num.brokers", "1", false),
             ("nonsense", "x", false),
         ] {
-            assert_eq!(
-                check(key, value).is_ok(),
-                fine,
-                "{key}={value}: {:?}",
-                check(key, value)
-            );
+            assert_eq!(check(key, value).is_ok(), fine, "{key}={value}: {:?}", check(key, value));
         }
     }
 }

@@ -44,12 +44,7 @@ impl KafkaSink {
     pub fn new(options: Options) -> KafkaSink {
         let notes = Arc::new(Notes::default());
         let producers = Producers::new(options.clone(), notes.clone());
-        KafkaSink {
-            options,
-            notes,
-            order: Arc::default(),
-            producers,
-        }
+        KafkaSink { options, notes, order: Arc::default(), producers }
     }
 
     /// librdkafka's numbers, for `/metrics`.
@@ -63,21 +58,11 @@ impl KafkaSink {
     }
 
     /// Enqueues what is left of the attempt. On a stop it says why; what is enqueued stays so.
-    async fn enqueue(
-        &self,
-        frozen: &Frozen,
-        current: &Current,
-        running: &mut Running,
-    ) -> Result<(), Outcome> {
+    async fn enqueue(&self, frozen: &Frozen, current: &Current, running: &mut Running) -> Result<(), Outcome> {
         let mut uid = frozen.uid();
         while running.enqueued < running.rows.len() {
             let place = running.enqueued;
-            match current.producer.send(frozen.message(
-                &self.options.topic,
-                running,
-                place,
-                &mut uid,
-            )) {
+            match current.producer.send(frozen.message(&self.options.topic, running, place, &mut uid)) {
                 Ok(()) => {}
                 Err((KafkaError::MessageProduction(Code::QueueFull), message)) => {
                     self.notes.want_room();
@@ -96,9 +81,7 @@ impl KafkaSink {
                     running.attempt.note(place, Fate::Failed(classify(code)));
                     if classify(code) != Class::Suspect {
                         // The same would meet every message behind it. They have not been enqueued, so they are open when the attempt ends.
-                        (place + 1..running.rows.len()).for_each(|rest| {
-                            running.attempt.note(rest, Fate::Failed(classify(code)))
-                        });
+                        (place + 1..running.rows.len()).for_each(|rest| running.attempt.note(rest, Fate::Failed(classify(code))));
                         running.enqueued = running.rows.len();
                         frozen.set_enqueued(running.enqueued);
                         return Ok(());
@@ -122,9 +105,7 @@ impl KafkaSink {
             if running.attempt.is_settled() {
                 break;
             }
-            if tokio::time::timeout(STALLED, settled).await.is_err()
-                && self.notes.fates.load(Ordering::Relaxed) == before
-            {
+            if tokio::time::timeout(STALLED, settled).await.is_err() && self.notes.fates.load(Ordering::Relaxed) == before {
                 return Err(self.stalled().await);
             }
         }
@@ -133,11 +114,7 @@ impl KafkaSink {
 
     async fn stalled(&self) -> Outcome {
         match self.check().await {
-            Err(Health(why)) => Outcome::Retry {
-                why,
-                after: None,
-                shrink: false,
-            },
+            Err(Health(why)) => Outcome::Retry { why, after: None, shrink: false },
             Ok(()) => self.retry("no broker has taken a message for 5 s"),
         }
     }
@@ -148,11 +125,7 @@ impl KafkaSink {
             Some((code, text)) => said(code, text, &self.options.topic),
             None => otherwise.to_owned(),
         };
-        Outcome::Retry {
-            why,
-            after: None,
-            shrink: false,
-        }
+        Outcome::Retry { why, after: None, shrink: false }
     }
 
     /// One attempt over what is left. None when more is left and can go on at once.
@@ -160,21 +133,13 @@ impl KafkaSink {
         let current = match self.producers.current().await {
             Ok(current) => current,
             Err(error) => {
-                return Some(Outcome::Retry {
-                    why: error.to_string(),
-                    after: None,
-                    shrink: false,
-                });
+                return Some(Outcome::Retry { why: error.to_string(), after: None, shrink: false });
             }
         };
         let Some(mut running) = frozen.run(current.generation) else {
             frozen.ticket.set(Stand::Done);
             let rejected = frozen.refused();
-            return Some(if rejected.is_empty() {
-                Outcome::Delivered { state: None }
-            } else {
-                Outcome::Partial { rejected }
-            });
+            return Some(if rejected.is_empty() { Outcome::Delivered { state: None } } else { Outcome::Partial { rejected } });
         };
         if running.enqueued < running.rows.len() {
             frozen.ticket.set(Stand::Waiting);
@@ -209,11 +174,7 @@ impl KafkaSink {
     async fn broken_or(&self, outcome: Outcome, current: &Current) -> Outcome {
         let broken = current.producer.client().fatal_error().is_some();
         if broken || self.producers.is_outdated().await {
-            tracing::warn!(
-                topic = self.options.topic,
-                broken,
-                "replacing the Kafka producer"
-            );
+            tracing::warn!(topic = self.options.topic, broken, "replacing the Kafka producer");
             self.producers.end(current.generation).await;
         }
         outcome
@@ -231,18 +192,11 @@ impl Sink for KafkaSink {
         BATCHES_AT_ONCE
     }
 
-    fn freeze(
-        &self,
-        reader: &mut Reader,
-        limits: &Limits,
-        _cut: Option<&Cut>,
-        _now: i64,
-    ) -> Result<Step<Frozen>, ReadError> {
+    fn freeze(&self, reader: &mut Reader, limits: &Limits, _cut: Option<&Cut>, _now: i64) -> Result<Step<Frozen>, ReadError> {
         let mut batch: Option<Frozen> = None;
         loop {
-            let full = batch.as_ref().is_some_and(|batch| {
-                batch.len() as u64 >= limits.max_records || batch.bytes() as u64 >= limits.max_bytes
-            });
+            let full =
+                batch.as_ref().is_some_and(|batch| batch.len() as u64 >= limits.max_records || batch.bytes() as u64 >= limits.max_bytes);
             if full {
                 break;
             }
@@ -260,12 +214,7 @@ impl Sink for KafkaSink {
         }
         Ok(match batch {
             None => Step::Skip,
-            Some(frozen) => Step::Batch(Batch {
-                records: frozen.len() as u64,
-                bytes: frozen.bytes() as u64,
-                frozen,
-                cut: None,
-            }),
+            Some(frozen) => Step::Batch(Batch { records: frozen.len() as u64, bytes: frozen.bytes() as u64, frozen, cut: None }),
         })
     }
 
@@ -278,22 +227,11 @@ impl Sink for KafkaSink {
     }
 
     async fn check(&self) -> Result<(), Health> {
-        let current = self
-            .producers
-            .current()
-            .await
-            .map_err(|error| Health(error.to_string()))?;
+        let current = self.producers.current().await.map_err(|error| Health(error.to_string()))?;
         let topic = self.options.topic.clone();
         let asked = tokio::task::spawn_blocking(move || {
-            let metadata = current
-                .producer
-                .client()
-                .fetch_metadata(Some(&topic), CHECK_TIMEOUT)?;
-            let error = metadata
-                .topics()
-                .first()
-                .and_then(|topic| topic.error())
-                .map(Code::from);
+            let metadata = current.producer.client().fetch_metadata(Some(&topic), CHECK_TIMEOUT)?;
+            let error = metadata.topics().first().and_then(|topic| topic.error()).map(Code::from);
             Ok::<_, KafkaError>(error)
         });
         match asked.await {
@@ -301,10 +239,7 @@ impl Sink for KafkaSink {
             Ok(Ok(Some(code))) => Err(Health(said(code, code.to_string(), &self.options.topic))),
             Ok(Err(error)) => {
                 // The brokers' own complaint says more than that the question timed out.
-                let (code, text) = self.notes.error().unwrap_or((
-                    error.rdkafka_error_code().unwrap_or(Code::Unknown),
-                    error.to_string(),
-                ));
+                let (code, text) = self.notes.error().unwrap_or((error.rdkafka_error_code().unwrap_or(Code::Unknown), error.to_string()));
                 Err(Health(said(code, text, &self.options.topic)))
             }
             Err(error) => Err(Health(error.to_string())),
@@ -323,11 +258,7 @@ impl Sink for KafkaSink {
 
 fn said(code: Code, text: String, topic: &str) -> String {
     let advice = advice(code, topic);
-    if advice.is_empty() {
-        text
-    } else {
-        format!("{advice}: {text}")
-    }
+    if advice.is_empty() { text } else { format!("{advice}: {text}") }
 }
 
 #[cfg(test)]

@@ -73,30 +73,18 @@ impl Statistics {
     pub fn parse(json: &[u8]) -> Option<Statistics> {
         let document: Document = serde_json::from_slice(json).ok()?;
         // Bootstrap addresses stand in the list too, under node -1, until the brokers behind them are known.
-        let known = || {
-            document
-                .brokers
-                .values()
-                .filter(|broker| broker.nodeid >= 0)
-        };
+        let known = || document.brokers.values().filter(|broker| broker.nodeid >= 0);
         Some(Statistics {
             messages_waiting: document.msg_cnt,
             bytes_waiting: document.msg_size,
             messages_sent: document.txmsgs,
             message_bytes_sent: document.txmsg_bytes,
             bytes_sent: document.tx_bytes,
-            requests_retried: document
-                .brokers
-                .values()
-                .map(|broker| broker.txretries)
-                .sum(),
+            requests_retried: document.brokers.values().map(|broker| broker.txretries).sum(),
             errors: document.brokers.values().map(|broker| broker.txerrs).sum(),
             brokers: known().count() as u64,
             brokers_up: known().filter(|broker| broker.state == "UP").count() as u64,
-            slowest_round_trip_us: known()
-                .filter_map(|broker| u64::try_from(broker.rtt.p99).ok())
-                .max()
-                .unwrap_or(0),
+            slowest_round_trip_us: known().filter_map(|broker| u64::try_from(broker.rtt.p99).ok()).max().unwrap_or(0),
         })
     }
 }

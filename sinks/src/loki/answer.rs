@@ -43,38 +43,20 @@ pub enum Answer {
 /// Reads an answer: its status, its `Retry-After` and its text.
 pub fn classify(status: u16, retry_after: Option<&str>, body: &str) -> Answer {
     let why = |what: &str| format!("{what} (HTTP {status}): {}", shown(body));
-    let person = |what: &str| Answer::Later {
-        why: why(what),
-        after: Some(WAIT_FOR_A_PERSON),
-        size_may_matter: false,
-    };
+    let person = |what: &str| Answer::Later { why: why(what), after: Some(WAIT_FOR_A_PERSON), size_may_matter: false };
     match status {
         260 => person("Loki blocks ingestion for this tenant and stores nothing; ask its operator"),
         200..=299 => Answer::Stored,
-        300..=399 => {
-            person("the address redirects; write the address it redirects to as the sink's url")
-        }
-        400 | 422 if holds_for_every_entry(body) => {
-            person("Loki refuses every entry of this sink; change the setting it names")
-        }
+        300..=399 => person("the address redirects; write the address it redirects to as the sink's url"),
+        400 | 422 if holds_for_every_entry(body) => person("Loki refuses every entry of this sink; change the setting it names"),
         400 | 422 => Answer::Invalid { why: shown(body) },
-        401 => person(
-            "Loki asks for credentials or a tenant; set tenant, basicAuth or bearerTokenFile",
-        ),
+        401 => person("Loki asks for credentials or a tenant; set tenant, basicAuth or bearerTokenFile"),
         403 => person("Loki refuses these credentials for this tenant"),
         404 | 405 => person("there is no push API at this address; check the sink's url"),
         413 => Answer::TooLarge { why: shown(body) },
         500 if larger_than_grpc(body) => Answer::TooLarge { why: shown(body) },
-        429 => Answer::Later {
-            why: why("rate limited"),
-            after: retry_after.and_then(wait),
-            size_may_matter: true,
-        },
-        408 | 425 | 500..=599 => Answer::Later {
-            why: why("not taken"),
-            after: retry_after.and_then(wait),
-            size_may_matter: false,
-        },
+        429 => Answer::Later { why: why("rate limited"), after: retry_after.and_then(wait), size_may_matter: true },
+        408 | 425 | 500..=599 => Answer::Later { why: why("not taken"), after: retry_after.and_then(wait), size_may_matter: false },
         _ => person("unexpected answer; is this a Loki?"),
     }
 }
@@ -84,13 +66,8 @@ pub fn classify(status: u16, retry_after: Option<&str>, body: &str) -> Answer {
 pub fn oldest_acceptable(body: &str) -> Option<i64> {
     let named = body.split("oldest acceptable timestamp is: ").skip(1);
     let times = named.filter_map(|after| {
-        let end = after
-            .find(|c: char| !(c.is_ascii_digit() || "-:.TZ+".contains(c)))
-            .unwrap_or(after.len());
-        let time = after[..end]
-            .trim_end_matches(['.', ':', '-'])
-            .parse::<jiff::Timestamp>()
-            .ok()?;
+        let end = after.find(|c: char| !(c.is_ascii_digit() || "-:.TZ+".contains(c))).unwrap_or(after.len());
+        let time = after[..end].trim_end_matches(['.', ':', '-']).parse::<jiff::Timestamp>().ok()?;
         i64::try_from(time.as_nanosecond()).ok()
     });
     times.max()
@@ -133,11 +110,7 @@ fn shown(body: &str) -> String {
         end -= 1;
     }
     let text: Vec<&str> = body[..end].split_whitespace().collect();
-    if text.is_empty() {
-        "no text".to_owned()
-    } else {
-        text.join(" ")
-    }
+    if text.is_empty() { "no text".to_owned() } else { text.join(" ") }
 }
 
 #[cfg(test)]
@@ -150,11 +123,7 @@ mod tests {
             Answer::Stored => ("stored", None),
             Answer::Invalid { .. } => ("invalid", None),
             Answer::TooLarge { .. } => ("too large", None),
-            Answer::Later {
-                after,
-                size_may_matter: true,
-                ..
-            } => ("later, smaller", after.map(|after| after.as_secs())),
+            Answer::Later { after, size_may_matter: true, .. } => ("later, smaller", after.map(|after| after.as_secs())),
             Answer::Later { after, .. } => ("later", after.map(|after| after.as_secs())),
         }
     }
@@ -166,79 +135,24 @@ mod tests {
             (200, None, "", ("stored", None)),
             (260, None, "ingestion blocked", ("later", Some(60))),
             (302, None, "", ("later", Some(60))),
-            (
-                400,
-                None,
-                "max entry size '262144' bytes exceeded for stream '{a=\"b\"}'",
-                ("invalid", None),
-            ),
-            (
-                400,
-                None,
-                "entry for stream '{a=\"b\"}' has timestamp too new: 2030-01-01T00:00:00Z",
-                ("invalid", None),
-            ),
-            (
-                400,
-                None,
-                "tenant ID 'a/b' contains unsupported character '/'",
-                ("later", Some(60)),
-            ),
-            (
-                400,
-                None,
-                "stream '{}' includes structured metadata, but this feature is disallowed.",
-                ("later", Some(60)),
-            ),
-            (
-                400,
-                None,
-                "entry for stream '{}' has 16 label names; limit 15",
-                ("later", Some(60)),
-            ),
-            (
-                400,
-                None,
-                "Client sent an HTTP request to an HTTPS server.",
-                ("later", Some(60)),
-            ),
-            (
-                400,
-                None,
-                "<html><h1>400 Bad Request</h1></html>",
-                ("later", Some(60)),
-            ),
+            (400, None, "max entry size '262144' bytes exceeded for stream '{a=\"b\"}'", ("invalid", None)),
+            (400, None, "entry for stream '{a=\"b\"}' has timestamp too new: 2030-01-01T00:00:00Z", ("invalid", None)),
+            (400, None, "tenant ID 'a/b' contains unsupported character '/'", ("later", Some(60))),
+            (400, None, "stream '{}' includes structured metadata, but this feature is disallowed.", ("later", Some(60))),
+            (400, None, "entry for stream '{}' has 16 label names; limit 15", ("later", Some(60))),
+            (400, None, "Client sent an HTTP request to an HTTPS server.", ("later", Some(60))),
+            (400, None, "<html><h1>400 Bad Request</h1></html>", ("later", Some(60))),
             (401, None, "no org id", ("later", Some(60))),
             (403, None, "", ("later", Some(60))),
             (404, None, "404 page not found", ("later", Some(60))),
             (408, None, "", ("later", None)),
             (413, None, "request too large", ("too large", None)),
-            (
-                422,
-                None,
-                "at least one valid stream is required for ingestion",
-                ("invalid", None),
-            ),
-            (
-                429,
-                None,
-                "Ingestion rate limit exceeded",
-                ("later, smaller", None),
-            ),
+            (422, None, "at least one valid stream is required for ingestion", ("invalid", None)),
+            (429, None, "Ingestion rate limit exceeded", ("later, smaller", None)),
             (429, Some("7"), "", ("later, smaller", Some(7))),
             (429, Some("86400"), "", ("later, smaller", Some(600))),
-            (
-                429,
-                Some("Wed, 21 Oct 2026 07:28:00 GMT"),
-                "",
-                ("later, smaller", None),
-            ),
-            (
-                500,
-                None,
-                "rpc error: code = ResourceExhausted desc = grpc: received message larger than max (5 vs. 4)",
-                ("too large", None),
-            ),
+            (429, Some("Wed, 21 Oct 2026 07:28:00 GMT"), "", ("later, smaller", None)),
+            (500, None, "rpc error: code = ResourceExhausted desc = grpc: received message larger than max (5 vs. 4)", ("too large", None)),
             (500, None, "internal", ("later", None)),
             (501, None, "", ("later", None)),
             (502, None, "<html>bad gateway</html>", ("later", None)),
@@ -256,25 +170,15 @@ mod tests {
         let old = "entry for stream '{a=\"b\"}' has timestamp too old: 2026-01-01T00:00:00Z, oldest acceptable timestamp is: 2026-11-14T12:00:00.5Z";
         assert_eq!(oldest_acceptable(behind), Some(1_795_249_800_000_000_000));
         assert_eq!(oldest_acceptable(old), Some(1_794_657_600_500_000_000));
-        assert_eq!(
-            oldest_acceptable(&format!("{old}\n{behind}")),
-            Some(1_795_249_800_000_000_000)
-        );
-        for text in [
-            "",
-            "max entry size exceeded",
-            "oldest acceptable timestamp is: never",
-            "oldest acceptable timestamp is: ",
-        ] {
+        assert_eq!(oldest_acceptable(&format!("{old}\n{behind}")), Some(1_795_249_800_000_000_000));
+        for text in ["", "max entry size exceeded", "oldest acceptable timestamp is: never", "oldest acceptable timestamp is: "] {
             assert_eq!(oldest_acceptable(text), None, "{text}");
         }
     }
 
     #[test]
     fn a_long_answer_is_cut_at_a_character() {
-        let Answer::Invalid { why } = classify(400, None, &"é".repeat(2000)) else {
-            panic!("no refusal")
-        };
+        let Answer::Invalid { why } = classify(400, None, &"é".repeat(2000)) else { panic!("no refusal") };
         assert_eq!(why.len(), 1024);
     }
 }

@@ -57,22 +57,11 @@ impl Client {
     pub fn new(options: Options) -> Result<Client, ClientError> {
         let mut url = options.push_url().map_err(ClientError::Url)?;
         let host = authority(&url);
-        if let Some(name) = options
-            .tls
-            .server_name
-            .as_deref()
-            .filter(|_| url.scheme() == "https")
-        {
-            url.set_host(Some(name))
-                .map_err(|error| ClientError::Url(format!("tls.serverName {name}: {error}")))?;
+        if let Some(name) = options.tls.server_name.as_deref().filter(|_| url.scheme() == "https") {
+            url.set_host(Some(name)).map_err(|error| ClientError::Url(format!("tls.serverName {name}: {error}")))?;
         }
         let http = Mutex::new((options.tls.version(), build(&options)?));
-        Ok(Client {
-            options,
-            url,
-            host,
-            http,
-        })
+        Ok(Client { options, url, host, http })
     }
 
     /// Sends one push.
@@ -96,11 +85,7 @@ impl Client {
         let mut response = match request.send().await {
             Ok(response) => response,
             Err(error) => {
-                return later(format!(
-                    "no answer from {}: {}",
-                    self.host,
-                    with_causes(&error.without_url())
-                ));
+                return later(format!("no answer from {}: {}", self.host, with_causes(&error.without_url())));
             }
         };
         let mut text = Vec::new();
@@ -111,29 +96,15 @@ impl Client {
                 Ok(None) | Err(_) => break,
             }
         }
-        let retry_after = response
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok());
-        classify(
-            response.status().as_u16(),
-            retry_after,
-            &String::from_utf8_lossy(&text),
-        )
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        classify(response.status().as_u16(), retry_after, &String::from_utf8_lossy(&text))
     }
 
-    fn authorise(
-        &self,
-        request: reqwest::RequestBuilder,
-    ) -> Result<reqwest::RequestBuilder, SecretError> {
+    fn authorise(&self, request: reqwest::RequestBuilder) -> Result<reqwest::RequestBuilder, SecretError> {
         Ok(match &self.options.auth {
             Auth::None => request,
-            Auth::Basic { username, password } => {
-                request.basic_auth(username, Some(password.read()?.reveal()))
-            }
-            Auth::Bearer(file) => {
-                request.bearer_auth(SecretSource::File(file.clone()).read()?.reveal())
-            }
+            Auth::Basic { username, password } => request.basic_auth(username, Some(password.read()?.reveal())),
+            Auth::Bearer(file) => request.bearer_auth(SecretSource::File(file.clone()).read()?.reveal()),
         })
     }
 
@@ -154,18 +125,13 @@ impl Client {
 }
 
 fn later(why: String) -> Answer {
-    Answer::Later {
-        why,
-        after: None,
-        size_may_matter: false,
-    }
+    Answer::Later { why, after: None, size_may_matter: false }
 }
 
 /// Host and port as they stand in a `Host` header.
 fn authority(url: &reqwest::Url) -> String {
     let host = url.host_str().unwrap_or_default();
-    url.port()
-        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 fn build(options: &Options) -> Result<reqwest::Client, ClientError> {
@@ -178,16 +144,10 @@ fn build(options: &Options) -> Result<reqwest::Client, ClientError> {
         .user_agent(concat!("flowlog/", env!("CARGO_PKG_VERSION")));
     let mut builder = options.tls.apply(builder, plain)?;
     if options.tls.server_name.is_some() && !plain {
-        let host = url
-            .host_str()
-            .unwrap_or_default()
-            .trim_matches(['[', ']'])
-            .to_owned();
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         builder = builder.dns_resolver(Elsewhere { host });
     }
-    builder
-        .build()
-        .map_err(|error| ClientError::Http(with_causes(&error)))
+    builder.build().map_err(|error| ClientError::Http(with_causes(&error)))
 }
 
 /// Answers any name with the addresses of the configured host: how a server is reached under one name and proves another.
@@ -199,8 +159,7 @@ impl Resolve for Elsewhere {
     fn resolve(&self, _name: Name) -> Resolving {
         let host = self.host.clone();
         Box::pin(async move {
-            let found: Vec<SocketAddr> =
-                tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
             Ok(Box::new(found.into_iter()) as Addrs)
         })
     }

@@ -81,11 +81,7 @@ impl Options {
             auth: Auth::None,
             encoding: Encoding::Protobuf,
             tls: Tls::default(),
-            limits: Limits {
-                max_bytes: 4 << 20,
-                max_records: 100_000,
-                max_age: Duration::from_secs(1),
-            },
+            limits: Limits { max_bytes: 4 << 20, max_records: 100_000, max_age: Duration::from_secs(1) },
             max_push_bytes: 1 << 20,
             max_line_bytes: 256 << 10,
         }
@@ -94,12 +90,7 @@ impl Options {
     /// Everything that is wrong with the settings; empty when they can work. Reads no file and asks no server.
     pub fn problems(&self) -> Vec<Problem> {
         let mut found = Vec::new();
-        let mut add = |key: &str, why: String| {
-            found.push(Problem {
-                key: key.to_owned(),
-                why,
-            })
-        };
+        let mut add = |key: &str, why: String| found.push(Problem { key: key.to_owned(), why });
         if let Err(why) = self.push_url() {
             add("url", why);
         }
@@ -113,47 +104,24 @@ impl Options {
             if self.fixed.iter().any(|(name, _)| *name == label.name) {
                 add(
                     &format!("labels.{}", label.name),
-                    format!(
-                        "`{}` is a label that flowlog sets itself; choose another name",
-                        label.name
-                    ),
+                    format!("`{}` is a label that flowlog sets itself; choose another name", label.name),
                 );
             }
         }
         let count = self.fixed.len() + self.labels.len();
         if count > MAX_LABELS {
-            add(
-                "labels",
-                format!(
-                    "{count} labels with flowlog's own; Loki takes {MAX_LABELS} and keeps one for `service_name`"
-                ),
-            );
+            add("labels", format!("{count} labels with flowlog's own; Loki takes {MAX_LABELS} and keeps one for `service_name`"));
         }
         for (index, label) in self.labels.iter().enumerate() {
-            if self.labels[..index]
-                .iter()
-                .any(|earlier| earlier.name == label.name)
-            {
-                add(
-                    &format!("labels.{}", label.name),
-                    "stands there twice".to_owned(),
-                );
+            if self.labels[..index].iter().any(|earlier| earlier.name == label.name) {
+                add(&format!("labels.{}", label.name), "stands there twice".to_owned());
             }
         }
         if self.max_line_bytes > self.max_push_bytes {
-            add(
-                "maxPushBytes",
-                format!(
-                    "is less than the longest line ({} bytes)",
-                    self.max_line_bytes
-                ),
-            );
+            add("maxPushBytes", format!("is less than the longest line ({} bytes)", self.max_line_bytes));
         }
         if self.tls != Tls::default() && self.url.starts_with("http:") {
-            add(
-                "tls",
-                "has no effect on an http:// address; write https://".to_owned(),
-            );
+            add("tls", "has no effect on an http:// address; write https://".to_owned());
         }
         found
     }
@@ -163,18 +131,12 @@ impl Options {
     /// # Errors
     /// A sentence that says what is wrong with the address. It never shows credentials.
     pub fn push_url(&self) -> Result<reqwest::Url, String> {
-        let mut url = reqwest::Url::parse(&self.url)
-            .map_err(|error| format!("{error}; write it as http://loki:3100"))?;
+        let mut url = reqwest::Url::parse(&self.url).map_err(|error| format!("{error}; write it as http://loki:3100"))?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
-            return Err(
-                "must be an http:// or https:// address; write it as http://loki:3100".to_owned(),
-            );
+            return Err("must be an http:// or https:// address; write it as http://loki:3100".to_owned());
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(
-                "must not hold a user or password, which would be printed with it; use basicAuth"
-                    .to_owned(),
-            );
+            return Err("must not hold a user or password, which would be printed with it; use basicAuth".to_owned());
         }
         if url.query().is_some() || url.fragment().is_some() {
             return Err("must not hold a query or a fragment".to_owned());
@@ -193,17 +155,11 @@ fn tenant_problem(tenant: &str) -> Option<String> {
     if tenant.is_empty() {
         Some("is empty; leave it out for a Loki without tenants".to_owned())
     } else if tenant.len() > MAX_TENANT_BYTES {
-        Some(format!(
-            "is {} bytes long; Loki takes {MAX_TENANT_BYTES}",
-            tenant.len()
-        ))
+        Some(format!("is {} bytes long; Loki takes {MAX_TENANT_BYTES}", tenant.len()))
     } else if tenant == "." || tenant == ".." {
         Some("must not be a path".to_owned())
     } else {
-        tenant
-            .chars()
-            .find(|c| !safe(*c))
-            .map(|c| format!("holds {c:?}; Loki takes letters, digits and ! - _ . * ' ( )"))
+        tenant.chars().find(|c| !safe(*c)).map(|c| format!("holds {c:?}; Loki takes letters, digits and ! - _ . * ' ( )"))
     }
 }
 
@@ -213,34 +169,18 @@ mod tests {
 
     fn problems(change: impl FnOnce(&mut Options)) -> Vec<String> {
         let mut options = Options::new("http://loki:3100");
-        options.fixed = vec![
-            ("job".into(), "flowlog".into()),
-            ("node".into(), "n1".into()),
-        ];
+        options.fixed = vec![("job".into(), "flowlog".into()), ("node".into(), "n1".into())];
         change(&mut options);
-        options
-            .problems()
-            .into_iter()
-            .map(|problem| format!("{}: {}", problem.key, problem.why))
-            .collect()
+        options.problems().into_iter().map(|problem| format!("{}: {}", problem.key, problem.why)).collect()
     }
 
     fn label(name: &str, path: &str) -> Label {
-        Label {
-            name: name.into(),
-            path: path.into(),
-        }
+        Label { name: name.into(), path: path.into() }
     }
 
     #[test]
     fn the_defaults_and_usual_labels_are_fine() {
-        assert_eq!(
-            problems(|options| options.labels = vec![
-                label("source_ns", "source.namespace"),
-                label("verdict", "verdict")
-            ]),
-            [""; 0]
-        );
+        assert_eq!(problems(|options| options.labels = vec![label("source_ns", "source.namespace"), label("verdict", "verdict")]), [""; 0]);
     }
 
     #[test]
@@ -248,14 +188,8 @@ mod tests {
         for (given, wanted) in [
             ("http://loki:3100", "http://loki:3100/loki/api/v1/push"),
             ("http://loki:3100/", "http://loki:3100/loki/api/v1/push"),
-            (
-                "https://gate/tenants/a/",
-                "https://gate/tenants/a/loki/api/v1/push",
-            ),
-            (
-                "http://[::1]:3100/loki/api/v1/push",
-                "http://[::1]:3100/loki/api/v1/push",
-            ),
+            ("https://gate/tenants/a/", "https://gate/tenants/a/loki/api/v1/push"),
+            ("http://[::1]:3100/loki/api/v1/push", "http://[::1]:3100/loki/api/v1/push"),
         ] {
             assert_eq!(Options::new(given).push_url().unwrap().as_str(), wanted);
         }
@@ -263,14 +197,7 @@ mod tests {
 
     #[test]
     fn an_address_that_can_not_work_is_refused_without_showing_a_password() {
-        for given in [
-            "loki:3100",
-            "ftp://loki",
-            "http://",
-            "http://u:hunter2@loki:3100",
-            "http://loki/?a=b",
-            "",
-        ] {
+        for given in ["loki:3100", "ftp://loki", "http://", "http://u:hunter2@loki:3100", "http://loki/?a=b", ""] {
             let why = Options::new(given).push_url().unwrap_err();
             assert!(!why.contains("hunter2"), "{why}");
         }
@@ -279,52 +206,16 @@ mod tests {
     #[test]
     fn settings_that_loki_would_refuse_for_each_push_are_refused_at_start() {
         for (key, found) in [
-            (
-                "tenant:",
-                problems(|options| options.tenant = Some("a/b".into())),
-            ),
-            (
-                "tenant:",
-                problems(|options| options.tenant = Some("..".into())),
-            ),
-            (
-                "tenant:",
-                problems(|options| options.tenant = Some("x".repeat(151))),
-            ),
-            (
-                "labels.node:",
-                problems(|options| options.labels = vec![label("node", "node_name")]),
-            ),
-            (
-                "labels.9x:",
-                problems(|options| options.labels = vec![label("9x", "verdict")]),
-            ),
-            (
-                "labels.pod:",
-                problems(|options| options.labels = vec![label("pod", "source.pod_name")]),
-            ),
-            (
-                "labels.v:",
-                problems(|options| {
-                    options.labels = vec![label("v", "verdict"), label("v", "Type")]
-                }),
-            ),
-            (
-                "labels:",
-                problems(|options| {
-                    options.labels = (0..13)
-                        .map(|n| label(&format!("v{n}"), "verdict"))
-                        .collect()
-                }),
-            ),
-            (
-                "maxPushBytes:",
-                problems(|options| options.max_push_bytes = 1000),
-            ),
-            (
-                "tls:",
-                problems(|options| options.tls.ca_file = Some("ca.pem".into())),
-            ),
+            ("tenant:", problems(|options| options.tenant = Some("a/b".into()))),
+            ("tenant:", problems(|options| options.tenant = Some("..".into()))),
+            ("tenant:", problems(|options| options.tenant = Some("x".repeat(151)))),
+            ("labels.node:", problems(|options| options.labels = vec![label("node", "node_name")])),
+            ("labels.9x:", problems(|options| options.labels = vec![label("9x", "verdict")])),
+            ("labels.pod:", problems(|options| options.labels = vec![label("pod", "source.pod_name")])),
+            ("labels.v:", problems(|options| options.labels = vec![label("v", "verdict"), label("v", "Type")])),
+            ("labels:", problems(|options| options.labels = (0..13).map(|n| label(&format!("v{n}"), "verdict")).collect())),
+            ("maxPushBytes:", problems(|options| options.max_push_bytes = 1000)),
+            ("tls:", problems(|options| options.tls.ca_file = Some("ca.pem".into()))),
         ] {
             assert_eq!(found.len(), 1, "{key} {found:?}");
             assert!(found[0].starts_with(key), "{key} {found:?}");

@@ -53,26 +53,15 @@ const MAX_NAME_BYTES: usize = 1024;
 /// A sentence that says what to change.
 pub fn check(label: &Label) -> Result<(), String> {
     let mut characters = label.name.chars();
-    let first = characters
-        .next()
-        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    let first = characters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
     if !first || !characters.all(|c| c.is_ascii_alphanumeric() || c == '_') {
-        return Err(format!(
-            "`{}` is no label name; use letters, digits and `_`, and no digit first",
-            label.name
-        ));
+        return Err(format!("`{}` is no label name; use letters, digits and `_`, and no digit first", label.name));
     }
     if label.name.starts_with("__") {
-        return Err(format!(
-            "`{}` starts with `__`, which Loki keeps for itself",
-            label.name
-        ));
+        return Err(format!("`{}` starts with `__`, which Loki keeps for itself", label.name));
     }
     if label.name.len() > MAX_NAME_BYTES {
-        return Err(format!(
-            "is {} bytes long; Loki takes {MAX_NAME_BYTES}",
-            label.name.len()
-        ));
+        return Err(format!("is {} bytes long; Loki takes {MAX_NAME_BYTES}", label.name.len()));
     }
     if !BOUNDED_PATHS.contains(&label.path.as_str()) {
         return Err(format!(
@@ -110,13 +99,7 @@ pub fn quote(value: &str, into: &mut Vec<u8>) {
 /// Appends a path as the name of a metadata entry: Loki itself would turn `source.pod_name` into `source_pod_name`, and only once
 /// the names agree are two pushes of one entry the same.
 pub fn metadata_name(path: &[u8], into: &mut Vec<u8>) {
-    into.extend(path.iter().map(|byte| {
-        if byte.is_ascii_alphanumeric() {
-            *byte
-        } else {
-            b'_'
-        }
-    }));
+    into.extend(path.iter().map(|byte| if byte.is_ascii_alphanumeric() { *byte } else { b'_' }));
 }
 
 #[cfg(test)]
@@ -154,39 +137,16 @@ mod tests {
             ("Summary", false),
             ("", false),
         ] {
-            assert_eq!(
-                check(&Label {
-                    name: "a".into(),
-                    path: path.into()
-                })
-                .is_ok(),
-                fine,
-                "{path}"
-            );
+            assert_eq!(check(&Label { name: "a".into(), path: path.into() }).is_ok(), fine, "{path}");
         }
     }
 
     #[test]
     fn a_label_name_is_what_loki_takes() {
-        for (name, fine) in [
-            ("source_ns", true),
-            ("_a", true),
-            ("__a", false),
-            ("9a", false),
-            ("a-b", false),
-            ("a.b", false),
-            ("", false),
-            ("é", false),
-        ] {
-            assert_eq!(
-                check(&Label {
-                    name: name.into(),
-                    path: "verdict".into()
-                })
-                .is_ok(),
-                fine,
-                "{name}"
-            );
+        for (name, fine) in
+            [("source_ns", true), ("_a", true), ("__a", false), ("9a", false), ("a-b", false), ("a.b", false), ("", false), ("é", false)]
+        {
+            assert_eq!(check(&Label { name: name.into(), path: "verdict".into() }).is_ok(), fine, "{name}");
         }
     }
 
@@ -194,9 +154,6 @@ mod tests {
     fn a_value_is_quoted_so_that_it_can_not_leave_its_quotes() {
         let mut quoted = Vec::new();
         quote("a\"b\\c\nd\te\u{1}é", &mut quoted);
-        assert_eq!(
-            String::from_utf8(quoted).unwrap(),
-            r#""a\"b\\c\nd\te\x01é""#
-        );
+        assert_eq!(String::from_utf8(quoted).unwrap(), r#""a\"b\\c\nd\te\x01é""#);
     }
 }

@@ -56,17 +56,10 @@ pub struct Push {
 
 /// The nanoseconds since 1970 under which an entry is found, see the top of this file.
 pub fn timestamp(time: i64, commit_time: i64, sequence: u64) -> i64 {
-    let base = if time.abs_diff(commit_time) > MAX_DISTANCE_NS.unsigned_abs() {
-        commit_time
-    } else {
-        time
-    };
+    let base = if time.abs_diff(commit_time) > MAX_DISTANCE_NS.unsigned_abs() { commit_time } else { time };
     let digits = i64::try_from(sequence % SEQUENCE_DIGITS.unsigned_abs()).unwrap_or(0);
     // Loki answers 500 to the timestamp 0; a clock before 1970 is wrong anyway.
-    (base.div_euclid(SEQUENCE_DIGITS))
-        .saturating_mul(SEQUENCE_DIGITS)
-        .saturating_add(digits)
-        .max(1)
+    (base.div_euclid(SEQUENCE_DIGITS)).saturating_mul(SEQUENCE_DIGITS).saturating_add(digits).max(1)
 }
 
 /// Why an entry is refused before it is sent: Loki would refuse it, or cut it.
@@ -75,10 +68,7 @@ pub fn timestamp(time: i64, commit_time: i64, sequence: u64) -> i64 {
 /// A sentence with the numbers, for the quarantine file.
 pub fn check(record: &Record<'_>, max_line_bytes: usize) -> Result<(), String> {
     if record.line.len() > max_line_bytes {
-        return Err(format!(
-            "the line is {} bytes long, Loki takes {max_line_bytes}",
-            record.line.len()
-        ));
+        return Err(format!("the line is {} bytes long, Loki takes {max_line_bytes}", record.line.len()));
     }
     if std::str::from_utf8(record.line).is_err() {
         return Err("the line is not UTF-8".to_owned());
@@ -90,9 +80,7 @@ pub fn check(record: &Record<'_>, max_line_bytes: usize) -> Result<(), String> {
     }
     bytes += UID.len() + SEQUENCE.len() + 53 + 20;
     if bytes > MAX_METADATA_BYTES || count > MAX_METADATA_PAIRS {
-        return Err(format!(
-            "{count} values of {bytes} bytes beside the line, Loki takes {MAX_METADATA_PAIRS} of {MAX_METADATA_BYTES}"
-        ));
+        return Err(format!("{count} values of {bytes} bytes beside the line, Loki takes {MAX_METADATA_PAIRS} of {MAX_METADATA_BYTES}"));
     }
     Ok(())
 }
@@ -104,61 +92,28 @@ impl Push {
         match encoding {
             Encoding::Protobuf => write_selector(stream_labels, &mut stream),
             Encoding::Json => {
-                let map: serde_json::Map<String, serde_json::Value> = stream_labels
-                    .iter()
-                    .map(|(name, value)| ((*name).to_owned(), (*value).into()))
-                    .collect();
+                let map: serde_json::Map<String, serde_json::Value> =
+                    stream_labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
                 // Writing a map of texts into memory can't fail.
                 let _ = serde_json::to_writer(&mut stream, &map);
             }
         }
-        Push {
-            encoding,
-            stream,
-            entries: Vec::new(),
-            index: Vec::new(),
-            uid: None,
-        }
+        Push { encoding, stream, entries: Vec::new(), index: Vec::new(), uid: None }
     }
 
     /// Appends a record. `is_label` says of a path and value whether it stands in the stream's labels already.
-    pub fn add(
-        &mut self,
-        record: &Record<'_>,
-        is_label: impl Fn(&[u8], &[u8]) -> bool,
-        scratch: &mut Vec<u8>,
-    ) {
+    pub fn add(&mut self, record: &Record<'_>, is_label: impl Fn(&[u8], &[u8]) -> bool, scratch: &mut Vec<u8>) {
         let timestamp = timestamp(record.time, record.commit_time, record.sequence);
         let uid = self.uid.get_or_insert_with(|| Uid::new(record.spool));
         let uid = uid.of(record.spool, record.sequence);
         let mut number = itoa::Buffer::new();
         let sequence = number.format(record.sequence);
-        let rest = pairs_of(record.labels)
-            .filter(|(path, value)| !value.is_empty() && !is_label(path, value));
+        let rest = pairs_of(record.labels).filter(|(path, value)| !value.is_empty() && !is_label(path, value));
         match self.encoding {
-            Encoding::Protobuf => add_protobuf(
-                &mut self.entries,
-                scratch,
-                timestamp,
-                record.line,
-                uid,
-                sequence,
-                rest,
-            ),
-            Encoding::Json => add_json(
-                &mut self.entries,
-                timestamp,
-                record.line,
-                uid,
-                sequence,
-                rest,
-            ),
+            Encoding::Protobuf => add_protobuf(&mut self.entries, scratch, timestamp, record.line, uid, sequence, rest),
+            Encoding::Json => add_json(&mut self.entries, timestamp, record.line, uid, sequence, rest),
         }
-        self.index.push(Entry {
-            sequence: record.sequence,
-            timestamp,
-            end: self.entries.len(),
-        });
+        self.index.push(Entry { sequence: record.sequence, timestamp, end: self.entries.len() });
     }
 
     /// Entries in it.
@@ -190,21 +145,12 @@ impl Push {
     ///
     /// # Errors
     /// When it is larger than snappy's 4 GiB, which [`Push::bytes`] keeps far away.
-    pub fn body(
-        &self,
-        chosen: impl Iterator<Item = usize> + Clone,
-    ) -> Result<Vec<u8>, snap::Error> {
-        let bytes_of = |entry: usize| {
-            &self.entries[entry
-                .checked_sub(1)
-                .map_or(0, |before| self.index[before].end)
-                ..self.index[entry].end]
-        };
+    pub fn body(&self, chosen: impl Iterator<Item = usize> + Clone) -> Result<Vec<u8>, snap::Error> {
+        let bytes_of = |entry: usize| &self.entries[entry.checked_sub(1).map_or(0, |before| self.index[before].end)..self.index[entry].end];
         match self.encoding {
             Encoding::Protobuf => {
                 let size: usize = chosen.clone().map(|entry| bytes_of(entry).len()).sum();
-                let inner =
-                    1 + encoded_len_varint(self.stream.len() as u64) + self.stream.len() + size;
+                let inner = 1 + encoded_len_varint(self.stream.len() as u64) + self.stream.len() + size;
                 let mut body = Vec::with_capacity(inner + 16);
                 body.push(FIELD_1);
                 encode_varint(inner as u64, &mut body);
@@ -246,11 +192,7 @@ fn put(field: u8, bytes: &[u8], into: &mut Vec<u8>) {
 }
 
 fn put_pair(name: &[u8], value: &[u8], into: &mut Vec<u8>) {
-    let size = 2
-        + encoded_len_varint(name.len() as u64)
-        + name.len()
-        + encoded_len_varint(value.len() as u64)
-        + value.len();
+    let size = 2 + encoded_len_varint(name.len() as u64) + name.len() + encoded_len_varint(value.len() as u64) + value.len();
     into.push(FIELD_3);
     encode_varint(size as u64, into);
     put(FIELD_1, name, into);
@@ -270,10 +212,7 @@ fn add_protobuf<'a>(
     let seconds = timestamp.div_euclid(1_000_000_000).unsigned_abs();
     let nanoseconds = timestamp.rem_euclid(1_000_000_000).unsigned_abs();
     scratch.push(FIELD_1);
-    encode_varint(
-        (2 + encoded_len_varint(seconds) + encoded_len_varint(nanoseconds)) as u64,
-        scratch,
-    );
+    encode_varint((2 + encoded_len_varint(seconds) + encoded_len_varint(nanoseconds)) as u64, scratch);
     scratch.push(NUMBER_1);
     encode_varint(seconds, scratch);
     scratch.push(NUMBER_2);
@@ -301,10 +240,7 @@ fn add_json<'a>(
     // Writing into memory can't fail; the results say nothing.
     let _ = write!(entries, "[\"{timestamp}\",");
     let _ = serde_json::to_writer(&mut *entries, &String::from_utf8_lossy(line));
-    let _ = write!(
-        entries,
-        ",{{\"{SEQUENCE}\":\"{sequence}\",\"{UID}\":\"{uid}\""
-    );
+    let _ = write!(entries, ",{{\"{SEQUENCE}\":\"{sequence}\",\"{UID}\":\"{uid}\"");
     for (path, value) in rest {
         entries.extend_from_slice(b",\"");
         labels::metadata_name(path, entries);

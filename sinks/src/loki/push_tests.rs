@@ -9,15 +9,7 @@ use prost::Message;
 const SPOOL: SpoolId = SpoolId([0x11; 16]);
 
 fn record<'a>(sequence: u64, time: i64, labels: &'a [u8], line: &'a [u8]) -> Record<'a> {
-    Record {
-        spool: SPOOL,
-        sequence,
-        time,
-        commit_time: time,
-        key: b"",
-        labels,
-        line,
-    }
+    Record { spool: SPOOL, sequence, time, commit_time: time, key: b"", labels, line }
 }
 
 fn decode(push: &Push, chosen: &[usize]) -> PushRequest {
@@ -28,50 +20,23 @@ fn decode(push: &Push, chosen: &[usize]) -> PushRequest {
 
 #[test]
 fn a_push_reads_back_as_one_stream_with_sequence_uid_and_the_rest_as_metadata() {
-    let blob = labels::blob(&[
-        ("verdict", "DROPPED"),
-        ("source.pod_name", "web-1"),
-        ("source.namespace", "shop"),
-        ("drop_reason_desc", ""),
-    ]);
-    let mut push = Push::new(
-        Encoding::Protobuf,
-        &[("verdict", "DROPPED"), ("job", "flowlog")],
-    );
-    push.add(
-        &record(1_000_007, 1_700_000_000_123_456_789, &blob, b"{\"a\":1}"),
-        |path, _| path == b"verdict",
-        &mut Vec::new(),
-    );
+    let blob =
+        labels::blob(&[("verdict", "DROPPED"), ("source.pod_name", "web-1"), ("source.namespace", "shop"), ("drop_reason_desc", "")]);
+    let mut push = Push::new(Encoding::Protobuf, &[("verdict", "DROPPED"), ("job", "flowlog")]);
+    push.add(&record(1_000_007, 1_700_000_000_123_456_789, &blob, b"{\"a\":1}"), |path, _| path == b"verdict", &mut Vec::new());
     let request = decode(&push, &[0]);
     assert_eq!(request.streams.len(), 1);
-    assert_eq!(
-        request.streams[0].labels,
-        r#"{job="flowlog", verdict="DROPPED"}"#
-    );
+    assert_eq!(request.streams[0].labels, r#"{job="flowlog", verdict="DROPPED"}"#);
     assert_eq!(request.streams[0].hash, 0);
     let entry = &request.streams[0].entries[0];
-    assert_eq!(
-        entry.timestamp,
-        Some(Timestamp {
-            seconds: 1_700_000_000,
-            nanos: 123_000_007
-        })
-    );
+    assert_eq!(entry.timestamp, Some(Timestamp { seconds: 1_700_000_000, nanos: 123_000_007 }));
     assert_eq!(entry.line, "{\"a\":1}");
-    let metadata: Vec<(&str, &str)> = entry
-        .metadata
-        .iter()
-        .map(|pair| (pair.name.as_str(), pair.value.as_str()))
-        .collect();
+    let metadata: Vec<(&str, &str)> = entry.metadata.iter().map(|pair| (pair.name.as_str(), pair.value.as_str())).collect();
     assert_eq!(
         metadata,
         [
             ("flowlog_sequence", "1000007"),
-            (
-                "flowlog_uid",
-                "11111111111111111111111111111111-00000000000001000007"
-            ),
+            ("flowlog_uid", "11111111111111111111111111111111-00000000000001000007"),
             ("source_pod_name", "web-1"),
             ("source_namespace", "shop"),
         ]
@@ -82,16 +47,8 @@ fn a_push_reads_back_as_one_stream_with_sequence_uid_and_the_rest_as_metadata() 
 fn json_says_the_same_as_protobuf() {
     let blob = labels::blob(&[("source.pod_name", "we\"b")]);
     let mut push = Push::new(Encoding::Json, &[("job", "flow\"log")]);
-    push.add(
-        &record(5, 1_700_000_000_000_000_000, &blob, b"{\"a\":\"\\n\"}"),
-        |_, _| false,
-        &mut Vec::new(),
-    );
-    push.add(
-        &record(6, 1_700_000_000_000_000_000, b"", b"second"),
-        |_, _| false,
-        &mut Vec::new(),
-    );
+    push.add(&record(5, 1_700_000_000_000_000_000, &blob, b"{\"a\":\"\\n\"}"), |_, _| false, &mut Vec::new());
+    push.add(&record(6, 1_700_000_000_000_000_000, b"", b"second"), |_, _| false, &mut Vec::new());
     let body: serde_json::Value = serde_json::from_slice(&push.body(0..2).unwrap()).unwrap();
     let uid = |last: char| format!("11111111111111111111111111111111-0000000000000000000{last}");
     assert_eq!(
@@ -119,11 +76,7 @@ fn a_timestamp_is_the_flows_unless_it_is_ten_minutes_from_its_commit() {
         (i64::MIN, 3, commit + 3),
         (i64::MAX, 3, commit + 3),
     ] {
-        assert_eq!(
-            timestamp(time, commit, sequence),
-            wanted,
-            "{time} {sequence}"
-        );
+        assert_eq!(timestamp(time, commit, sequence), wanted, "{time} {sequence}");
     }
     assert_eq!(timestamp(0, 0, 0), 1);
     assert_eq!(timestamp(i64::MIN, i64::MIN, u64::MAX), 1);
@@ -133,36 +86,13 @@ fn a_timestamp_is_the_flows_unless_it_is_ten_minutes_from_its_commit() {
 fn entries_that_loki_would_refuse_or_cut_are_refused_with_the_reason() {
     let long = vec![b'x'; 101];
     assert!(check(&record(1, 0, b"", &long[..100]), 100).is_ok());
-    assert!(
-        check(&record(1, 0, b"", &long), 100)
-            .unwrap_err()
-            .contains("101 bytes")
-    );
-    assert!(
-        check(&record(1, 0, b"", b"\xff"), 100)
-            .unwrap_err()
-            .contains("UTF-8")
-    );
-    let wide: Vec<(String, String)> = (0..127)
-        .map(|n| (format!("p{n}"), "v".to_owned()))
-        .collect();
-    let wide: Vec<(&str, &str)> = wide
-        .iter()
-        .map(|(path, value)| (path.as_str(), value.as_str()))
-        .collect();
+    assert!(check(&record(1, 0, b"", &long), 100).unwrap_err().contains("101 bytes"));
+    assert!(check(&record(1, 0, b"", b"\xff"), 100).unwrap_err().contains("UTF-8"));
+    let wide: Vec<(String, String)> = (0..127).map(|n| (format!("p{n}"), "v".to_owned())).collect();
+    let wide: Vec<(&str, &str)> = wide.iter().map(|(path, value)| (path.as_str(), value.as_str())).collect();
     assert!(check(&record(1, 0, &labels::blob(&wide[..126]), b""), 100).is_ok());
-    assert!(
-        check(&record(1, 0, &labels::blob(&wide), b""), 100)
-            .unwrap_err()
-            .starts_with("129 values")
-    );
-    assert!(
-        check(
-            &record(1, 0, &labels::blob(&[("p", &"v".repeat(65_500))]), b""),
-            100
-        )
-        .is_err()
-    );
+    assert!(check(&record(1, 0, &labels::blob(&wide), b""), 100).unwrap_err().starts_with("129 values"));
+    assert!(check(&record(1, 0, &labels::blob(&[("p", &"v".repeat(65_500))]), b""), 100).is_err());
 }
 
 proptest! {

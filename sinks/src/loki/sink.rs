@@ -69,21 +69,12 @@ impl LokiSink {
     pub fn new(options: Options) -> Result<LokiSink, ClientError> {
         let client = Arc::new(Client::new(options.clone())?);
         let push_bytes = Arc::new(AtomicUsize::new(options.max_push_bytes));
-        Ok(LokiSink {
-            options,
-            client,
-            push_bytes,
-            streams: Mutex::default(),
-            warned: AtomicBool::new(false),
-        })
+        Ok(LokiSink { options, client, push_bytes, streams: Mutex::default(), warned: AtomicBool::new(false) })
     }
 
     /// Streams that had a record in the last hour (of commit times), for `/metrics`.
     pub fn active_streams(&self) -> usize {
-        self.streams
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// The text of the stream a record belongs to, and a short form of it to look up.
@@ -97,9 +88,7 @@ impl LokiSink {
     }
 
     fn label_value<'a>(&self, record: &Record<'a>, path: &str) -> Option<&'a [u8]> {
-        pairs_of(record.labels)
-            .find(|(name, value)| *name == path.as_bytes() && labels::fits(value))
-            .map(|(_, value)| value)
+        pairs_of(record.labels).find(|(name, value)| *name == path.as_bytes() && labels::fits(value)).map(|(_, value)| value)
     }
 
     fn new_push(&self, record: &Record<'_>) -> Push {
@@ -108,24 +97,13 @@ impl LokiSink {
             Some((label.name.as_str(), String::from_utf8_lossy(value)))
         });
         let own: Vec<_> = own.collect();
-        let fixed = self
-            .options
-            .fixed
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()));
-        let all: Vec<(&str, &str)> = fixed
-            .chain(own.iter().map(|(name, value)| (*name, value.as_ref())))
-            .collect();
+        let fixed = self.options.fixed.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let all: Vec<(&str, &str)> = fixed.chain(own.iter().map(|(name, value)| (*name, value.as_ref()))).collect();
         Push::new(self.options.encoding, &all)
     }
 
     fn is_label(&self, path: &[u8], value: &[u8]) -> bool {
-        labels::fits(value)
-            && self
-                .options
-                .labels
-                .iter()
-                .any(|label| label.path.as_bytes() == path)
+        labels::fits(value) && self.options.labels.iter().any(|label| label.path.as_bytes() == path)
     }
 
     /// Forgets the streams that had no record for an hour.
@@ -142,12 +120,7 @@ impl LokiSink {
             streams.insert(hasher.finish(), commit_time);
         }
         if streams.len() > MANY_STREAMS && !self.warned.swap(true, Ordering::Relaxed) {
-            let names: Vec<&str> = self
-                .options
-                .labels
-                .iter()
-                .map(|label| label.name.as_str())
-                .collect();
+            let names: Vec<&str> = self.options.labels.iter().map(|label| label.name.as_str()).collect();
             tracing::warn!(
                 streams = streams.len(),
                 labels = names.join(","),
@@ -192,77 +165,39 @@ impl Filling {
         let pushes = &mut self.lanes[lane];
         let limit = sink.push_bytes.load(Ordering::Relaxed);
         let size = record.line.len() + record.labels.len() + 160;
-        if pushes
-            .last()
-            .is_none_or(|push| !push.is_empty() && push.bytes() + size > limit)
-        {
+        if pushes.last().is_none_or(|push| !push.is_empty() && push.bytes() + size > limit) {
             pushes.push(sink.new_push(record));
         }
         if let Some(push) = pushes.last_mut() {
-            push.add(
-                record,
-                |path, value| sink.is_label(path, value),
-                &mut self.scratch,
-            );
+            push.add(record, |path, value| sink.is_label(path, value), &mut self.scratch);
         }
     }
 
     fn finish(self) -> Batch<Frozen> {
         let lane = |pushes: Vec<Push>| {
             let walk = Walk::new(pushes.first().map_or(0, Push::len));
-            Arc::new(Lane {
-                pushes,
-                progress: Mutex::new(Progress {
-                    push: 0,
-                    walk,
-                    refused: Vec::new(),
-                }),
-            })
+            Arc::new(Lane { pushes, progress: Mutex::new(Progress { push: 0, walk, refused: Vec::new() }) })
         };
         let lanes = self.lanes.into_iter().map(lane).collect();
-        Batch {
-            frozen: Frozen {
-                lanes,
-                refused: self.refused,
-            },
-            records: self.records,
-            bytes: self.bytes,
-            cut: None,
-        }
+        Batch { frozen: Frozen { lanes, refused: self.refused }, records: self.records, bytes: self.bytes, cut: None }
     }
 }
 
 impl Lane {
     /// Sends what is left of the lane.
-    async fn deliver(
-        &self,
-        client: &Client,
-        push_bytes: &AtomicUsize,
-    ) -> Result<(), (String, Option<Duration>)> {
+    async fn deliver(&self, client: &Client, push_bytes: &AtomicUsize) -> Result<(), (String, Option<Duration>)> {
         while let Some((place, part)) = self.next_part() {
             let push = &self.pushes[place];
             let answer = match push.body(part.iter().copied()) {
                 Ok(body) => client.push(body).await,
-                Err(error) => Answer::TooLarge {
-                    why: error.to_string(),
-                },
+                Err(error) => Answer::TooLarge { why: error.to_string() },
             };
-            match self
-                .progress
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .walk
-                .answered(push, &part, answer)
-            {
+            match self.progress.lock().unwrap_or_else(PoisonError::into_inner).walk.answered(push, &part, answer) {
                 Next::GoOn => {}
                 Next::Smaller => {
-                    let halved =
-                        (push.bytes() * part.len() / push.len().max(1) / 2).max(MIN_PUSH_BYTES);
+                    let halved = (push.bytes() * part.len() / push.len().max(1) / 2).max(MIN_PUSH_BYTES);
                     if halved < push_bytes.fetch_min(halved, Ordering::Relaxed) {
-                        tracing::info!(
-                            bytes = halved,
-                            "Loki found a push too large; pushes are cut smaller from now on"
-                        );
+                        tracing::info!(bytes = halved, "Loki found a push too large; pushes are cut smaller from now on");
                     }
                 }
                 Next::Wait { why, after } => return Err((why, after)),
@@ -295,13 +230,7 @@ impl Sink for LokiSink {
         self.options.limits
     }
 
-    fn freeze(
-        &self,
-        reader: &mut Reader,
-        limits: &Limits,
-        _cut: Option<&Cut>,
-        _now: i64,
-    ) -> Result<Step<Frozen>, ReadError> {
+    fn freeze(&self, reader: &mut Reader, limits: &Limits, _cut: Option<&Cut>, _now: i64) -> Result<Step<Frozen>, ReadError> {
         let mut filling = Filling::default();
         while filling.records < limits.max_records && filling.bytes < limits.max_bytes {
             match reader.peek()? {
@@ -324,12 +253,7 @@ impl Sink for LokiSink {
         let places = Arc::new(Semaphore::new(STREAMS_AT_ONCE));
         let mut lanes = JoinSet::new();
         for lane in &frozen.lanes {
-            let (lane, client, places, push_bytes) = (
-                lane.clone(),
-                self.client.clone(),
-                places.clone(),
-                self.push_bytes.clone(),
-            );
+            let (lane, client, places, push_bytes) = (lane.clone(), self.client.clone(), places.clone(), self.push_bytes.clone());
             lanes.spawn(async move {
                 let _place = places.acquire().await;
                 lane.deliver(&client, &push_bytes).await
@@ -337,45 +261,27 @@ impl Sink for LokiSink {
         }
         let mut trouble: Option<(String, Option<Duration>)> = None;
         while let Some(joined) = lanes.join_next().await {
-            let result =
-                joined.unwrap_or_else(|error| Err((format!("a push ended early: {error}"), None)));
+            let result = joined.unwrap_or_else(|error| Err((format!("a push ended early: {error}"), None)));
             if let Err((why, after)) = result {
                 let longest = trouble.take().and_then(|(_, earlier)| earlier).max(after);
                 trouble = Some((why, longest));
             }
         }
         if let Some((why, after)) = trouble {
-            return Outcome::Retry {
-                why,
-                after,
-                shrink: false,
-            };
+            return Outcome::Retry { why, after, shrink: false };
         }
         let mut rejected = frozen.refused.clone();
         for lane in &frozen.lanes {
-            rejected.extend(
-                lane.progress
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .refused
-                    .iter()
-                    .cloned(),
-            );
+            rejected.extend(lane.progress.lock().unwrap_or_else(PoisonError::into_inner).refused.iter().cloned());
         }
         rejected.sort_unstable();
-        if rejected.is_empty() {
-            Outcome::Delivered { state: None }
-        } else {
-            Outcome::Partial { rejected }
-        }
+        if rejected.is_empty() { Outcome::Delivered { state: None } } else { Outcome::Partial { rejected } }
     }
 
     /// Pushes nothing: an empty push passes the same proxies, credentials and tenant as a full one and stores no line.
     async fn check(&self) -> Result<(), Health> {
         let empty = Push::new(self.options.encoding, &[("job", "flowlog")]);
-        let body = empty
-            .body(std::iter::empty())
-            .map_err(|error| Health(error.to_string()))?;
+        let body = empty.body(std::iter::empty()).map_err(|error| Health(error.to_string()))?;
         match self.client.push(body).await {
             Answer::Stored | Answer::Invalid { .. } => Ok(()),
             Answer::TooLarge { why } | Answer::Later { why, .. } => Err(Health(why)),

@@ -12,10 +12,7 @@ const START: i64 = 1_700_000_000_000_000_000;
 fn options(url: &str) -> Options {
     let mut options = Options::new(url);
     options.fixed = vec![("job".into(), "flowlog".into())];
-    options.labels = vec![Label {
-        name: "source_ns".into(),
-        path: "source.namespace".into(),
-    }];
+    options.labels = vec![Label { name: "source_ns".into(), path: "source.namespace".into() }];
     options
 }
 
@@ -23,20 +20,10 @@ fn options(url: &str) -> Options {
 fn freeze(sink: &LokiSink, lines: &[&str], namespaces: &[&str]) -> Frozen {
     let mut filling = Filling::default();
     for (place, line) in lines.iter().enumerate() {
-        let labels = labels::blob(&[
-            ("source.namespace", namespaces[place % namespaces.len()]),
-            ("source.pod_name", "web"),
-        ]);
+        let labels = labels::blob(&[("source.namespace", namespaces[place % namespaces.len()]), ("source.pod_name", "web")]);
         let sequence = place as u64 + 1;
-        let record = Record {
-            spool: SpoolId([7; 16]),
-            sequence,
-            time: START,
-            commit_time: START,
-            key: b"",
-            labels: &labels,
-            line: line.as_bytes(),
-        };
+        let record =
+            Record { spool: SpoolId([7; 16]), sequence, time: START, commit_time: START, key: b"", labels: &labels, line: line.as_bytes() };
         filling.add(sink, &record);
     }
     filling.finish().frozen
@@ -64,16 +51,10 @@ const DELIVERED: Outcome = Outcome::Delivered { state: None };
 async fn each_namespace_is_a_stream_in_a_push_of_its_own_and_empty_values_are_no_label() {
     let stub = Stub::start(vec![], Reply::Store).await;
     let sink = LokiSink::new(options(&stub.url())).unwrap();
-    let frozen = freeze(
-        &sink,
-        &["a", "b", "c", "d", "e", "f"],
-        &["shop", "", "ba\"r"],
-    );
+    let frozen = freeze(&sink, &["a", "b", "c", "d", "e", "f"], &["shop", "", "ba\"r"]);
     assert_eq!(deliver(&sink, &frozen).await, (DELIVERED, vec![]));
     let kept: Vec<(String, i64, String)> = stub.kept();
-    let entry = |labels: &str, sequence: i64, line: &str| {
-        (labels.to_owned(), START + sequence, line.to_owned())
-    };
+    let entry = |labels: &str, sequence: i64, line: &str| (labels.to_owned(), START + sequence, line.to_owned());
     assert_eq!(
         kept,
         [
@@ -92,26 +73,13 @@ async fn each_namespace_is_a_stream_in_a_push_of_its_own_and_empty_values_are_no
 #[tokio::test]
 async fn whatever_fails_first_the_same_bytes_go_again_until_they_are_stored() {
     for (reply, wait) in [
-        (
-            Reply::Refuse(429, "retry-after: 7\r\n", "Ingestion rate limit exceeded"),
-            Some(7),
-        ),
-        (
-            Reply::Refuse(429, "", "Ingestion rate limit exceeded"),
-            None,
-        ),
+        (Reply::Refuse(429, "retry-after: 7\r\n", "Ingestion rate limit exceeded"), Some(7)),
+        (Reply::Refuse(429, "", "Ingestion rate limit exceeded"), None),
         (Reply::Refuse(500, "", "boom"), None),
         (Reply::Refuse(503, "retry-after: 2\r\n", ""), Some(2)),
         (Reply::Refuse(260, "", "blocked"), Some(60)),
         (Reply::Refuse(401, "", "no org id"), Some(60)),
-        (
-            Reply::Refuse(
-                400,
-                "",
-                "tenant ID 'a/b' contains unsupported character '/'",
-            ),
-            Some(60),
-        ),
+        (Reply::Refuse(400, "", "tenant ID 'a/b' contains unsupported character '/'"), Some(60)),
         (Reply::Cut, None),
         (Reply::StoreAndCut, None),
     ] {
@@ -121,9 +89,7 @@ async fn whatever_fails_first_the_same_bytes_go_again_until_they_are_stored() {
         assert_eq!(outcome, DELIVERED, "{reply:?}");
         assert!(!retries.is_empty(), "{reply:?}");
         for retry in retries {
-            let Outcome::Retry { after, .. } = retry else {
-                panic!("{retry:?}")
-            };
+            let Outcome::Retry { after, .. } = retry else { panic!("{retry:?}") };
             assert_eq!(after.map(|after| after.as_secs()), wait, "{reply:?}");
         }
         assert_eq!(lines(&stub), ["a", "b"], "{reply:?}");
@@ -136,28 +102,12 @@ async fn whatever_fails_first_the_same_bytes_go_again_until_they_are_stored() {
 async fn a_refused_line_is_singled_out_and_the_others_are_stored_once() {
     let stub = Stub::start(vec![], Reply::RefuseLinesWith("bad")).await;
     let sink = LokiSink::new(options(&stub.url())).unwrap();
-    let given: Vec<String> = (1..=100)
-        .map(|n| {
-            if n == 37 || n == 38 {
-                format!("bad {n}")
-            } else {
-                format!("line {n:03}")
-            }
-        })
-        .collect();
+    let given: Vec<String> = (1..=100).map(|n| if n == 37 || n == 38 { format!("bad {n}") } else { format!("line {n:03}") }).collect();
     let borrowed: Vec<&str> = given.iter().map(String::as_str).collect();
     let (outcome, _) = deliver(&sink, &freeze(&sink, &borrowed, &["shop"])).await;
     let reason = || "max entry size exceeded".to_owned();
-    assert_eq!(
-        outcome,
-        Outcome::Partial {
-            rejected: vec![(37, reason()), (38, reason())]
-        }
-    );
-    let wanted: Vec<String> = given
-        .into_iter()
-        .filter(|line| !line.starts_with("bad"))
-        .collect();
+    assert_eq!(outcome, Outcome::Partial { rejected: vec![(37, reason()), (38, reason())] });
+    let wanted: Vec<String> = given.into_iter().filter(|line| !line.starts_with("bad")).collect();
     assert_eq!(lines(&stub), wanted);
 }
 
@@ -168,22 +118,13 @@ async fn what_loki_could_not_take_is_refused_before_it_is_sent() {
     settings.max_line_bytes = 10;
     let sink = LokiSink::new(settings).unwrap();
     let (outcome, _) = deliver(&sink, &freeze(&sink, &["short", "far too long"], &["shop"])).await;
-    assert_eq!(
-        outcome,
-        Outcome::Partial {
-            rejected: vec![(2, "the line is 12 bytes long, Loki takes 10".to_owned())]
-        }
-    );
+    assert_eq!(outcome, Outcome::Partial { rejected: vec![(2, "the line is 12 bytes long, Loki takes 10".to_owned())] });
     assert_eq!(lines(&stub), ["short"]);
 }
 
 #[tokio::test]
 async fn a_push_the_server_finds_too_large_goes_in_parts_and_later_ones_are_cut_smaller() {
-    let too_large = Reply::Refuse(
-        500,
-        "",
-        "rpc error: code = ResourceExhausted desc = grpc: received message larger than max (5 vs. 4)",
-    );
+    let too_large = Reply::Refuse(500, "", "rpc error: code = ResourceExhausted desc = grpc: received message larger than max (5 vs. 4)");
     let stub = Stub::start(vec![too_large], Reply::Store).await;
     let sink = LokiSink::new(options(&stub.url())).unwrap();
     let line = "x".repeat(5000);
@@ -199,8 +140,7 @@ async fn a_push_the_server_finds_too_large_goes_in_parts_and_later_ones_are_cut_
 async fn one_stream_that_fails_does_not_send_the_others_again() {
     let stub = Stub::start(vec![Reply::Refuse(500, "", "boom")], Reply::Store).await;
     let sink = LokiSink::new(options(&stub.url())).unwrap();
-    let (outcome, retries) =
-        deliver(&sink, &freeze(&sink, &["a", "b", "c"], &["x", "y", "z"])).await;
+    let (outcome, retries) = deliver(&sink, &freeze(&sink, &["a", "b", "c"], &["x", "y", "z"])).await;
     assert_eq!((outcome, retries.len()), (DELIVERED, 1));
     assert_eq!(stub.bodies().len(), 4);
     assert_eq!(stub.kept().len(), 3);
@@ -216,39 +156,17 @@ async fn tenant_and_credentials_go_with_each_push_and_a_rotated_token_is_used_at
     let sink = LokiSink::new(settings.clone()).unwrap();
     for word in ["first", "second"] {
         std::fs::write(token.path(), format!("{word}\n")).unwrap();
-        assert_eq!(
-            deliver(&sink, &freeze(&sink, &["a"], &["x"])).await.0,
-            DELIVERED
-        );
+        assert_eq!(deliver(&sink, &freeze(&sink, &["a"], &["x"])).await.0, DELIVERED);
     }
-    settings.auth = Auth::Basic {
-        username: "me".into(),
-        password: SecretSource::Given(Secret::new("pass")),
-    };
+    settings.auth = Auth::Basic { username: "me".into(), password: SecretSource::Given(Secret::new("pass")) };
     let sink = LokiSink::new(settings).unwrap();
-    assert_eq!(
-        deliver(&sink, &freeze(&sink, &["a"], &["x"])).await.0,
-        DELIVERED
-    );
+    assert_eq!(deliver(&sink, &freeze(&sink, &["a"], &["x"])).await.0, DELIVERED);
     let heads = stub.heads();
-    let wanted = [
-        "authorization: bearer first\r\n",
-        "authorization: bearer second\r\n",
-        "authorization: basic bwu6cgfzcw==\r\n",
-    ];
+    let wanted = ["authorization: bearer first\r\n", "authorization: bearer second\r\n", "authorization: basic bwu6cgfzcw==\r\n"];
     for (head, wanted) in heads.iter().zip(wanted) {
-        assert!(
-            head.contains(wanted) && head.contains("x-scope-orgid: audit\r\n"),
-            "{head}"
-        );
-        assert!(
-            head.starts_with("post /loki/api/v1/push http/1.1"),
-            "{head}"
-        );
-        assert!(
-            head.contains("content-type: application/x-protobuf\r\n"),
-            "{head}"
-        );
+        assert!(head.contains(wanted) && head.contains("x-scope-orgid: audit\r\n"), "{head}");
+        assert!(head.starts_with("post /loki/api/v1/push http/1.1"), "{head}");
+        assert!(head.contains("content-type: application/x-protobuf\r\n"), "{head}");
     }
     assert_eq!(heads.len(), 3);
 }
@@ -259,9 +177,7 @@ async fn a_missing_token_file_holds_the_data_and_names_the_file() {
     let mut settings = options(&stub.url());
     settings.auth = Auth::Bearer("/nonexistent/token".into());
     let sink = LokiSink::new(settings).unwrap();
-    let Outcome::Retry { why, .. } = sink.send(&freeze(&sink, &["a"], &["x"])).await else {
-        panic!("sent without a token")
-    };
+    let Outcome::Retry { why, .. } = sink.send(&freeze(&sink, &["a"], &["x"])).await else { panic!("sent without a token") };
     assert!(why.contains("/nonexistent/token"), "{why}");
     assert_eq!(stub.bodies().len(), 0);
 }
@@ -269,23 +185,11 @@ async fn a_missing_token_file_holds_the_data_and_names_the_file() {
 #[tokio::test]
 async fn the_check_says_what_is_wrong_and_what_to_do() {
     for (reply, wanted) in [
-        (
-            Reply::Refuse(422, "", "at least one valid stream is required"),
-            None,
-        ),
+        (Reply::Refuse(422, "", "at least one valid stream is required"), None),
         (Reply::Refuse(204, "", ""), None),
-        (
-            Reply::Refuse(401, "", "no org id"),
-            Some("set tenant, basicAuth or bearerTokenFile"),
-        ),
-        (
-            Reply::Refuse(404, "", "404 page not found"),
-            Some("check the sink's url"),
-        ),
-        (
-            Reply::Refuse(503, "", "Ingester not ready"),
-            Some("Ingester not ready"),
-        ),
+        (Reply::Refuse(401, "", "no org id"), Some("set tenant, basicAuth or bearerTokenFile")),
+        (Reply::Refuse(404, "", "404 page not found"), Some("check the sink's url")),
+        (Reply::Refuse(503, "", "Ingester not ready"), Some("Ingester not ready")),
     ] {
         let stub = Stub::start(vec![], reply.clone()).await;
         let result = LokiSink::new(options(&stub.url())).unwrap().check().await;
@@ -295,13 +199,6 @@ async fn the_check_says_what_is_wrong_and_what_to_do() {
             (result, _) => panic!("{reply:?}: {result:?}"),
         }
     }
-    let nobody = LokiSink::new(options("http://127.0.0.1:1"))
-        .unwrap()
-        .check()
-        .await
-        .unwrap_err();
-    assert!(
-        nobody.0.contains("127.0.0.1:1") && nobody.0.contains("refused"),
-        "{nobody}"
-    );
+    let nobody = LokiSink::new(options("http://127.0.0.1:1")).unwrap().check().await.unwrap_err();
+    assert!(nobody.0.contains("127.0.0.1:1") && nobody.0.contains("refused"), "{nobody}");
 }

@@ -90,11 +90,7 @@ impl Stub {
     pub async fn start(script: Vec<Reply>, otherwise: Reply) -> Stub {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let state = Arc::new(Mutex::new(State {
-            script: script.into(),
-            otherwise: Some(otherwise),
-            ..State::default()
-        }));
+        let state = Arc::new(Mutex::new(State { script: script.into(), otherwise: Some(otherwise), ..State::default() }));
         let shared = state.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -136,22 +132,10 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>) {
             }
         };
         let head = String::from_utf8_lossy(&buffer[..head_end]).to_lowercase();
-        let length: usize = head
-            .split("content-length: ")
-            .nth(1)
-            .unwrap()
-            .split("\r\n")
-            .next()
-            .unwrap()
-            .parse()
-            .unwrap();
+        let length: usize = head.split("content-length: ").nth(1).unwrap().split("\r\n").next().unwrap().parse().unwrap();
         let reply = {
             let mut state = state.lock().unwrap();
-            state
-                .script
-                .pop_front()
-                .or(state.otherwise.clone())
-                .unwrap()
+            state.script.pop_front().or(state.otherwise.clone()).unwrap()
         };
         if matches!(reply, Reply::Cut) {
             return;
@@ -186,10 +170,7 @@ fn answer(reply: &Reply, body: &[u8], head: String, state: &mut State) -> Option
         Reply::RefuseLinesWith(bad) => keep(body, bad, state),
         Reply::Cut => return None,
     };
-    Some(format!(
-        "HTTP/1.1 {status} x\r\n{headers}content-length: {}\r\n\r\n{text}",
-        text.len()
-    ))
+    Some(format!("HTTP/1.1 {status} x\r\n{headers}content-length: {}\r\n\r\n{text}", text.len()))
 }
 
 fn keep(body: &[u8], bad: &str, state: &mut State) -> (u16, &'static str, &'static str) {
@@ -205,15 +186,7 @@ fn keep(body: &[u8], bad: &str, state: &mut State) -> (u16, &'static str, &'stat
             continue;
         }
         let time = entry.timestamp.clone().unwrap();
-        state.kept.insert((
-            stream.labels.clone(),
-            time.seconds * 1_000_000_000 + i64::from(time.nanos),
-            entry.line.clone(),
-        ));
+        state.kept.insert((stream.labels.clone(), time.seconds * 1_000_000_000 + i64::from(time.nanos), entry.line.clone()));
     }
-    if refused {
-        (400, "", "max entry size exceeded")
-    } else {
-        (204, "", "")
-    }
+    if refused { (400, "", "max entry size exceeded") } else { (204, "", "") }
 }

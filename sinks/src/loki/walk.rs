@@ -46,21 +46,13 @@ pub enum Next {
 impl Walk {
     /// At the start of a push of that many entries.
     pub fn new(entries: usize) -> Walk {
-        Walk {
-            next: 0,
-            length: entries.max(1),
-            refusals: 0,
-            refused: BTreeMap::new(),
-        }
+        Walk { next: 0, length: entries.max(1), refusals: 0, refused: BTreeMap::new() }
     }
 
     /// The entries to send next; none at the end.
     pub fn part(&mut self, push: &Push) -> Vec<usize> {
         while self.next < push.len() {
-            let part: Vec<usize> = self
-                .range(push)
-                .filter(|entry| !self.refused.contains_key(entry))
-                .collect();
+            let part: Vec<usize> = self.range(push).filter(|entry| !self.refused.contains_key(entry)).collect();
             if !part.is_empty() {
                 return part;
             }
@@ -78,17 +70,12 @@ impl Walk {
             }
             Answer::Invalid { why } => {
                 let oldest = oldest_acceptable(&why).unwrap_or(i64::MIN);
-                let too_old: Vec<usize> = part
-                    .iter()
-                    .copied()
-                    .filter(|entry| push.timestamp(*entry) < oldest)
-                    .collect();
+                let too_old: Vec<usize> = part.iter().copied().filter(|entry| push.timestamp(*entry) < oldest).collect();
                 if too_old.is_empty() {
                     self.narrow(push, part, why);
                 } else {
                     // Loki named the limit, so there is no need to search; the rest goes again to learn whether that was all.
-                    self.refused
-                        .extend(too_old.into_iter().map(|entry| (entry, why.clone())));
+                    self.refused.extend(too_old.into_iter().map(|entry| (entry, why.clone())));
                 }
                 Next::GoOn
             }
@@ -96,16 +83,9 @@ impl Walk {
                 self.narrow(push, part, why);
                 Next::Smaller
             }
-            Answer::Later {
-                why,
-                after,
-                size_may_matter,
-            } => {
+            Answer::Later { why, after, size_may_matter } => {
                 self.refusals += 1;
-                if size_may_matter
-                    && self.refusals.is_multiple_of(REFUSALS_BEFORE_HALVING)
-                    && part.len() > 1
-                {
+                if size_may_matter && self.refusals.is_multiple_of(REFUSALS_BEFORE_HALVING) && part.len() > 1 {
                     self.length = (self.length.min(push.len() - self.next) / 2).max(1);
                 }
                 Next::Wait { why, after }
@@ -115,9 +95,7 @@ impl Walk {
 
     /// The sequence numbers refused, with the reasons.
     pub fn refused<'a>(&'a self, push: &'a Push) -> impl Iterator<Item = (u64, String)> + 'a {
-        self.refused
-            .iter()
-            .map(|(entry, why)| (push.sequence(*entry), why.clone()))
+        self.refused.iter().map(|(entry, why)| (push.sequence(*entry), why.clone()))
     }
 
     fn range(&self, push: &Push) -> Range<usize> {
@@ -156,42 +134,26 @@ mod tests {
         let mut push = Push::new(Encoding::Protobuf, &[("a", "b")]);
         for place in 0..entries {
             let time = START + i64::try_from(place).unwrap() * MILLISECOND;
-            let record = Record {
-                spool: SpoolId([1; 16]),
-                sequence: place + 1,
-                time,
-                commit_time: time,
-                key: b"",
-                labels: b"",
-                line: b"line",
-            };
+            let record =
+                Record { spool: SpoolId([1; 16]), sequence: place + 1, time, commit_time: time, key: b"", labels: b"", line: b"line" };
             push.add(&record, |_, _| false, &mut Vec::new());
         }
         push
     }
 
     fn invalid(why: &str) -> Answer {
-        Answer::Invalid {
-            why: why.to_owned(),
-        }
+        Answer::Invalid { why: why.to_owned() }
     }
 
     /// Walks through `push` against a server given as a function, and returns what was stored, what was refused and the requests it took.
-    fn walk(
-        push: &Push,
-        mut server: impl FnMut(&[usize]) -> Answer,
-    ) -> (Vec<usize>, Vec<u64>, usize) {
+    fn walk(push: &Push, mut server: impl FnMut(&[usize]) -> Answer) -> (Vec<usize>, Vec<u64>, usize) {
         let mut walk = Walk::new(push.len());
         let mut stored = Vec::new();
         let mut requests = 0;
         loop {
             let part = walk.part(push);
             if part.is_empty() {
-                return (
-                    stored,
-                    walk.refused(push).map(|(sequence, _)| sequence).collect(),
-                    requests,
-                );
+                return (stored, walk.refused(push).map(|(sequence, _)| sequence).collect(), requests);
             }
             requests += 1;
             assert!(requests < 10_000, "no end");
@@ -205,21 +167,12 @@ mod tests {
 
     #[test]
     fn a_push_that_is_stored_takes_one_request() {
-        assert_eq!(
-            walk(&push(1000), |_| Answer::Stored),
-            ((0..1000).collect(), vec![], 1)
-        );
+        assert_eq!(walk(&push(1000), |_| Answer::Stored), ((0..1000).collect(), vec![], 1));
     }
 
     #[test]
     fn one_bad_entry_among_a_thousand_is_found_in_a_few_requests() {
-        let (stored, refused, requests) = walk(&push(1000), |part| {
-            if part.contains(&700) {
-                invalid("bad")
-            } else {
-                Answer::Stored
-            }
-        });
+        let (stored, refused, requests) = walk(&push(1000), |part| if part.contains(&700) { invalid("bad") } else { Answer::Stored });
         assert_eq!(refused, [701]);
         assert_eq!(stored.len(), 999);
         assert!(requests <= 40, "{requests}");
@@ -228,13 +181,7 @@ mod tests {
     #[test]
     fn entries_older_than_the_named_limit_are_refused_without_a_search() {
         let why = "entry too far behind, entry timestamp is: 2023-11-14T22:13:20Z, oldest acceptable timestamp is: 2023-11-14T22:13:20.5Z";
-        let (stored, refused, requests) = walk(&push(1000), |part| {
-            if part[0] < 500 {
-                invalid(why)
-            } else {
-                Answer::Stored
-            }
-        });
+        let (stored, refused, requests) = walk(&push(1000), |part| if part[0] < 500 { invalid(why) } else { Answer::Stored });
         assert_eq!(refused, (1..=500).collect::<Vec<_>>());
         assert_eq!(stored, (500..1000).collect::<Vec<_>>());
         assert_eq!(requests, 2);
@@ -245,40 +192,22 @@ mod tests {
         let entries = push(100);
         let mut walk = Walk::new(100);
         let part = walk.part(&entries);
-        assert_eq!(
-            walk.answered(&entries, &part, Answer::TooLarge { why: "big".into() }),
-            Next::Smaller
-        );
+        assert_eq!(walk.answered(&entries, &part, Answer::TooLarge { why: "big".into() }), Next::Smaller);
         assert_eq!(walk.part(&entries).len(), 50);
     }
 
     #[test]
     fn a_single_entry_that_is_too_large_is_refused() {
-        let (stored, refused, _) = walk(&push(3), |part| {
-            if part.contains(&1) {
-                Answer::TooLarge { why: "big".into() }
-            } else {
-                Answer::Stored
-            }
-        });
+        let (stored, refused, _) =
+            walk(&push(3), |part| if part.contains(&1) { Answer::TooLarge { why: "big".into() } } else { Answer::Stored });
         assert_eq!((stored, refused), (vec![0, 2], vec![2]));
     }
 
     #[test]
     fn a_rate_limit_that_never_lets_the_whole_pass_is_met_with_halves_and_keeps_what_passed() {
         let entries = push(64);
-        let limited = || Answer::Later {
-            why: "rate".into(),
-            after: None,
-            size_may_matter: true,
-        };
-        let (stored, refused, requests) = walk(&entries, |part| {
-            if part.len() > 20 {
-                limited()
-            } else {
-                Answer::Stored
-            }
-        });
+        let limited = || Answer::Later { why: "rate".into(), after: None, size_may_matter: true };
+        let (stored, refused, requests) = walk(&entries, |part| if part.len() > 20 { limited() } else { Answer::Stored });
         assert_eq!((stored, refused.len()), ((0..64).collect(), 0));
         assert!(requests < 40, "{requests}");
     }
@@ -290,18 +219,8 @@ mod tests {
         for _ in 0..20 {
             let part = walk.part(&entries);
             assert_eq!(part.len(), 64);
-            let answer = Answer::Later {
-                why: "down".into(),
-                after: Some(Duration::from_secs(3)),
-                size_may_matter: false,
-            };
-            assert_eq!(
-                walk.answered(&entries, &part, answer),
-                Next::Wait {
-                    why: "down".into(),
-                    after: Some(Duration::from_secs(3))
-                }
-            );
+            let answer = Answer::Later { why: "down".into(), after: Some(Duration::from_secs(3)), size_may_matter: false };
+            assert_eq!(walk.answered(&entries, &part, answer), Next::Wait { why: "down".into(), after: Some(Duration::from_secs(3)) });
         }
     }
 

@@ -21,13 +21,8 @@ pub(super) struct End {
     pub number: u64,
 }
 
-/// The segments in a folder, in order.
-pub(super) fn list(
-    folder: &Folder,
-    settings: &Settings,
-    id: Option<SpoolId>,
-    metrics: &SpoolMetrics,
-) -> Result<VecDeque<Segment>, OpenError> {
+/// The segments in a folder, in order. `ids` are the identities that the id file names.
+pub(super) fn list(folder: &Folder, settings: &Settings, ids: &[SpoolId], metrics: &SpoolMetrics) -> Result<VecDeque<Segment>, OpenError> {
     let mut bases: Vec<u64> = Vec::new();
     for entry in std::fs::read_dir(&folder.path).map_err(at(&folder.path))? {
         let path = entry.map_err(at(&folder.path))?.path();
@@ -39,7 +34,7 @@ pub(super) fn list(
         }
     }
     bases.sort_unstable();
-    let mut segments: VecDeque<Segment> = VecDeque::new();
+    let mut found = Vec::new();
     for (index, base) in bases.iter().copied().enumerate() {
         let path = folder.segment(base);
         let file = File::open(&path).map_err(at(&path))?;
@@ -48,24 +43,42 @@ pub(super) fn list(
         let count = ReadAt::read_at(&file, &mut bytes, 0).map_err(at(&path))?;
         let limit = bases.get(index + 1).copied().unwrap_or(u64::MAX);
         let end = limit.min(base.saturating_add(length.saturating_sub(SEGMENT_HEAD as u64)));
-        match SegmentHead::parse(&bytes[..count]) {
-            Ok(head) if head.base == base && head.kind == settings.kind => {
-                segments.push_back(Segment { base, end, id: head.id, number: head.number, previous: head.previous });
-            }
+        let head = match SegmentHead::parse(&bytes[..count]) {
             Err(source @ HeadError::Format(_)) => return Err(OpenError::Format { path, source }),
-            _ => {
-                // The header is damaged. The frames say themselves whether they belong to an identity we know.
+            head => head.ok().filter(|head| head.base == base && head.kind == settings.kind),
+        };
+        found.push((base, end, head));
+    }
+    // Every identity that anything here names.
+    let heads = found.iter().filter_map(|(_, _, head)| head.as_ref());
+    let named = heads.flat_map(|head| [Some(head.id), head.previous.map(|(id, _)| id)]);
+    let known: Vec<SpoolId> = named.flatten().chain(ids.iter().copied()).collect();
+    let mut segments: VecDeque<Segment> = VecDeque::new();
+    for (base, end, head) in found {
+        let segment = match head {
+            Some(head) => Some(Segment { base, end, id: head.id, number: head.number, previous: head.previous }),
+            None => {
                 metrics.corrupt_frames.fetch_add(1, Relaxed);
-                let candidates = segments.back().map(|segment| segment.id).into_iter().chain(id);
-                let known = candidates.into_iter().find_map(|id| first_number(&file, base, end, id).map(|number| (id, number)));
-                match known {
-                    Some((id, number)) => segments.push_back(Segment { base, end, id, number, previous: None }),
-                    None => folder.set_aside(&path).map_err(at(&path))?,
-                }
+                headless(folder, (base, end), &known, segments.back())?
             }
-        }
+        };
+        segments.extend(segment);
     }
     Ok(segments)
+}
+
+/// A segment whose header is damaged: its frames say themselves whether they belong to an identity we know. If none does, it is set aside.
+fn headless(folder: &Folder, (base, end): (u64, u64), known: &[SpoolId], before: Option<&Segment>) -> Result<Option<Segment>, OpenError> {
+    let path = folder.segment(base);
+    let file = File::open(&path).map_err(at(&path))?;
+    let Some((id, number)) = known.iter().find_map(|id| first_number(&file, base, end, *id).map(|number| (*id, number))) else {
+        return folder.set_aside(&path).map_err(at(&path)).map(|()| None);
+    };
+    let previous = match before.filter(|before| before.id != id) {
+        Some(before) => last_commit(&folder.segment(before.base), before)?.0.map(|(commit, _)| (before.id, commit.next)),
+        None => None,
+    };
+    Ok(Some(Segment { base, end, id, number, previous }))
 }
 
 fn first_number(file: &File, base: u64, end: u64, id: SpoolId) -> Option<u64> {

@@ -68,14 +68,20 @@ impl Model {
         options.min_free_percent = 0;
         let (writer, found) = Writer::open(&self.path(), &options).unwrap();
         self.open.clear();
-        let next = found.last.as_ref().map_or(1, |(commit, _)| commit.next);
-        if let Some((_, lines)) = self.committed.last_mut() {
-            // Without damage the last commit is never lost; with it, what is behind the last whole commit is folded again.
-            assert!(self.damaged || lines.is_empty() || lines.len() as u64 + 1 == next, "a commit is gone");
-            if found.last.is_some() || self.damaged {
-                lines.truncate((next - 1) as usize);
+        // Without damage the last commit is never lost; with it, what is behind the last whole commit is folded again.
+        let before: usize = self.committed.iter().map(|(_, lines)| lines.len()).sum();
+        let (id, next) = match writer.spool().shared.lock().segments.back().and_then(|segment| segment.previous) {
+            Some(previous) if self.committed.last().is_none_or(|(id, _)| *id != writer.id()) => previous,
+            _ => (writer.id(), writer.next_sequence()),
+        };
+        let known = self.committed.iter().position(|(committed, _)| *committed == id);
+        for (index, (_, lines)) in self.committed.iter_mut().enumerate() {
+            if known.is_none_or(|known| index >= known) {
+                lines.truncate(if known == Some(index) { (next - 1) as usize } else { 0 });
             }
         }
+        let after: usize = self.committed.iter().map(|(_, lines)| lines.len()).sum();
+        assert!(self.damaged || before == after, "a commit is gone: {found:?}");
         if self.committed.last().is_none_or(|(id, _)| *id != writer.id()) {
             self.committed.push((writer.id(), Vec::new()));
         }

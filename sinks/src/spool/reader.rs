@@ -137,7 +137,11 @@ impl Reader {
                 self.gaps.push(*gap);
                 self.place = after;
             }
-            Current::Renewed { id, sequence } => self.place = Cursor { spool: id, sequence, position: self.place.position },
+            Current::Renewed { id, sequence } => {
+                // Numbers begin with 1; if the first segments are gone or damaged, what they held is missing.
+                self.place = Cursor { spool: id, sequence: 1, position: self.place.position };
+                self.missing(sequence, cause::FULL);
+            }
         }
     }
 

@@ -62,7 +62,8 @@ pub(super) fn open(
     }
     let metrics = SpoolMetrics::default();
     let mut found = Found::default();
-    let mut segments = contents::list(&folder, &settings, identity.as_ref().map(|(identity, _)| identity.id), &metrics)?;
+    let ids: Vec<SpoolId> = identity.iter().flat_map(|(identity, _)| [Some(identity.id), identity.previous]).flatten().collect();
+    let mut segments = contents::list(&folder, &settings, &ids, &metrics)?;
     let end = match settings.kind {
         LogKind::Spool => contents::cut(&folder, &mut segments, &mut found)?,
         LogKind::Intake => contents::read_through(&folder, &mut segments, &mut found, visit)?,

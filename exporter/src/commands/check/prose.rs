@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::config::{
-    Compress, File, FileOutput, FilterText, FlowLog, FoldBy, Redact, RedactHeaders, RetentionMode, RetentionPeriod, Sink, SinkKind, WhenFull,
+    Compress, File, FileOutput, FilterText, FlowLog, FoldBy, Redact, RedactHeaders, RetentionMode, RetentionPeriod, Sink, SinkKind,
+    WhenFull,
 };
 
 /// Describes a whole file.
@@ -57,7 +58,8 @@ fn flow_log(entry: &FlowLog, file: &File, rate: u64) -> String {
 
 fn keeps(entry: &FlowLog) -> String {
     let list = |filters: &[FilterText]| filters.iter().map(|filter| self::filter(&filter.value)).collect::<Vec<_>>().join("; or ");
-    let included = if entry.include_filters.is_empty() { "every flow".to_owned() } else { format!("flows with {}", list(&entry.include_filters)) };
+    let included =
+        if entry.include_filters.is_empty() { "every flow".to_owned() } else { format!("flows with {}", list(&entry.include_filters)) };
     match entry.exclude_filters.is_empty() {
         true => included,
         false => format!("{included}, except those with {}", list(&entry.exclude_filters)),
@@ -69,7 +71,8 @@ fn filter(value: &Value) -> String {
     let fields = value.as_object().into_iter().flatten().filter(|(_, values)| values.as_array().is_none_or(|values| !values.is_empty()));
     let fields: Vec<String> = fields
         .map(|(field, values)| {
-            let values = values.as_array().map_or_else(|| vec![plain(values)], |values| values.iter().map(|value| element(field, value)).collect());
+            let values =
+                values.as_array().map_or_else(|| vec![plain(values)], |values| values.iter().map(|value| element(field, value)).collect());
             format!("{field} {}", values.join(" or "))
         })
         .collect();
@@ -157,7 +160,9 @@ fn destination(sink: &Sink) -> String {
                     RetentionMode::Governance => "only with a special permission",
                 };
                 match &retention.period {
-                    RetentionPeriod::Days(days) => format!(", for {} deleted {mode}", number(usize::try_from(*days).unwrap_or(usize::MAX), "day")),
+                    RetentionPeriod::Days(days) => {
+                        format!(", for {} deleted {mode}", number(usize::try_from(*days).unwrap_or(usize::MAX), "day"))
+                    }
                     RetentionPeriod::Until(until) => format!(", until {} deleted {mode}", until.text),
                 }
             });
@@ -241,7 +246,7 @@ flowLogs:
   foldBy: service
   sinks: [audit, search]
 sinks:
-  audit: {type: s3, url: 's3://b/p', retention: {mode: COMPLIANCE, days: 365}}
+  audit: {type: s3, url: 's3://bucket/p', retention: {mode: COMPLIANCE, days: 365}}
   search: {type: loki, url: 'http://h', labels: {v: verdict}}
 ";
         let expected = "\
@@ -253,7 +258,7 @@ shop (line 2)
   folds    what is identical within 1s into one line, client ports left out
   hides    passwords in URLs, the HTTP headers Authorization, Proxy-Authorization, Cookie, Set-Cookie
   to       /x, rotated at 10 MiB, 5 kept, mode 0640
-  to       audit: objects below s3://b/p, for 365 days deleted by nobody
+  to       audit: objects below s3://bucket/p, for 365 days deleted by nobody
   to       search: Loki at http://h, labels v
   spool    up to 1GiB on disk
   spool    audit may be away for 1h 8m at 1000 lines/s of about 195 bytes; then the newest give way, declared

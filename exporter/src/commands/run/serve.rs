@@ -13,18 +13,25 @@ use crate::config::settings::{Settings, SourceSpec};
 use crate::config::watch::{Timing, Update, watch};
 use crate::config::{Checked, File, diff};
 use crate::daemon::identities::IdentitySources;
+use crate::daemon::last_start::LastStart;
 use crate::daemon::life::{Life, interface_names};
 use crate::daemon::logging::{self, LogGuard, LogOptions};
 use crate::daemon::manager::View;
 use crate::daemon::notify_systemd::Systemd;
 use crate::daemon::pages::DaemonPages;
 use crate::daemon::privileges;
-use crate::daemon::start::Prepared;
+use crate::daemon::start::{self, Prepared};
 use crate::daemon::state::{Running, State};
 use crate::metrics::listener::Listener;
 
 /// Runs the daemon.
-pub async fn serve(arguments: &RunArgs, settings: &Settings, checked: Checked, identities: IdentitySources, prepared: Prepared) -> Result<(), Failure> {
+pub async fn serve(
+    arguments: &RunArgs,
+    settings: &Settings,
+    checked: Checked,
+    identities: IdentitySources,
+    prepared: Prepared,
+) -> Result<(), Failure> {
     let log = Arc::new(logging::start(&LogOptions {
         folder: settings.log_dir.clone(),
         json: settings.log_format == LogFormat::Json,
@@ -34,6 +41,10 @@ pub async fn serve(arguments: &RunArgs, settings: &Settings, checked: Checked, i
     tracing::info!(version = env!("CARGO_PKG_VERSION"), capabilities = ?privileges::effective(), "starting");
     if let Some(started) = &prepared.kernel {
         tracing::info!("{}", started.kernel.features());
+        let pins = start::pins(settings.pin_dir.as_deref(), &settings.state_dir);
+        if let Err(error) = LastStart::new(settings, &prepared.node, &pins).write(&settings.state_dir) {
+            tracing::warn!(%error, "`flowlog detach` will not know how this daemon was started");
+        }
     }
     let systemd = Systemd::from_environment();
     let mut file = checked.file;
@@ -70,7 +81,8 @@ async fn follow(
         let what = what.to_owned();
         move |error: std::io::Error| Failure::Runtime(format!("cannot {what}: {error}"))
     };
-    let (watching, updates) = watch(&arguments.config, arguments.strict, Some(file.hash), Timing::default()).map_err(failed("watch the configuration"))?;
+    let (watching, updates) =
+        watch(&arguments.config, arguments.strict, Some(file.hash), Timing::default()).map_err(failed("watch the configuration"))?;
     let mut updates = forward(updates);
     let mut terminate = signal(SignalKind::terminate()).map_err(failed("listen for signals"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed("listen for signals"))?;

@@ -37,7 +37,9 @@ pub(super) fn flow_log(at: &At<'_>, problems: &mut Problems) -> Option<FlowLog> 
         fold_by: fields.value("foldBy", problems, fold_by).unwrap_or_default(),
         redact: fields.value("redact", problems, redact).unwrap_or_default(),
         sinks,
-        spool_max_bytes: fields.value("spoolMaxBytes", problems, |at, problems| at.size(problems, SMALLEST_SPOOL)).unwrap_or(DEFAULT_SPOOL_MAX_BYTES),
+        spool_max_bytes: fields
+            .value("spoolMaxBytes", problems, |at, problems| at.size(problems, SMALLEST_SPOOL))
+            .unwrap_or(DEFAULT_SPOOL_MAX_BYTES),
         hash: [0; 32],
         place: at.place.clone(),
         places: Places::new(at.place.clone(), at.node),

@@ -39,7 +39,9 @@ impl<'n> At<'n> {
     /// The items of a list; a single value is refused with the list to write.
     pub fn items(&self, problems: &mut Problems) -> Option<Vec<At<'n>>> {
         match &self.node.kind {
-            Kind::List(items) => Some(items.iter().enumerate().map(|(n, item)| At::new(item, format!("{}[{n}]", self.place.path))).collect()),
+            Kind::List(items) => {
+                Some(items.iter().enumerate().map(|(n, item)| At::new(item, format!("{}[{n}]", self.place.path))).collect())
+            }
             kind => {
                 let advice = match kind {
                     Kind::Scalar(Scalar::Null, _) => None,
@@ -240,7 +242,12 @@ impl<'n> Fields<'n> {
     }
 
     /// A value that has to be there.
-    pub fn required<T>(&self, name: &'static str, problems: &mut Problems, decode: impl Fn(&At<'n>, &mut Problems) -> Option<T>) -> Option<T> {
+    pub fn required<T>(
+        &self,
+        name: &'static str,
+        problems: &mut Problems,
+        decode: impl Fn(&At<'n>, &mut Problems) -> Option<T>,
+    ) -> Option<T> {
         if self.spellings(name).iter().all(|at| at.node.is_null()) {
             problems.reject(&self.place, format!("{name} is missing"), None);
             return None;

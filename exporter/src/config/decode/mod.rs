@@ -47,7 +47,12 @@ pub(super) fn decode(root: &Node, problems: &mut Problems) -> Decoded {
     Decoded {
         flow_logs,
         sinks: fields.whole("sinks", problems, sinks::sinks).unwrap_or_default(),
-        sink_names: sinks_at.and_then(|at| at.entries(&mut Problems::default())).into_iter().flatten().map(|(name, _)| name.to_owned()).collect(),
+        sink_names: sinks_at
+            .and_then(|at| at.entries(&mut Problems::default()))
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name.to_owned())
+            .collect(),
     }
 }
 

@@ -8,8 +8,8 @@ use super::fields::{At, Fields, Unknown};
 use crate::config::keys::{BASIC_AUTH, BATCH, FILE, KAFKA, Key, LOKI, NETWORK, RETENTION, S3 as S3_KEYS, SASL, SINK, TLS};
 use crate::config::place::{Places, Problems};
 use crate::config::sink_types::{
-    BasicAuth, Batch, Kafka, KafkaCompression, Loki, LokiEncoding, Retention, RetentionMode, RetentionPeriod, S3, Sasl, SaslMechanism, Secret, Sink,
-    SinkKind, Tls, WhenFull,
+    BasicAuth, Batch, Kafka, KafkaCompression, Loki, LokiEncoding, Retention, RetentionMode, RetentionPeriod, S3, Sasl, SaslMechanism,
+    Secret, Sink, SinkKind, Tls, WhenFull,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -94,7 +94,7 @@ fn default_batch(kind: Type) -> Batch {
     match kind {
         Type::S3 => Batch { max_bytes: 64 << 20, max_records: NO_LIMIT, max_age: Duration::from_secs(600) },
         Type::Loki => Batch { max_bytes: 4 << 20, max_records: 100_000, max_age: Duration::from_secs(1) },
-        Type::Kafka => Batch { max_bytes: 1 << 20, max_records: 10_000, max_age: Duration::from_millis(100) },
+        Type::Kafka => Batch { max_bytes: 4 << 20, max_records: 20_000, max_age: Duration::from_millis(100) },
         Type::File => Batch { max_bytes: NO_LIMIT, max_records: NO_LIMIT, max_age: Duration::ZERO },
     }
 }
@@ -133,25 +133,16 @@ fn tls(at: &At<'_>, problems: &mut Problems) -> Option<Tls> {
 }
 
 fn s3(fields: &Fields<'_>, problems: &mut Problems) -> Option<S3> {
-    let endpoint = fields.value("endpoint", problems, http_url);
-    let s3 = S3 {
-        url: fields.required("url", problems, |at, problems| url(at, &["s3://", "file:///"], problems)).unwrap_or_default(),
+    Some(S3 {
+        url: fields.required("url", problems, At::word).unwrap_or_default(),
         region: fields.value("region", problems, At::word),
-        path_style: fields.value("pathStyle", problems, At::truth).unwrap_or(endpoint.is_some()),
-        endpoint,
+        path_style: fields.value("pathStyle", problems, At::truth),
+        endpoint: fields.value("endpoint", problems, At::word),
         retention: fields.whole("retention", problems, retention),
         legal_hold: fields.value("legalHold", problems, At::truth).unwrap_or(false),
         zstd_level: fields.value("compression", problems, zstd_level).unwrap_or(3),
         credentials_file: fields.value("credentialsFile", problems, At::word),
-    };
-    if s3.url.starts_with("file:") {
-        for (key, given) in [("retention", s3.retention.is_some()), ("legalHold", s3.legal_hold)] {
-            if given && let Some(at) = fields.raw(key) {
-                problems.reject(&at.place, "a folder has no locks", Some("use an s3:// url, or remove the key".into()));
-            }
-        }
-    }
-    Some(s3)
+    })
 }
 
 fn retention(at: &At<'_>, problems: &mut Problems) -> Option<Retention> {
@@ -190,7 +181,7 @@ fn zstd_level(at: &At<'_>, problems: &mut Problems) -> Option<u8> {
 fn loki(fields: &Fields<'_>, problems: &mut Problems) -> Option<Loki> {
     let encodings = [("protobuf", LokiEncoding::Protobuf), ("json", LokiEncoding::Json)];
     let loki = Loki {
-        url: fields.required("url", problems, http_url).unwrap_or_default(),
+        url: fields.required("url", problems, At::word).unwrap_or_default(),
         tenant: fields.value("tenant", problems, At::word),
         labels: fields.whole("labels", problems, labels).unwrap_or_default(),
         basic_auth: fields.whole("basicAuth", problems, basic_auth),
@@ -208,10 +199,7 @@ fn labels(at: &At<'_>, problems: &mut Problems) -> Option<BTreeMap<String, Strin
     use crate::config::yaml::Kind;
     let mut labels = BTreeMap::new();
     let mut add = |name: String, path: String, at: &At<'_>, problems: &mut Problems| {
-        let fits = |(n, c): (usize, char)| c.is_ascii_alphabetic() || c == '_' || (n > 0 && c.is_ascii_digit());
-        if name.is_empty() || !name.chars().enumerate().all(fits) || name.starts_with("__") {
-            problems.reject(&at.place, format!("`{name}` cannot be a label of Loki"), Some("use letters, digits and single underscores".into()));
-        } else if labels.insert(name.clone(), path).is_some() {
+        if labels.insert(name.clone(), path).is_some() {
             problems.reject(&at.place, format!("gives the label {name} twice"), Some("write a map of label to path".into()));
         }
     };
@@ -255,39 +243,18 @@ fn kafka(fields: &Fields<'_>, problems: &mut Problems) -> Option<Kafka> {
         ("zstd", KafkaCompression::Zstd),
     ];
     Some(Kafka {
-        brokers: fields.required("brokers", problems, brokers).unwrap_or_default(),
-        topic: fields.required("topic", problems, topic).unwrap_or_default(),
+        brokers: fields.required("brokers", problems, At::texts).unwrap_or_default(),
+        topic: fields.required("topic", problems, At::word).unwrap_or_default(),
         sasl: fields.whole("sasl", problems, sasl),
         compression: fields.value("compression", problems, |at, problems| at.choice(problems, &codecs)).unwrap_or_default(),
         properties: fields.whole("properties", problems, properties).unwrap_or_default(),
     })
 }
 
-fn brokers(at: &At<'_>, problems: &mut Problems) -> Option<Vec<String>> {
-    let brokers: Vec<String> = at.items(problems)?.iter().filter_map(|item| item.word(problems)).collect();
-    if brokers.is_empty() {
-        problems.reject(&at.place, "names no broker", Some("write [\"kafka:9092\"]".into()));
-    }
-    Some(brokers)
-}
-
-fn topic(at: &At<'_>, problems: &mut Problems) -> Option<String> {
-    let topic = at.word(problems)?;
-    let fits =
-        topic.len() <= 249 && topic != "." && topic != ".." && topic.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-    if !fits {
-        problems.reject(
-            &at.place,
-            format!("`{topic}` cannot be a topic of Kafka"),
-            Some("use up to 249 letters, digits, dots, dashes and underscores".into()),
-        );
-    }
-    Some(topic)
-}
-
 fn sasl(at: &At<'_>, problems: &mut Problems) -> Option<Sasl> {
     let fields = Fields::take(at, &[SASL], Unknown::Reject, problems)?;
-    let mechanisms = [SaslMechanism::Plain, SaslMechanism::ScramSha256, SaslMechanism::ScramSha512].map(|mechanism| (mechanism.as_str(), mechanism));
+    let mechanisms =
+        [SaslMechanism::Plain, SaslMechanism::ScramSha256, SaslMechanism::ScramSha512].map(|mechanism| (mechanism.as_str(), mechanism));
     let mechanism = fields.required("mechanism", problems, |at, problems| at.choice(problems, &mechanisms));
     let username = fields.required("username", problems, At::word).unwrap_or_default();
     let password_file = fields.required("passwordFile", problems, At::word).unwrap_or_default();
@@ -296,69 +263,10 @@ fn sasl(at: &At<'_>, problems: &mut Problems) -> Option<Sasl> {
     Some(Sasl { mechanism: mechanism?, username, password_file })
 }
 
-/// Properties of librdkafka that neither weaken delivery nor bring in secrets or keys of ours.
-const KAFKA_PROPERTIES: &[&str] = &[
-    "batch.num.messages",
-    "batch.size",
-    "broker.address.family",
-    "broker.address.ttl",
-    "client.dns.lookup",
-    "client.id",
-    "client.rack",
-    "compression.level",
-    "connections.max.idle.ms",
-    "debug",
-    "linger.ms",
-    "log.connection.close",
-    "message.max.bytes",
-    "metadata.max.age.ms",
-    "partitioner",
-    "queue.buffering.max.kbytes",
-    "queue.buffering.max.messages",
-    "queue.buffering.max.ms",
-    "reconnect.backoff.max.ms",
-    "reconnect.backoff.ms",
-    "request.timeout.ms",
-    "retry.backoff.max.ms",
-    "retry.backoff.ms",
-    "sasl.kerberos.service.name",
-    "security.protocol",
-    "socket.connection.setup.timeout.ms",
-    "socket.keepalive.enable",
-    "socket.nagle.disable",
-    "socket.receive.buffer.bytes",
-    "socket.send.buffer.bytes",
-    "socket.timeout.ms",
-    "ssl.cipher.suites",
-    "ssl.crl.location",
-    "ssl.curves.list",
-    "ssl.sigalgs.list",
-    "statistics.interval.ms",
-    "topic.metadata.refresh.interval.ms",
-];
-
+/// Texts by name; which properties may be set is for the sink to say.
 fn properties(at: &At<'_>, problems: &mut Problems) -> Option<BTreeMap<String, String>> {
-    let mut properties = BTreeMap::new();
-    for (name, value) in at.entries(problems)? {
-        if KAFKA_PROPERTIES.contains(&name) {
-            if let Some(text) = value.text(problems) {
-                properties.insert(name.to_owned(), text);
-            }
-            continue;
-        }
-        let advice = match name {
-            "enable.idempotence" | "acks" | "request.required.acks" | "message.timeout.ms" | "delivery.timeout.ms" | "transactional.id" => {
-                "flowlog sets it, since delivery depends on it; remove it".to_owned()
-            }
-            "bootstrap.servers" | "metadata.broker.list" => "write brokers".to_owned(),
-            "compression.codec" | "compression.type" => "write compression".to_owned(),
-            name if name.starts_with("sasl.") => "write sasl: {mechanism, username, passwordFile}".to_owned(),
-            name if name.starts_with("ssl.") => "write tls: {caFile, certFile, keyFile}".to_owned(),
-            _ => format!("accepted are {}", KAFKA_PROPERTIES.join(", ")),
-        };
-        problems.reject(&value.place, "is not a property that may be set here", Some(advice));
-    }
-    Some(properties)
+    let entries = at.entries(problems)?;
+    Some(entries.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.text(problems)?))).collect())
 }
 
 fn file_sink(fields: &Fields<'_>, problems: &mut Problems) -> Option<SinkKind> {
@@ -367,22 +275,4 @@ fn file_sink(fields: &Fields<'_>, problems: &mut Problems) -> Option<SinkKind> {
         problems.reject(fields.place(), "filePath is missing", None);
     }
     file.map(SinkKind::File)
-}
-
-fn http_url(at: &At<'_>, problems: &mut Problems) -> Option<String> {
-    url(at, &["http://", "https://"], problems)
-}
-
-/// An address that begins in one of these ways, goes on after it, and carries no password, which would be printed with it.
-fn url(at: &At<'_>, schemes: &[&str], problems: &mut Problems) -> Option<String> {
-    let text = at.word(problems)?;
-    let Some(rest) = schemes.iter().find_map(|scheme| text.strip_prefix(scheme)).filter(|rest| !rest.is_empty()) else {
-        problems.reject(&at.place, "is not an address of the kind needed here", Some(format!("begin it with {}", schemes.join(" or "))));
-        return None;
-    };
-    if rest.split('/').next().is_some_and(|host| host.contains('@')) {
-        problems.reject(&at.place, "holds a user or password, which would be printed with it", Some("use the keys for credentials".into()));
-        return None;
-    }
-    Some(text)
 }

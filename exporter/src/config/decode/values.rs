@@ -176,7 +176,8 @@ impl At<'_> {
                 None
             }
             Err(why) => {
-                let advice = if why == "has no unit" { format!("write {text}s for seconds") } else { "write it like 500ms, 10s or 1h30m".into() };
+                let advice =
+                    if why == "has no unit" { format!("write {text}s for seconds") } else { "write it like 500ms, 10s or 1h30m".into() };
                 problems.reject(&self.place, format!("`{text}` {why}"), Some(advice));
                 None
             }
@@ -207,8 +208,11 @@ impl At<'_> {
         match go_duration(&text, false) {
             Ok(nanoseconds) => Some(nanoseconds),
             Err(why) => {
-                let advice =
-                    if why == "has no unit" { format!("write \"{text}s\" for seconds") } else { "write it like \"30s\" or \"1m30s\"".into() };
+                let advice = if why == "has no unit" {
+                    format!("write \"{text}s\" for seconds")
+                } else {
+                    "write it like \"30s\" or \"1m30s\"".into()
+                };
                 problems.reject(&self.place, format!("`{text}` {why}"), Some(advice));
                 None
             }
@@ -225,7 +229,11 @@ impl At<'_> {
                 None
             }
             None => {
-                problems.reject(&self.place, format!("`{text}` is not a size"), Some("write bytes, or a number with KiB, MiB or GiB".into()));
+                problems.reject(
+                    &self.place,
+                    format!("`{text}` is not a size"),
+                    Some("write bytes, or a number with KiB, MiB or GiB".into()),
+                );
                 None
             }
         }

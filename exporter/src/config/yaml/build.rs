@@ -14,8 +14,14 @@ use crate::config::place::{Place, Problems};
 
 /// Reads the first document; a later one is not even looked at.
 pub(super) fn build<'p>(text: &'p str, problems: &'p mut Problems) -> Option<Node> {
-    let mut builder =
-        Builder { source: Source { text, chars: 0, bytes: 0 }, problems, stack: Vec::new(), anchors: HashMap::new(), aliased: 0, root: None };
+    let mut builder = Builder {
+        source: Source { text, chars: 0, bytes: 0 },
+        problems,
+        stack: Vec::new(),
+        anchors: HashMap::new(),
+        aliased: 0,
+        root: None,
+    };
     let mut parser = Parser::new_from_str(text);
     // Where the text ends, if it does so within a line.
     let unended = if text.ends_with('\n') { usize::MAX } else { text.chars().count() };

@@ -24,24 +24,14 @@ type Checked = Result<(Node, Type), CelError>;
 
 /// Checks an expression that has to be exactly `bool`.
 pub(super) fn check(text: &str, expression: &Expression) -> Result<Node, CelError> {
-    let mut checker = Checker {
-        text,
-        parameters: Parameters::default(),
-        variables: Vec::new(),
-    };
+    let mut checker = Checker { text, parameters: Parameters::default(), variables: Vec::new() };
     let (node, of) = checker.expression(expression)?;
     match checker.parameters.resolved(&of) {
         Type::Bool => Ok(node),
-        Type::BoolWrapper => Err(CelError::at(
-            text,
-            0,
-            "has to be a bool, and this may be null: compare it, as in `_flow.is_reply == true`",
-        )),
-        other => Err(CelError::at(
-            text,
-            0,
-            &format!("has to be a bool, and this is a {other}"),
-        )),
+        Type::BoolWrapper => {
+            Err(CelError::at(text, 0, "has to be a bool, and this may be null: compare it, as in `_flow.is_reply == true`"))
+        }
+        other => Err(CelError::at(text, 0, &format!("has to be a bool, and this is a {other}"))),
     }
 }
 
@@ -58,29 +48,21 @@ impl Checker<'_> {
             Kind::Int(n) => (Node::Constant(Value::Int(*n)), Type::Int),
             Kind::Uint(n) => (Node::Constant(Value::Uint(*n)), Type::Uint),
             Kind::Double(n) => (Node::Constant(Value::Double(*n)), Type::Double),
-            Kind::Text(text) => (
-                Node::Constant(Value::Text(Cow::Owned(text.clone()))),
-                Type::Text,
-            ),
-            Kind::Bytes(bytes) => (
-                Node::Constant(Value::Bytes(Cow::Owned(bytes.clone()))),
-                Type::Bytes,
-            ),
+            Kind::Text(text) => (Node::Constant(Value::Text(Cow::Owned(text.clone()))), Type::Text),
+            Kind::Bytes(bytes) => (Node::Constant(Value::Bytes(Cow::Owned(bytes.clone()))), Type::Bytes),
             Kind::Name(name) => match self.name(name) {
                 Some(found) => found,
                 None => {
                     return self.error(at, &format!("`{name}` is not known; the flow is `_flow`"));
                 }
             },
-            Kind::Select(operand, field) => {
-                match qualified(expression).and_then(|name| self.name(&name)) {
-                    Some(found) => found,
-                    None => {
-                        let (node, of) = self.field(operand, field, at)?;
-                        (Node::Select(Box::new(node), field.as_str().into()), of)
-                    }
+            Kind::Select(operand, field) => match qualified(expression).and_then(|name| self.name(&name)) {
+                Some(found) => found,
+                None => {
+                    let (node, of) = self.field(operand, field, at)?;
+                    (Node::Select(Box::new(node), field.as_str().into()), of)
                 }
-            }
+            },
             Kind::Has(operand, field) => {
                 let (node, _) = self.field(operand, field, at)?;
                 (Node::Has(Box::new(node), field.as_str().into()), Type::Bool)
@@ -111,10 +93,7 @@ impl Checker<'_> {
         if absolute.is_none()
             && let Some(slot) = self.variables.iter().rposition(|(name, _)| name == written)
         {
-            return self
-                .variables
-                .get(slot)
-                .map(|(_, of)| (Node::Variable(slot), of.clone()));
+            return self.variables.get(slot).map(|(_, of)| (Node::Variable(slot), of.clone()));
         }
         // A macro's variable hides what its name begins.
         let first = written.split('.').next().unwrap_or_default();
@@ -156,10 +135,7 @@ impl Checker<'_> {
 
     fn bool(&mut self, term: &Expression) -> Result<Node, CelError> {
         let (node, of) = self.expression(term)?;
-        if self
-            .parameters
-            .accept(std::slice::from_ref(&of), &[Type::Bool])
-        {
+        if self.parameters.accept(std::slice::from_ref(&of), &[Type::Bool]) {
             return Ok(node);
         }
         let of = self.parameters.resolved(&of);
@@ -184,9 +160,7 @@ impl Checker<'_> {
         for n in 0..overloads {
             // Each overload has type parameters of its own.
             let (a, b) = (self.parameters.fresh(), self.parameters.fresh());
-            let Some((wanted, gives)) =
-                named(name, member, a, b).and_then(|(_, all)| all.into_iter().nth(n))
-            else {
+            let Some((wanted, gives)) = named(name, member, a, b).and_then(|(_, all)| all.into_iter().nth(n)) else {
                 continue;
             };
             if self.parameters.accept(&given, &wanted) {
@@ -199,17 +173,11 @@ impl Checker<'_> {
             }
         }
         let Some(result) = result else {
-            let given: Vec<String> = given
-                .iter()
-                .map(|of| self.parameters.resolved(of).to_string())
-                .collect();
+            let given: Vec<String> = given.iter().map(|of| self.parameters.resolved(of).to_string()).collect();
             return self.error(at, &mismatch(name, member, &given));
         };
         if function == Function::Index
-            && let [
-                _,
-                Node::Constant(key @ (Value::Null | Value::Bytes(_) | Value::Type(_))),
-            ] = nodes.as_slice()
+            && let [_, Node::Constant(key @ (Value::Null | Value::Bytes(_) | Value::Type(_)))] = nodes.as_slice()
         {
             return self.error(at, &format!("a {} can't be a key", key.type_name()));
         }
@@ -219,11 +187,7 @@ impl Checker<'_> {
     fn join(&mut self, before: Option<Type>, next: Type) -> Type {
         match before {
             None => next,
-            Some(before)
-                if self
-                    .parameters
-                    .accept(std::slice::from_ref(&before), std::slice::from_ref(&next)) =>
-            {
+            Some(before) if self.parameters.accept(std::slice::from_ref(&before), std::slice::from_ref(&next)) => {
                 most_general(&before, &next).clone()
             }
             Some(_) => Type::Dyn,
@@ -248,8 +212,7 @@ impl Checker<'_> {
     fn message(&mut self, at: usize, name: &str, fields: &[(String, Expression)]) -> Checked {
         let found = match name.strip_prefix('.') {
             Some(name) => schema::message_named(name),
-            None => schema::message_named(&format!("flow.{name}"))
-                .or_else(|| schema::message_named(name)),
+            None => schema::message_named(&format!("flow.{name}")).or_else(|| schema::message_named(name)),
         };
         let Some(of) = found else {
             return self.error(at, &format!("there is no message `{name}`"));
@@ -261,15 +224,9 @@ impl Checker<'_> {
                 return self.error(value.at, &no_field(of, field));
             };
             // The field takes what may be assigned to it; `null` unsets a message or wrapper.
-            if !self
-                .parameters
-                .accept(&[kind.type_of()], std::slice::from_ref(&given))
-            {
+            if !self.parameters.accept(&[kind.type_of()], std::slice::from_ref(&given)) {
                 let given = self.parameters.resolved(&given);
-                return self.error(
-                    value.at,
-                    &format!("field `{field}` is a {}, not a {given}", kind.type_of()),
-                );
+                return self.error(value.at, &format!("field `{field}` is a {}, not a {given}", kind.type_of()));
             }
             nodes.push((known, node));
         }
@@ -287,30 +244,16 @@ impl Checker<'_> {
             }
             Type::Dyn => Type::Dyn,
             Type::Any => {
-                return self.error(
-                    of.range.at,
-                    "an any has no elements before it is asked for them: write dyn(…)",
-                );
+                return self.error(of.range.at, "an any has no elements before it is asked for them: write dyn(…)");
             }
             other => {
-                return self.error(
-                    of.range.at,
-                    &format!("a {other} has no elements; a list or map has"),
-                );
+                return self.error(of.range.at, &format!("a {other} has no elements; a list or map has"));
             }
         };
         let slot = self.variables.len();
         self.variables.push((of.variable.clone(), element.clone()));
-        let condition = of
-            .condition
-            .as_ref()
-            .map(|condition| self.bool(condition))
-            .transpose()?;
-        let result = of
-            .result
-            .as_ref()
-            .map(|result| self.expression(result))
-            .transpose()?;
+        let condition = of.condition.as_ref().map(|condition| self.bool(condition)).transpose()?;
+        let result = of.result.as_ref().map(|result| self.expression(result)).transpose()?;
         self.variables.truncate(slot);
         let gives = match (of.kind, &result) {
             (MacroKind::Map, Some((_, of))) => Type::list(of.clone()),
@@ -318,16 +261,7 @@ impl Checker<'_> {
             _ => Type::Bool,
         };
         let result = result.map(|(node, _)| node);
-        Ok((
-            Node::Fold(Box::new(Fold {
-                kind: of.kind,
-                range,
-                slot,
-                condition,
-                result,
-            })),
-            gives,
-        ))
+        Ok((Node::Fold(Box::new(Fold { kind: of.kind, range, slot, condition, result })), gives))
     }
 }
 
@@ -373,18 +307,11 @@ fn global(name: &str) -> Option<(Node, Type)> {
 fn mismatch(name: &str, member: bool, given: &[String]) -> String {
     let between = match (name, given) {
         ("[]", [of, index]) => format!("a {of} has no element by {index}"),
-        (_, [left, right])
-            if !member && !name.starts_with(|c: char| c.is_ascii_alphabetic()) || name == "in" =>
-        {
+        (_, [left, right]) if !member && !name.starts_with(|c: char| c.is_ascii_alphabetic()) || name == "in" => {
             format!("`{name}` does not go between {left} and {right}")
         }
         _ => format!("`{name}` does not take ({})", given.join(", ")),
     };
-    let numbers = given.iter().any(|of| of == "uint" || of.contains("(uint"))
-        && given.iter().any(|of| of == "int" || of.contains("(int"));
-    if numbers {
-        format!("{between}; write unsigned numbers as `80u`, or `uint(…)`")
-    } else {
-        between
-    }
+    let numbers = given.iter().any(|of| of == "uint" || of.contains("(uint")) && given.iter().any(|of| of == "int" || of.contains("(int"));
+    if numbers { format!("{between}; write unsigned numbers as `80u`, or `uint(…)`") } else { between }
 }

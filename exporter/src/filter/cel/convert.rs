@@ -38,9 +38,7 @@ pub(super) fn to_double<'v>(of: &Value<'v>) -> Outcome<'v> {
         Value::Uint(n) => Ok(Value::Double(*n as f64)),
         Value::Text(text) => match text.parse::<f64>() {
             // Go reports what is too large instead of rounding it to infinity.
-            Ok(number) if number.is_finite() || !text.contains(|c: char| c.is_ascii_digit()) => {
-                Ok(Value::Double(number))
-            }
+            Ok(number) if number.is_finite() || !text.contains(|c: char| c.is_ascii_digit()) => Ok(Value::Double(number)),
             _ => Err(unreadable(text, "a double")),
         },
         _ => Err(no_overload(std::slice::from_ref(of))),
@@ -51,17 +49,12 @@ pub(super) fn to_int<'v>(of: &Value<'v>) -> Outcome<'v> {
     let limit = 2f64.powi(63);
     match of {
         Value::Int(_) => Ok(of.clone()),
-        Value::Uint(n) => i64::try_from(*n)
-            .map(Value::Int)
-            .map_err(|_| "integer overflow".to_owned()),
+        Value::Uint(n) => i64::try_from(*n).map(Value::Int).map_err(|_| "integer overflow".to_owned()),
         Value::Double(n) if *n > -limit && *n < limit => Ok(Value::Int(*n as i64)),
         Value::Double(_) => Err("integer overflow".to_owned()),
         Value::Duration(nanos) => Ok(Value::Int(*nanos)),
         Value::Timestamp(seconds, ..) => Ok(Value::Int(*seconds)),
-        Value::Text(text) => text
-            .parse()
-            .map(Value::Int)
-            .map_err(|_| unreadable(text, "an int")),
+        Value::Text(text) => text.parse().map(Value::Int).map_err(|_| unreadable(text, "an int")),
         _ => Err(no_overload(std::slice::from_ref(of))),
     }
 }
@@ -69,15 +62,10 @@ pub(super) fn to_int<'v>(of: &Value<'v>) -> Outcome<'v> {
 pub(super) fn to_uint<'v>(of: &Value<'v>) -> Outcome<'v> {
     match of {
         Value::Uint(_) => Ok(of.clone()),
-        Value::Int(n) => u64::try_from(*n)
-            .map(Value::Uint)
-            .map_err(|_| "integer overflow".to_owned()),
+        Value::Int(n) => u64::try_from(*n).map(Value::Uint).map_err(|_| "integer overflow".to_owned()),
         Value::Double(n) if *n >= 0.0 && *n < 2f64.powi(64) => Ok(Value::Uint(*n as u64)),
         Value::Double(_) => Err("integer overflow".to_owned()),
-        Value::Text(text) if !text.starts_with('+') => text
-            .parse()
-            .map(Value::Uint)
-            .map_err(|_| unreadable(text, "a uint")),
+        Value::Text(text) if !text.starts_with('+') => text.parse().map(Value::Uint).map_err(|_| unreadable(text, "a uint")),
         Value::Text(text) => Err(unreadable(text, "a uint")),
         _ => Err(no_overload(std::slice::from_ref(of))),
     }
@@ -90,9 +78,7 @@ pub(super) fn to_text<'v>(of: &Value<'v>) -> Outcome<'v> {
         Value::Int(n) => n.to_string(),
         Value::Uint(n) => n.to_string(),
         Value::Double(n) => double_text(*n),
-        Value::Bytes(bytes) => std::str::from_utf8(bytes)
-            .map_err(|_| "the bytes are not UTF-8".to_owned())?
-            .to_owned(),
+        Value::Bytes(bytes) => std::str::from_utf8(bytes).map_err(|_| "the bytes are not UTF-8".to_owned())?.to_owned(),
         Value::Duration(nanos) => format!("{}s", *nanos as f64 / 1e9),
         Value::Timestamp(seconds, nanos, ahead) => time::timestamp_text(*seconds, *nanos, *ahead)?,
         _ => return Err(no_overload(std::slice::from_ref(of))),
@@ -114,9 +100,5 @@ fn double_text(number: f64) -> String {
     if (-4..6).contains(&exponent) || number == 0.0 {
         return format!("{number}");
     }
-    format!(
-        "{digits}e{}{:02}",
-        if exponent < 0 { '-' } else { '+' },
-        exponent.abs()
-    )
+    format!("{digits}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
 }

@@ -32,22 +32,13 @@ type Outcome<'v> = Result<Value<'v>, String>;
 /// # Errors
 /// The runtime error, such as an index out of range.
 pub(super) fn evaluate<'v>(node: &'v Node, flow: Option<&'v Flow<'v>>) -> Result<bool, String> {
-    Evaluation {
-        flow,
-        variables: Vec::new(),
-        cost: 0,
-    }
-    .bool(node)
+    Evaluation { flow, variables: Vec::new(), cost: 0 }.bool(node)
 }
 
 impl<'v> Evaluation<'v> {
     fn spend(&mut self, cost: usize) -> Result<(), String> {
         self.cost = self.cost.saturating_add(cost);
-        if self.cost > MAX_COST {
-            Err(format!("took more than {MAX_COST} steps"))
-        } else {
-            Ok(())
-        }
+        if self.cost > MAX_COST { Err(format!("took more than {MAX_COST} steps")) } else { Ok(()) }
     }
 
     fn bool(&mut self, node: &'v Node) -> Result<bool, String> {
@@ -103,11 +94,7 @@ impl<'v> Evaluation<'v> {
         if function == Function::Conditional
             && let [condition, then, otherwise] = arguments
         {
-            let chosen = if self.bool(condition)? {
-                then
-            } else {
-                otherwise
-            };
+            let chosen = if self.bool(condition)? { then } else { otherwise };
             return self.value(chosen);
         }
         if function == Function::ToDyn
@@ -121,18 +108,13 @@ impl<'v> Evaluation<'v> {
             && let [Value::Text(text), Value::Text(pattern)] = values.as_slice()
         {
             self.spend(PATTERN_COST.saturating_add(pattern.len()))?;
-            let pattern =
-                Pattern::compile_within(pattern, PATTERN_BYTES).map_err(|e| e.to_string())?;
+            let pattern = Pattern::compile_within(pattern, PATTERN_BYTES).map_err(|e| e.to_string())?;
             return Ok(Value::Bool(pattern.is_match(text)));
         }
         operators::apply(function, &values)
     }
 
-    fn matches(
-        &mut self,
-        arguments: &'v [Node],
-        pattern: &'v Result<Pattern, String>,
-    ) -> Outcome<'v> {
+    fn matches(&mut self, arguments: &'v [Node], pattern: &'v Result<Pattern, String>) -> Outcome<'v> {
         let text = self.values(arguments)?;
         self.spend(text.iter().map(weight).sum())?;
         match (text.first(), pattern) {
@@ -217,9 +199,7 @@ fn weight(value: &Value<'_>) -> usize {
 fn select<'v>(operand: &Value<'v>, field: &'v str) -> Outcome<'v> {
     match operand {
         Value::Message(message) => message.get(field),
-        Value::Map(entries) => find(entries, &Value::Text(field.into()))
-            .cloned()
-            .ok_or_else(|| format!("no such key: {field}")),
+        Value::Map(entries) => find(entries, &Value::Text(field.into())).cloned().ok_or_else(|| format!("no such key: {field}")),
         other => Err(format!("a {} has no field `{field}`", other.type_name())),
     }
 }
@@ -248,11 +228,7 @@ fn set<'v>(
         (Some(super::schema::Kind::Int), Value::Int(n)) => i32::try_from(*n).is_ok(),
         (Some(super::schema::Kind::Uint), Value::Uint(n)) => {
             // The fields of 64 bits.
-            matches!(
-                field,
-                "socket_cookie" | "cgroup_id" | "latency_ns" | "revision"
-            ) || (field == "trace_id")
-                || u32::try_from(*n).is_ok()
+            matches!(field, "socket_cookie" | "cgroup_id" | "latency_ns" | "revision") || (field == "trace_id") || u32::try_from(*n).is_ok()
         }
         _ => true,
     };

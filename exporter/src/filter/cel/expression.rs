@@ -61,9 +61,7 @@ pub(super) fn deepest(expressions: &[Expression]) -> usize {
 pub(super) fn qualified(expression: &Expression) -> Option<String> {
     match &expression.kind {
         Kind::Name(name) => Some(name.clone()),
-        Kind::Select(operand, field) => {
-            qualified(operand).map(|prefix| format!("{prefix}.{field}"))
-        }
+        Kind::Select(operand, field) => qualified(operand).map(|prefix| format!("{prefix}.{field}")),
         _ => None,
     }
 }

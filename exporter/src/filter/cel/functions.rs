@@ -58,12 +58,7 @@ pub(super) enum TimePart {
 pub(super) type Signature = (Vec<Type>, Type);
 
 /// The function of a name and its overloads in call style `member`; `a` and `b` are type parameters nothing is known of.
-pub(super) fn named(
-    name: &str,
-    member: bool,
-    a: Type,
-    b: Type,
-) -> Option<(Function, Vec<Signature>)> {
+pub(super) fn named(name: &str, member: bool, a: Type, b: Type) -> Option<(Function, Vec<Signature>)> {
     let function = function(name)?;
     Some((function, signatures(function, member, a, b)))
 }
@@ -117,55 +112,36 @@ fn function(name: &str) -> Option<Function> {
 
 fn signatures(function: Function, member: bool, a: Type, b: Type) -> Vec<Signature> {
     use Type::{Bool, Bytes, Double, Duration, Dyn, Int, Text, Timestamp, Uint};
-    let each = |types: &[Type], result: &dyn Fn(&Type) -> Signature| {
-        types.iter().map(result).collect::<Vec<_>>()
-    };
-    let to = |result: Type, from: &[Type]| {
-        from.iter()
-            .map(|of| (vec![of.clone()], result.clone()))
-            .collect::<Vec<_>>()
-    };
+    let each = |types: &[Type], result: &dyn Fn(&Type) -> Signature| types.iter().map(result).collect::<Vec<_>>();
+    let to = |result: Type, from: &[Type]| from.iter().map(|of| (vec![of.clone()], result.clone())).collect::<Vec<_>>();
     let list = Type::list(a.clone());
     let map = Type::map(a.clone(), b.clone());
     match (function, member) {
         (Function::Equal | Function::NotEqual, false) => vec![(vec![a.clone(), a], Bool)],
-        (
-            Function::Less | Function::LessEqual | Function::Greater | Function::GreaterEqual,
-            false,
-        ) => each(
-            &[Bool, Int, Uint, Double, Text, Bytes, Timestamp, Duration],
-            &|t| (vec![t.clone(), t.clone()], Bool),
-        ),
+        (Function::Less | Function::LessEqual | Function::Greater | Function::GreaterEqual, false) => {
+            each(&[Bool, Int, Uint, Double, Text, Bytes, Timestamp, Duration], &|t| (vec![t.clone(), t.clone()], Bool))
+        }
         (Function::Add, false) => {
-            let mut all = each(&[Bytes, Double, Duration, Int, list, Text, Uint], &|t| {
-                (vec![t.clone(), t.clone()], t.clone())
-            });
+            let mut all = each(&[Bytes, Double, Duration, Int, list, Text, Uint], &|t| (vec![t.clone(), t.clone()], t.clone()));
             all.push((vec![Duration, Timestamp], Timestamp));
             all.push((vec![Timestamp, Duration], Timestamp));
             all
         }
         (Function::Subtract, false) => {
-            let mut all = each(&[Double, Duration, Int, Uint], &|t| {
-                (vec![t.clone(), t.clone()], t.clone())
-            });
+            let mut all = each(&[Double, Duration, Int, Uint], &|t| (vec![t.clone(), t.clone()], t.clone()));
             all.push((vec![Timestamp, Duration], Timestamp));
             all.push((vec![Timestamp, Timestamp], Duration));
             all
         }
-        (Function::Multiply | Function::Divide, false) => each(&[Double, Int, Uint], &|t| {
-            (vec![t.clone(), t.clone()], t.clone())
-        }),
-        (Function::Modulo, false) => {
-            each(&[Int, Uint], &|t| (vec![t.clone(), t.clone()], t.clone()))
-        }
+        (Function::Multiply | Function::Divide, false) => each(&[Double, Int, Uint], &|t| (vec![t.clone(), t.clone()], t.clone())),
+        (Function::Modulo, false) => each(&[Int, Uint], &|t| (vec![t.clone(), t.clone()], t.clone())),
         (Function::Not, false) => to(Bool, &[Bool]),
         (Function::Negate, false) => each(&[Double, Int], &|t| (vec![t.clone()], t.clone())),
         (Function::Conditional, false) => vec![(vec![Bool, a.clone(), a.clone()], a)],
         (Function::Index, false) => vec![(vec![list, Int], a.clone()), (vec![map, a], b)],
         (Function::In, false) => vec![(vec![a.clone(), list], Bool), (vec![a, map], Bool)],
         (Function::Size, _) => to(Int, &[Bytes, list, map, Text]),
-        (Function::Contains | Function::StartsWith | Function::EndsWith, true)
-        | (Function::Matches, _) => vec![(vec![Text, Text], Bool)],
+        (Function::Contains | Function::StartsWith | Function::EndsWith, true) | (Function::Matches, _) => vec![(vec![Text, Text], Bool)],
         (Function::TypeOf, false) => to(Type::Meta, &[a]),
         (Function::ToBool, false) => to(Bool, &[Bool, Text]),
         (Function::ToBytes, false) => to(Bytes, &[Bytes, Text]),
@@ -173,18 +149,12 @@ fn signatures(function: Function, member: bool, a: Type, b: Type) -> Vec<Signatu
         (Function::ToDuration, false) => to(Duration, &[Duration, Text]),
         (Function::ToDyn, false) => to(Dyn, &[a]),
         (Function::ToInt, false) => to(Int, &[Int, Double, Duration, Text, Timestamp, Uint]),
-        (Function::ToText, false) => to(
-            Text,
-            &[Text, Bool, Bytes, Double, Duration, Int, Timestamp, Uint],
-        ),
+        (Function::ToText, false) => to(Text, &[Text, Bool, Bytes, Double, Duration, Int, Timestamp, Uint]),
         (Function::ToTimestamp, false) => to(Timestamp, &[Timestamp, Int, Text]),
         (Function::ToUint, false) => to(Uint, &[Uint, Double, Int, Text]),
         (Function::Time(part), true) => {
             let mut all = vec![(vec![Timestamp], Int), (vec![Timestamp, Text], Int)];
-            if matches!(
-                part,
-                TimePart::Hours | TimePart::Minutes | TimePart::Seconds | TimePart::Milliseconds
-            ) {
+            if matches!(part, TimePart::Hours | TimePart::Minutes | TimePart::Seconds | TimePart::Milliseconds) {
                 all.push((vec![Duration], Int));
             }
             all

@@ -17,10 +17,8 @@ pub(super) enum Token {
 }
 
 /// Longest first.
-const SYMBOLS: [&str; 25] = [
-    "==", "!=", "<=", ">=", "&&", "||", "<", ">", "+", "-", "*", "/", "%", "!", "?", ":", "(", ")",
-    "[", "]", "{", "}", ".", ",", "=",
-];
+const SYMBOLS: [&str; 25] =
+    ["==", "!=", "<=", ">=", "&&", "||", "<", ">", "+", "-", "*", "/", "%", "!", "?", ":", "(", ")", "[", "]", "{", "}", ".", ",", "="];
 
 /// The tokens of an expression with their byte offsets, the last one being [`Token::End`].
 pub(super) fn tokens(text: &str) -> Result<Vec<(Token, usize)>, CelError> {
@@ -37,25 +35,15 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(Token, usize)>, CelError> {
         } else if let Some((prefix, quote)) = text_start(rest) {
             text_token(rest, prefix, quote).map_err(|why| CelError::at(text, at, &why))?
         } else if c == '_' || c.is_ascii_alphabetic() {
-            let length = rest
-                .find(|c: char| c != '_' && !c.is_ascii_alphanumeric())
-                .unwrap_or(rest.len());
+            let length = rest.find(|c: char| c != '_' && !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
             (Token::Name(rest[..length].to_owned()), length)
-        } else if c.is_ascii_digit()
-            || (c == '.' && rest[1..].starts_with(|c: char| c.is_ascii_digit()))
-        {
+        } else if c.is_ascii_digit() || (c == '.' && rest[1..].starts_with(|c: char| c.is_ascii_digit())) {
             number(rest)
         } else if c == '`' {
             let inside = &rest[1..];
-            let end = inside
-                .find(|c: char| !(c.is_ascii_alphanumeric() || "_.-/ ".contains(c)))
-                .unwrap_or(inside.len());
+            let end = inside.find(|c: char| !(c.is_ascii_alphanumeric() || "_.-/ ".contains(c))).unwrap_or(inside.len());
             if end == 0 || !inside[end..].starts_with('`') {
-                return Err(CelError::at(
-                    text,
-                    at,
-                    "a field name in back quotes has letters, digits, `_`, `.`, `-`, `/` and spaces",
-                ));
+                return Err(CelError::at(text, at, "a field name in back quotes has letters, digits, `_`, `.`, `-`, `/` and spaces"));
             }
             (Token::Quoted(inside[..end].to_owned()), end + 2)
         } else {
@@ -63,11 +51,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(Token, usize)>, CelError> {
                 Some(symbol) if *symbol != "=" => (Token::Symbol(symbol), symbol.len()),
                 Some(_) => return Err(CelError::at(text, at, "`=`: write `==` to compare")),
                 None => {
-                    return Err(CelError::at(
-                        text,
-                        at,
-                        &format!("{c:?} is not part of the language"),
-                    ));
+                    return Err(CelError::at(text, at, &format!("{c:?} is not part of the language")));
                 }
             }
         };
@@ -81,22 +65,12 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(Token, usize)>, CelError> {
 fn number(rest: &str) -> (Token, usize) {
     let digits = |from: usize, hexadecimal: bool| {
         let more = |c: char| {
-            if hexadecimal {
-                c.is_ascii_hexdigit()
-            } else {
-                c.is_ascii_digit()
-            }
+            if hexadecimal { c.is_ascii_hexdigit() } else { c.is_ascii_digit() }
         };
-        rest[from..]
-            .find(|c: char| !more(c))
-            .map_or(rest.len(), |n| from + n)
+        rest[from..].find(|c: char| !more(c)).map_or(rest.len(), |n| from + n)
     };
     let hexadecimal = rest.starts_with("0x") && digits(2, true) > 2;
-    let mut end = if hexadecimal {
-        digits(2, true)
-    } else {
-        digits(0, false)
-    };
+    let mut end = if hexadecimal { digits(2, true) } else { digits(0, false) };
     let mut double = false;
     if !hexadecimal {
         if rest[end..].starts_with('.') && digits(end + 1, false) > end + 1 {
@@ -124,21 +98,12 @@ fn number(rest: &str) -> (Token, usize) {
 
 /// The prefix (`r`, `b`, `br` …) and quotes that a text begins with.
 fn text_start(rest: &str) -> Option<(&str, &'static str)> {
-    let quote = rest
-        .bytes()
-        .take(3)
-        .position(|b| matches!(b, b'"' | b'\''))?;
+    let quote = rest.bytes().take(3).position(|b| matches!(b, b'"' | b'\''))?;
     let prefix = &rest[..quote];
-    if !matches!(
-        prefix,
-        "" | "r" | "R" | "b" | "B" | "br" | "bR" | "Br" | "BR"
-    ) {
+    if !matches!(prefix, "" | "r" | "R" | "b" | "B" | "br" | "bR" | "Br" | "BR") {
         return None;
     }
-    ["\"\"\"", "'''", "\"", "'"]
-        .iter()
-        .find(|q| rest[quote..].starts_with(**q))
-        .map(|q| (prefix, *q))
+    ["\"\"\"", "'''", "\"", "'"].iter().find(|q| rest[quote..].starts_with(**q)).map(|q| (prefix, *q))
 }
 
 fn text_token(rest: &str, prefix: &str, quote: &str) -> Result<(Token, usize), String> {
@@ -153,17 +118,12 @@ fn text_token(rest: &str, prefix: &str, quote: &str) -> Result<(Token, usize), S
         };
         if rest[at..].starts_with(quote) {
             let length = at + quote.len();
-            let token = if bytes {
-                Token::Bytes(value)
-            } else {
-                Token::Text(String::from_utf8(value).map_err(|_| "invalid text".to_owned())?)
-            };
+            let token =
+                if bytes { Token::Bytes(value) } else { Token::Text(String::from_utf8(value).map_err(|_| "invalid text".to_owned())?) };
             return Ok((token, length));
         }
         if quote.len() == 1 && matches!(c, '\n' | '\r') {
-            return Err(
-                "a line ends inside a text; write \\n, or three quotes on either side".to_owned(),
-            );
+            return Err("a line ends inside a text; write \\n, or three quotes on either side".to_owned());
         }
         if c == '\\' && !raw {
             at += escape(&rest[at..], bytes, &mut value)?;
@@ -176,12 +136,7 @@ fn text_token(rest: &str, prefix: &str, quote: &str) -> Result<(Token, usize), S
 
 /// Undoes the escape that `rest` begins with; returns its length.
 fn escape(rest: &str, bytes: bool, value: &mut Vec<u8>) -> Result<usize, String> {
-    let invalid = || {
-        format!(
-            "invalid escape `{}`",
-            rest.chars().take(2).collect::<String>()
-        )
-    };
+    let invalid = || format!("invalid escape `{}`", rest.chars().take(2).collect::<String>());
     let Some(kind) = rest[1..].chars().next() else {
         return Err(invalid());
     };
@@ -207,16 +162,12 @@ fn escape(rest: &str, bytes: bool, value: &mut Vec<u8>) -> Result<usize, String>
         '0'..='3' => (1, 3, 8),
         _ => return Err(invalid()),
     };
-    let text = rest
-        .get(skip..skip + digits)
-        .filter(|t| t.chars().all(|c| c.is_digit(radix)))
-        .ok_or_else(invalid)?;
+    let text = rest.get(skip..skip + digits).filter(|t| t.chars().all(|c| c.is_digit(radix))).ok_or_else(invalid)?;
     let number = u32::from_str_radix(text, radix).map_err(|_| invalid())?;
     if bytes {
         value.push(number as u8);
     } else {
-        let c = char::from_u32(number)
-            .ok_or_else(|| format!("`{}` is no character", &rest[..skip + digits]))?;
+        let c = char::from_u32(number).ok_or_else(|| format!("`{}` is no character", &rest[..skip + digits]))?;
         value.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
     }
     Ok(skip + digits)

@@ -137,17 +137,12 @@ impl<'v> Message<'v> {
     }
 
     fn kind(&self, field: &str) -> Result<Kind, String> {
-        self.message_type()
-            .kind(field)
-            .ok_or_else(|| no_field(self.message_type(), field))
+        self.message_type().kind(field).ok_or_else(|| no_field(self.message_type(), field))
     }
 
     fn field(&self, field: &str) -> Field<'v> {
         if let Self::Built(_, fields) = self {
-            return Ok(fields
-                .iter()
-                .rfind(|(name, _)| *name == field)
-                .map(|(_, value)| value.clone()));
+            return Ok(fields.iter().rfind(|(name, _)| *name == field).map(|(_, value)| value.clone()));
         }
         if let Self::Flow(flow) = self {
             return flow_field(flow, field);
@@ -165,13 +160,10 @@ impl<'v> Message<'v> {
             (Self::Layer4(m), member) => m.protocol.as_ref().and_then(|p| protocol(p, member)),
             (Self::Tcp(m), "source_port") => uint(m.source_port),
             (Self::Tcp(m), "destination_port") => uint(m.destination_port),
-            (Self::Tcp(m), "flags") => m
-                .flags
-                .as_ref()
-                .map(|f| Value::Message(Message::TcpFlags(f.set))),
-            (Self::TcpFlags(set), name) => flow::Flags::FIELDS
-                .position(name.as_bytes())
-                .map(|bit| Value::Bool(set.has(flow::Flags(1 << bit)))),
+            (Self::Tcp(m), "flags") => m.flags.as_ref().map(|f| Value::Message(Message::TcpFlags(f.set))),
+            (Self::TcpFlags(set), name) => {
+                flow::Flags::FIELDS.position(name.as_bytes()).map(|bit| Value::Bool(set.has(flow::Flags(1 << bit))))
+            }
             (Self::Udp(m), "source_port") => uint(m.source_port),
             (Self::Udp(m), "destination_port") => uint(m.destination_port),
             (Self::Icmp(m, _), "type") => uint(m.r#type),
@@ -211,10 +203,7 @@ impl<'v> Message<'v> {
             (Self::IpTraceId(m), "ip_option_type") => uint(m.ip_option_type),
             (Self::Interface(m), "index") => uint(m.index),
             (Self::Interface(m), "name") => text(&m.name),
-            (Self::TraceContext(m), "parent") => m
-                .parent
-                .as_ref()
-                .map(|m| Value::Message(Message::TraceParent(m))),
+            (Self::TraceContext(m), "parent") => m.parent.as_ref().map(|m| Value::Message(Message::TraceParent(m))),
             (Self::TraceParent(m), "trace_id") => text(&m.trace_id),
             (Self::Policy(m), "name") => text(&m.name),
             (Self::Policy(m), "namespace") => text(&m.namespace),
@@ -223,9 +212,7 @@ impl<'v> Message<'v> {
             (Self::Policy(m), "kind") => text(&m.kind),
             (Self::Aggregate(m), "ingress_flow_count") => uint(m.ingress_flow_count),
             (Self::Aggregate(m), "egress_flow_count") => uint(m.egress_flow_count),
-            (Self::Aggregate(m), "unknown_direction_flow_count") => {
-                uint(m.unknown_direction_flow_count)
-            }
+            (Self::Aggregate(m), "unknown_direction_flow_count") => uint(m.unknown_direction_flow_count),
             _ => None,
         })
     }
@@ -252,9 +239,7 @@ fn uint<'v>(number: u32) -> Option<Value<'v>> {
 }
 
 fn messages<'v, M>(of: &'v [M], wrap: fn(&'v M) -> Message<'v>) -> Option<Value<'v>> {
-    Some(Value::list(
-        of.iter().map(|m| Value::Message(wrap(m))).collect(),
-    ))
+    Some(Value::list(of.iter().map(|m| Value::Message(wrap(m))).collect()))
 }
 
 fn message<'v, M>(of: &'v Option<M>, wrap: fn(&'v M) -> Message<'v>) -> Option<Value<'v>> {
@@ -272,10 +257,7 @@ fn flow_field<'v>(flow: &'v Flow<'v>, field: &str) -> Field<'v> {
         "ethernet" => message(&flow.ethernet, Message::Ethernet),
         "IP" => message(&flow.ip, Message::Ip),
         "l4" => message(&flow.l4, Message::Layer4),
-        "tunnel" => flow
-            .tunnel
-            .as_deref()
-            .map(|m| Value::Message(Message::Tunnel(m))),
+        "tunnel" => flow.tunnel.as_deref().map(|m| Value::Message(Message::Tunnel(m))),
         "source" => message(&flow.source, Message::Endpoint),
         "destination" => message(&flow.destination, Message::Endpoint),
         "Type" => int(flow.r#type.0),
@@ -304,11 +286,7 @@ fn flow_field<'v>(flow: &'v Flow<'v>, field: &str) -> Field<'v> {
         "socket_cookie" => Some(Value::Uint(flow.socket_cookie)),
         "cgroup_id" => Some(Value::Uint(flow.cgroup_id)),
         "Summary" => text(&flow.summary),
-        "extensions" => flow
-            .extensions
-            .as_ref()
-            .map(extensions::value)
-            .transpose()?,
+        "extensions" => flow.extensions.as_ref().map(extensions::value).transpose()?,
         "egress_allowed_by" => messages(&flow.egress_allowed_by, Message::Policy),
         "ingress_allowed_by" => messages(&flow.ingress_allowed_by, Message::Policy),
         "egress_denied_by" => messages(&flow.egress_denied_by, Message::Policy),

@@ -45,11 +45,7 @@ impl CelError {
     fn at(text: &str, offset: usize, why: &str) -> Self {
         let before = text.get(..offset).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |n| n + 1);
-        Self {
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-            why: why.to_owned(),
-        }
+        Self { line: before.matches('\n').count() + 1, column: before[line_start..].chars().count() + 1, why: why.to_owned() }
     }
 }
 
@@ -66,9 +62,7 @@ impl Program {
     /// The first mistake, with its place; that the expression is not exactly a bool is one.
     pub fn compile(text: &str) -> Result<Self, CelError> {
         let expression = parser::parse(text)?;
-        Ok(Self {
-            node: check::check(text, &expression)?,
-        })
+        Ok(Self { node: check::check(text, &expression)? })
     }
 
     /// Evaluates the expression on a flow, or on an event that is none, which reads as an empty flow.

@@ -18,34 +18,19 @@ pub(super) fn apply<'v>(function: Function, values: &[Value<'v>]) -> Outcome<'v>
         (Function::LessEqual, [a, b]) => ordered(a, b, |o| o != Ordering::Greater),
         (Function::Greater, [a, b]) => ordered(a, b, |o| o == Ordering::Greater),
         (Function::GreaterEqual, [a, b]) => ordered(a, b, |o| o != Ordering::Less),
-        (
-            Function::Add
-            | Function::Subtract
-            | Function::Multiply
-            | Function::Divide
-            | Function::Modulo,
-            [a, b],
-        ) => arithmetic(function, a, b),
+        (Function::Add | Function::Subtract | Function::Multiply | Function::Divide | Function::Modulo, [a, b]) => {
+            arithmetic(function, a, b)
+        }
         (Function::Not, [Value::Bool(b)]) => Ok(Value::Bool(!b)),
         (Function::Negate, [Value::Int(n)]) => n.checked_neg().map(Value::Int).ok_or_else(overflow),
         (Function::Negate, [Value::Double(n)]) => Ok(Value::Double(-n)),
         (Function::Index, [of, index]) => element(of, index),
-        (Function::In, [wanted, Value::List(elements)]) => {
-            Ok(Value::Bool(elements.iter().any(|e| e.equals(wanted))))
-        }
-        (Function::In, [wanted, Value::Map(entries)]) => {
-            Ok(Value::Bool(find(entries, wanted).is_some()))
-        }
+        (Function::In, [wanted, Value::List(elements)]) => Ok(Value::Bool(elements.iter().any(|e| e.equals(wanted)))),
+        (Function::In, [wanted, Value::Map(entries)]) => Ok(Value::Bool(find(entries, wanted).is_some())),
         (Function::Size, [of]) => size(of),
-        (Function::Contains, [Value::Text(text), Value::Text(part)]) => {
-            Ok(Value::Bool(text.contains(part.as_ref())))
-        }
-        (Function::StartsWith, [Value::Text(text), Value::Text(part)]) => {
-            Ok(Value::Bool(text.starts_with(part.as_ref())))
-        }
-        (Function::EndsWith, [Value::Text(text), Value::Text(part)]) => {
-            Ok(Value::Bool(text.ends_with(part.as_ref())))
-        }
+        (Function::Contains, [Value::Text(text), Value::Text(part)]) => Ok(Value::Bool(text.contains(part.as_ref()))),
+        (Function::StartsWith, [Value::Text(text), Value::Text(part)]) => Ok(Value::Bool(text.starts_with(part.as_ref()))),
+        (Function::EndsWith, [Value::Text(text), Value::Text(part)]) => Ok(Value::Bool(text.ends_with(part.as_ref()))),
         (Function::TypeOf, [of]) => Ok(Value::Type(of.type_name())),
         (Function::ToBool, [of]) => convert::to_bool(of),
         (Function::ToBytes, [of]) => convert::to_bytes(of),
@@ -54,16 +39,12 @@ pub(super) fn apply<'v>(function: Function, values: &[Value<'v>]) -> Outcome<'v>
         (Function::ToUint, [of]) => convert::to_uint(of),
         (Function::ToText, [of]) => convert::to_text(of),
         (Function::ToDuration, [of @ Value::Duration(_)]) => Ok(of.clone()),
-        (Function::ToDuration, [Value::Text(text)]) => {
-            time::parse_duration(text).map(Value::Duration)
-        }
+        (Function::ToDuration, [Value::Text(text)]) => time::parse_duration(text).map(Value::Duration),
         (Function::ToTimestamp, [of @ Value::Timestamp(..)]) => Ok(of.clone()),
         (Function::ToTimestamp, [Value::Int(seconds)]) => time::in_range(*seconds, 0, 0),
         (Function::ToTimestamp, [Value::Text(text)]) => time::parse_timestamp(text),
         (Function::Time(part), [Value::Duration(nanos)]) => time::of_duration(part, *nanos),
-        (Function::Time(part), [Value::Timestamp(seconds, nanos, _)]) => {
-            time::of_timestamp(part, *seconds, *nanos, "UTC")
-        }
+        (Function::Time(part), [Value::Timestamp(seconds, nanos, _)]) => time::of_timestamp(part, *seconds, *nanos, "UTC"),
         (Function::Time(part), [Value::Timestamp(seconds, nanos, _), Value::Text(zone)]) => {
             time::of_timestamp(part, *seconds, *nanos, zone)
         }
@@ -128,20 +109,11 @@ fn arithmetic<'v>(function: Function, a: &Value<'v>, b: &Value<'v>) -> Outcome<'
 
 fn joined<'v>(a: &Value<'v>, b: &Value<'v>) -> Outcome<'v> {
     match (a, b) {
-        (Value::Text(a), Value::Text(b)) => {
-            Ok(Value::Text(Cow::Owned([a.as_ref(), b.as_ref()].concat())))
-        }
-        (Value::Bytes(a), Value::Bytes(b)) => {
-            Ok(Value::Bytes(Cow::Owned([a.as_ref(), b.as_ref()].concat())))
-        }
-        (Value::List(a), Value::List(b)) => {
-            Ok(Value::list(a.iter().chain(b.iter()).cloned().collect()))
-        }
-        (Value::Duration(a), Value::Duration(b)) => {
-            a.checked_add(*b).map(Value::Duration).ok_or_else(overflow)
-        }
-        (Value::Timestamp(s, n, ahead), Value::Duration(d))
-        | (Value::Duration(d), Value::Timestamp(s, n, ahead)) => {
+        (Value::Text(a), Value::Text(b)) => Ok(Value::Text(Cow::Owned([a.as_ref(), b.as_ref()].concat()))),
+        (Value::Bytes(a), Value::Bytes(b)) => Ok(Value::Bytes(Cow::Owned([a.as_ref(), b.as_ref()].concat()))),
+        (Value::List(a), Value::List(b)) => Ok(Value::list(a.iter().chain(b.iter()).cloned().collect())),
+        (Value::Duration(a), Value::Duration(b)) => a.checked_add(*b).map(Value::Duration).ok_or_else(overflow),
+        (Value::Timestamp(s, n, ahead), Value::Duration(d)) | (Value::Duration(d), Value::Timestamp(s, n, ahead)) => {
             time::shifted(*s, *n, i128::from(*d), *ahead)
         }
         _ => Err(no_overload(&[a.clone(), b.clone()])),
@@ -150,12 +122,8 @@ fn joined<'v>(a: &Value<'v>, b: &Value<'v>) -> Outcome<'v> {
 
 fn time_difference<'v>(a: &Value<'v>, b: &Value<'v>) -> Outcome<'v> {
     match (a, b) {
-        (Value::Duration(a), Value::Duration(b)) => {
-            a.checked_sub(*b).map(Value::Duration).ok_or_else(overflow)
-        }
-        (Value::Timestamp(s, n, ahead), Value::Duration(d)) => {
-            time::shifted(*s, *n, -i128::from(*d), *ahead)
-        }
+        (Value::Duration(a), Value::Duration(b)) => a.checked_sub(*b).map(Value::Duration).ok_or_else(overflow),
+        (Value::Timestamp(s, n, ahead), Value::Duration(d)) => time::shifted(*s, *n, -i128::from(*d), *ahead),
         (Value::Timestamp(s, n, _), Value::Timestamp(t, m, _)) => time::between(*t, *m, *s, *n),
         _ => Err(no_overload(&[a.clone(), b.clone()])),
     }
@@ -170,22 +138,12 @@ fn element<'v>(of: &Value<'v>, index: &Value<'v>) -> Outcome<'v> {
                 Value::Double(n) if n.fract() == 0.0 && *n >= 0.0 && *n < 9e15 => Some(*n as usize),
                 _ => return Err(format!("a list has no element by {}", index.type_name())),
             };
-            position
-                .and_then(|n| elements.get(n))
-                .cloned()
-                .ok_or_else(|| "index out of range".to_owned())
+            position.and_then(|n| elements.get(n)).cloned().ok_or_else(|| "index out of range".to_owned())
         }
-        Value::Map(_)
-            if matches!(
-                index,
-                Value::Timestamp(..) | Value::Duration(_) | Value::Bytes(_)
-            ) =>
-        {
+        Value::Map(_) if matches!(index, Value::Timestamp(..) | Value::Duration(_) | Value::Bytes(_)) => {
             Err(no_overload(&[of.clone(), index.clone()]))
         }
-        Value::Map(entries) => find(entries, index)
-            .cloned()
-            .ok_or_else(|| "no such key".to_owned()),
+        Value::Map(entries) => find(entries, index).cloned().ok_or_else(|| "no such key".to_owned()),
         _ => Err(no_overload(&[of.clone(), index.clone()])),
     }
 }

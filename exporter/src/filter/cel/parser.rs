@@ -13,11 +13,7 @@ const MAX_DEPTH: usize = 250;
 const MAX_LENGTH: usize = 100_000;
 
 /// Operators from the loosest to the tightest, all of them left-associative.
-const BINARY: [&[&str]; 3] = [
-    &["==", "!=", "<", "<=", ">", ">=", "in"],
-    &["+", "-"],
-    &["*", "/", "%"],
-];
+const BINARY: [&[&str]; 3] = [&["==", "!=", "<", "<=", ">", ">=", "in"], &["+", "-"], &["*", "/", "%"]];
 
 pub(super) struct Parser<'t> {
     pub(super) text: &'t str,
@@ -31,18 +27,9 @@ pub(super) type Parsed = Result<Expression, CelError>;
 /// Parses a whole expression.
 pub(super) fn parse(text: &str) -> Parsed {
     if text.chars().count() > MAX_LENGTH {
-        return Err(CelError::at(
-            text,
-            0,
-            &format!("longer than {MAX_LENGTH} characters"),
-        ));
+        return Err(CelError::at(text, 0, &format!("longer than {MAX_LENGTH} characters")));
     }
-    let mut parser = Parser {
-        text,
-        tokens: tokens(text)?,
-        next: 0,
-        depth: 0,
-    };
+    let mut parser = Parser { text, tokens: tokens(text)?, next: 0, depth: 0 };
     let expression = parser.expression()?;
     match parser.peek() {
         Token::End => Ok(expression),
@@ -52,15 +39,11 @@ pub(super) fn parse(text: &str) -> Parsed {
 
 impl Parser<'_> {
     pub(super) fn peek(&self) -> &Token {
-        self.tokens
-            .get(self.next)
-            .map_or(&Token::End, |(token, _)| token)
+        self.tokens.get(self.next).map_or(&Token::End, |(token, _)| token)
     }
 
     pub(super) fn at(&self) -> usize {
-        self.tokens
-            .get(self.next)
-            .map_or(self.text.len(), |(_, at)| *at)
+        self.tokens.get(self.next).map_or(self.text.len(), |(_, at)| *at)
     }
 
     pub(super) fn take(&mut self) -> Token {
@@ -80,11 +63,7 @@ impl Parser<'_> {
     }
 
     pub(super) fn need(&mut self, symbol: &str) -> Result<(), CelError> {
-        if self.eat(symbol) {
-            Ok(())
-        } else {
-            Err(self.error(&format!("expected `{symbol}`")))
-        }
+        if self.eat(symbol) { Ok(()) } else { Err(self.error(&format!("expected `{symbol}`"))) }
     }
 
     pub(super) fn error(&self, why: &str) -> CelError {
@@ -94,28 +73,14 @@ impl Parser<'_> {
     pub(super) fn node(&self, at: usize, kind: Kind, inner: usize) -> Parsed {
         let depth = inner + 1;
         if depth > MAX_DEPTH {
-            return Err(CelError::at(
-                self.text,
-                at,
-                &format!("nests deeper than {MAX_DEPTH}"),
-            ));
+            return Err(CelError::at(self.text, at, &format!("nests deeper than {MAX_DEPTH}")));
         }
         Ok(Expression { at, kind, depth })
     }
 
-    pub(super) fn call(
-        &self,
-        at: usize,
-        function: &str,
-        member: bool,
-        arguments: Vec<Expression>,
-    ) -> Parsed {
+    pub(super) fn call(&self, at: usize, function: &str, member: bool, arguments: Vec<Expression>) -> Parsed {
         let inner = deepest(&arguments);
-        self.node(
-            at,
-            Kind::Call(function.to_owned(), member, arguments),
-            inner,
-        )
+        self.node(at, Kind::Call(function.to_owned(), member, arguments), inner)
     }
 
     pub(super) fn expression(&mut self) -> Parsed {
@@ -142,11 +107,7 @@ impl Parser<'_> {
         let at = self.at();
         let mut terms = Vec::new();
         loop {
-            terms.push(if operator == "||" {
-                self.chain("&&")?
-            } else {
-                self.binary(0)?
-            });
+            terms.push(if operator == "||" { self.chain("&&")? } else { self.binary(0)? });
             if !self.eat(operator) {
                 break;
             }
@@ -157,15 +118,7 @@ impl Parser<'_> {
             return Ok(only);
         }
         let inner = deepest(&terms);
-        self.node(
-            at,
-            if operator == "||" {
-                Kind::Or(terms)
-            } else {
-                Kind::And(terms)
-            },
-            inner,
-        )
+        self.node(at, if operator == "||" { Kind::Or(terms) } else { Kind::And(terms) }, inner)
     }
 
     fn binary(&mut self, level: usize) -> Parsed {
@@ -197,21 +150,14 @@ impl Parser<'_> {
             }
             if count > 0 {
                 let operand = self.member()?;
-                return if count % 2 == 0 {
-                    Ok(operand)
-                } else {
-                    self.call(at, function, false, vec![operand])
-                };
+                return if count % 2 == 0 { Ok(operand) } else { self.call(at, function, false, vec![operand]) };
             }
         }
         self.member()
     }
 
     fn number_follows(&self) -> bool {
-        matches!(
-            self.tokens.get(self.next + 1),
-            Some((Token::Int(_) | Token::Double(_), _))
-        )
+        matches!(self.tokens.get(self.next + 1), Some((Token::Int(_) | Token::Double(_), _)))
     }
 
     fn member(&mut self) -> Parsed {
@@ -239,11 +185,7 @@ impl Parser<'_> {
                         }
                     }
                     _ => {
-                        return Err(CelError::at(
-                            self.text,
-                            at,
-                            "expected a field or function name behind `.`",
-                        ));
+                        return Err(CelError::at(self.text, at, "expected a field or function name behind `.`"));
                     }
                 };
             } else {

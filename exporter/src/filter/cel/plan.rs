@@ -48,11 +48,7 @@ pub(super) fn paths(node: &Node, found: &mut Vec<String>) {
     match node {
         Node::Constant(_) | Node::Flow | Node::Variable(_) => {}
         Node::Select(operand, _) | Node::Has(operand, _) => paths(operand, found),
-        Node::Call(_, nodes)
-        | Node::Matches(nodes, _)
-        | Node::And(nodes)
-        | Node::Or(nodes)
-        | Node::List(nodes) => all(nodes),
+        Node::Call(_, nodes) | Node::Matches(nodes, _) | Node::And(nodes) | Node::Or(nodes) | Node::List(nodes) => all(nodes),
         Node::Map(entries) => {
             for (key, value) in entries {
                 paths(key, found);
@@ -75,11 +71,7 @@ fn path(node: &Node) -> Option<String> {
         Node::Flow => Some(String::new()),
         Node::Select(operand, field) | Node::Has(operand, field) => {
             let outer = path(operand)?;
-            Some(if outer.is_empty() {
-                field.to_string()
-            } else {
-                format!("{outer}.{field}")
-            })
+            Some(if outer.is_empty() { field.to_string() } else { format!("{outer}.{field}") })
         }
         _ => None,
     }

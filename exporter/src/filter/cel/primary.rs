@@ -33,18 +33,12 @@ impl Parser<'_> {
         let at = self.at();
         let leading_dot = self.eat(".");
         match self.take() {
-            Token::Name(name) if leading_dot || !KEYWORDS.contains(&name.as_str()) => {
-                self.named(at, leading_dot, name)
-            }
+            Token::Name(name) if leading_dot || !KEYWORDS.contains(&name.as_str()) => self.named(at, leading_dot, name),
             _ if leading_dot => Err(CelError::at(self.text, at, "expected a name behind `.`")),
             Token::Name(name) => match name.as_str() {
                 "true" | "false" => self.node(at, Kind::Bool(name == "true"), 0),
                 "null" => self.node(at, Kind::Null, 0),
-                _ => Err(CelError::at(
-                    self.text,
-                    at,
-                    &format!("`{name}` needs an operand before it"),
-                )),
+                _ => Err(CelError::at(self.text, at, &format!("`{name}` needs an operand before it"))),
             },
             Token::Symbol("(") => {
                 let inside = self.expression()?;
@@ -58,22 +52,14 @@ impl Parser<'_> {
             }
             Token::Symbol("{") => {
                 let entries = self.entries()?;
-                let inner = entries
-                    .iter()
-                    .map(|(key, value)| key.depth.max(value.depth))
-                    .max()
-                    .unwrap_or(0);
+                let inner = entries.iter().map(|(key, value)| key.depth.max(value.depth)).max().unwrap_or(0);
                 self.node(at, Kind::Map(entries), inner)
             }
             Token::Symbol("-") => {
                 let number = self.take();
                 self.literal(at, number, "-")
             }
-            Token::End => Err(CelError::at(
-                self.text,
-                at,
-                "expected an expression, found the end",
-            )),
+            Token::End => Err(CelError::at(self.text, at, "expected an expression, found the end")),
             other => self.literal(at, other, ""),
         }
     }
@@ -115,41 +101,22 @@ impl Parser<'_> {
             return self.message(at, full);
         }
         if RESERVED.contains(&name.as_str()) {
-            return Err(CelError::at(
-                self.text,
-                at,
-                &format!("`{name}` is a reserved word"),
-            ));
+            return Err(CelError::at(self.text, at, &format!("`{name}` is a reserved word")));
         }
         if !self.eat("(") {
             return self.node(at, Kind::Name(full), 0);
         }
         let mut arguments = self.list(")")?;
         if name == "has" && !leading_dot && arguments.len() == 1 {
-            return match arguments
-                .pop()
-                .map(|argument| (argument.depth, argument.kind))
-            {
-                Some((depth, Kind::Select(operand, field))) => {
-                    self.node(at, Kind::Has(operand, field), depth)
-                }
-                _ => Err(CelError::at(
-                    self.text,
-                    at,
-                    "has() takes a field: has(_flow.source.labels)",
-                )),
+            return match arguments.pop().map(|argument| (argument.depth, argument.kind)) {
+                Some((depth, Kind::Select(operand, field))) => self.node(at, Kind::Has(operand, field), depth),
+                _ => Err(CelError::at(self.text, at, "has() takes a field: has(_flow.source.labels)")),
             };
         }
         self.call(at, &full, false, arguments)
     }
 
-    pub(super) fn receiver_call(
-        &self,
-        at: usize,
-        receiver: Expression,
-        name: &str,
-        arguments: Vec<Expression>,
-    ) -> Parsed {
+    pub(super) fn receiver_call(&self, at: usize, receiver: Expression, name: &str, arguments: Vec<Expression>) -> Parsed {
         let kind = match (name, arguments.len()) {
             ("all", 2) => MacroKind::All,
             ("exists", 2) => MacroKind::Exists,
@@ -165,40 +132,19 @@ impl Parser<'_> {
         let inner = deepest(&arguments).max(receiver.depth);
         let mut arguments = arguments.into_iter();
         let variable = match arguments.next() {
-            Some(Expression {
-                kind: Kind::Name(variable),
-                ..
-            }) if !variable.starts_with('.') => variable,
+            Some(Expression { kind: Kind::Name(variable), .. }) if !variable.starts_with('.') => variable,
             other => {
-                return Err(CelError::at(
-                    self.text,
-                    other.map_or(at, |e| e.at),
-                    "the first argument must be a plain name",
-                ));
+                return Err(CelError::at(self.text, other.map_or(at, |e| e.at), "the first argument must be a plain name"));
             }
         };
         if variable == "__result__" {
-            return Err(CelError::at(
-                self.text,
-                at,
-                "`__result__` can't be a variable",
-            ));
+            return Err(CelError::at(self.text, at, "`__result__` can't be a variable"));
         }
         let (condition, result) = match (kind, arguments.next(), arguments.next()) {
             (MacroKind::Map, result, None) => (None, result),
             (_, condition, result) => (condition, result),
         };
-        self.node(
-            at,
-            Kind::Macro(Box::new(Macro {
-                kind,
-                range: receiver,
-                variable,
-                condition,
-                result,
-            })),
-            inner,
-        )
+        self.node(at, Kind::Macro(Box::new(Macro { kind, range: receiver, variable, condition, result })), inner)
     }
 
     /// Expressions with commas between them, up to `end`; one comma more is allowed in a list.
@@ -247,11 +193,7 @@ impl Parser<'_> {
                 break;
             }
         }
-        let inner = fields
-            .iter()
-            .map(|(_, value)| value.depth)
-            .max()
-            .unwrap_or(0);
+        let inner = fields.iter().map(|(_, value)| value.depth).max().unwrap_or(0);
         self.node(at, Kind::Message(name, fields), inner)
     }
 }

@@ -86,20 +86,10 @@ pub(crate) static FLOW: MessageType = message(
     ],
 );
 
-pub(crate) static EMITTER: MessageType =
-    message("flow.Emitter", &[("name", Text), ("version", Text)]);
-pub(crate) static ETHERNET: MessageType =
-    message("flow.Ethernet", &[("source", Text), ("destination", Text)]);
-pub(crate) static IP: MessageType = message(
-    "flow.IP",
-    &[
-        ("source", Text),
-        ("source_xlated", Text),
-        ("destination", Text),
-        ("ipVersion", Int),
-        ("encrypted", Bool),
-    ],
-);
+pub(crate) static EMITTER: MessageType = message("flow.Emitter", &[("name", Text), ("version", Text)]);
+pub(crate) static ETHERNET: MessageType = message("flow.Ethernet", &[("source", Text), ("destination", Text)]);
+pub(crate) static IP: MessageType =
+    message("flow.IP", &[("source", Text), ("source_xlated", Text), ("destination", Text), ("ipVersion", Int), ("encrypted", Bool)]);
 pub(crate) static LAYER4: MessageType = MessageType {
     name: "flow.Layer4",
     fields: &[
@@ -113,57 +103,20 @@ pub(crate) static LAYER4: MessageType = MessageType {
     ],
     oneof: &["TCP", "UDP", "ICMPv4", "ICMPv6", "SCTP", "VRRP", "IGMP"],
 };
-pub(crate) static TCP: MessageType = message(
-    "flow.TCP",
-    &[
-        ("source_port", Uint),
-        ("destination_port", Uint),
-        ("flags", Message(&TCP_FLAGS)),
-    ],
-);
-pub(crate) static UDP: MessageType = message(
-    "flow.UDP",
-    &[("source_port", Uint), ("destination_port", Uint)],
-);
+pub(crate) static TCP: MessageType =
+    message("flow.TCP", &[("source_port", Uint), ("destination_port", Uint), ("flags", Message(&TCP_FLAGS))]);
+pub(crate) static UDP: MessageType = message("flow.UDP", &[("source_port", Uint), ("destination_port", Uint)]);
 pub(crate) static ICMPV4: MessageType = message("flow.ICMPv4", &[("type", Uint), ("code", Uint)]);
 pub(crate) static ICMPV6: MessageType = message("flow.ICMPv6", &[("type", Uint), ("code", Uint)]);
-pub(crate) static SCTP: MessageType = message(
-    "flow.SCTP",
-    &[
-        ("source_port", Uint),
-        ("destination_port", Uint),
-        ("chunk_type", Int),
-    ],
-);
-pub(crate) static VRRP: MessageType = message(
-    "flow.VRRP",
-    &[("type", Uint), ("vrid", Uint), ("priority", Uint)],
-);
-pub(crate) static IGMP: MessageType =
-    message("flow.IGMP", &[("type", Uint), ("group_address", Text)]);
+pub(crate) static SCTP: MessageType = message("flow.SCTP", &[("source_port", Uint), ("destination_port", Uint), ("chunk_type", Int)]);
+pub(crate) static VRRP: MessageType = message("flow.VRRP", &[("type", Uint), ("vrid", Uint), ("priority", Uint)]);
+pub(crate) static IGMP: MessageType = message("flow.IGMP", &[("type", Uint), ("group_address", Text)]);
 pub(crate) static TCP_FLAGS: MessageType = message(
     "flow.TCPFlags",
-    &[
-        ("FIN", Bool),
-        ("SYN", Bool),
-        ("RST", Bool),
-        ("PSH", Bool),
-        ("ACK", Bool),
-        ("URG", Bool),
-        ("ECE", Bool),
-        ("CWR", Bool),
-        ("NS", Bool),
-    ],
+    &[("FIN", Bool), ("SYN", Bool), ("RST", Bool), ("PSH", Bool), ("ACK", Bool), ("URG", Bool), ("ECE", Bool), ("CWR", Bool), ("NS", Bool)],
 );
-pub(crate) static TUNNEL: MessageType = message(
-    "flow.Tunnel",
-    &[
-        ("protocol", Int),
-        ("IP", Message(&IP)),
-        ("l4", Message(&LAYER4)),
-        ("vni", Uint),
-    ],
-);
+pub(crate) static TUNNEL: MessageType =
+    message("flow.Tunnel", &[("protocol", Int), ("IP", Message(&IP)), ("l4", Message(&LAYER4)), ("vni", Uint)]);
 pub(crate) static ENDPOINT: MessageType = message(
     "flow.Endpoint",
     &[
@@ -176,17 +129,10 @@ pub(crate) static ENDPOINT: MessageType = message(
         ("workloads", Messages(&WORKLOAD)),
     ],
 );
-pub(crate) static WORKLOAD: MessageType =
-    message("flow.Workload", &[("name", Text), ("kind", Text)]);
+pub(crate) static WORKLOAD: MessageType = message("flow.Workload", &[("name", Text), ("kind", Text)]);
 pub(crate) static LAYER7: MessageType = MessageType {
     name: "flow.Layer7",
-    fields: &[
-        ("type", Int),
-        ("latency_ns", Uint),
-        ("dns", Message(&DNS)),
-        ("http", Message(&HTTP)),
-        ("kafka", Message(&KAFKA)),
-    ],
+    fields: &[("type", Int), ("latency_ns", Uint), ("dns", Message(&DNS)), ("http", Message(&HTTP)), ("kafka", Message(&KAFKA))],
     oneof: &["dns", "http", "kafka"],
 };
 pub(crate) static DNS: MessageType = message(
@@ -202,61 +148,22 @@ pub(crate) static DNS: MessageType = message(
         ("rrtypes", Texts),
     ],
 );
-pub(crate) static HTTP: MessageType = message(
-    "flow.HTTP",
-    &[
-        ("code", Uint),
-        ("method", Text),
-        ("url", Text),
-        ("protocol", Text),
-        ("headers", Messages(&HTTP_HEADER)),
-    ],
-);
-pub(crate) static HTTP_HEADER: MessageType =
-    message("flow.HTTPHeader", &[("key", Text), ("value", Text)]);
-pub(crate) static KAFKA: MessageType = message(
-    "flow.Kafka",
-    &[
-        ("error_code", Int),
-        ("api_version", Int),
-        ("api_key", Text),
-        ("correlation_id", Int),
-        ("topic", Text),
-    ],
-);
-pub(crate) static EVENT_TYPE: MessageType =
-    message("flow.CiliumEventType", &[("type", Int), ("sub_type", Int)]);
-pub(crate) static SERVICE: MessageType =
-    message("flow.Service", &[("name", Text), ("namespace", Text)]);
-pub(crate) static FILE_INFO: MessageType =
-    message("flow.FileInfo", &[("name", Text), ("line", Uint)]);
-pub(crate) static IP_TRACE_ID: MessageType = message(
-    "flow.IPTraceID",
-    &[("trace_id", Uint), ("ip_option_type", Uint)],
-);
-pub(crate) static INTERFACE: MessageType =
-    message("flow.NetworkInterface", &[("index", Uint), ("name", Text)]);
-pub(crate) static TRACE_CONTEXT: MessageType =
-    message("flow.TraceContext", &[("parent", Message(&TRACE_PARENT))]);
+pub(crate) static HTTP: MessageType =
+    message("flow.HTTP", &[("code", Uint), ("method", Text), ("url", Text), ("protocol", Text), ("headers", Messages(&HTTP_HEADER))]);
+pub(crate) static HTTP_HEADER: MessageType = message("flow.HTTPHeader", &[("key", Text), ("value", Text)]);
+pub(crate) static KAFKA: MessageType =
+    message("flow.Kafka", &[("error_code", Int), ("api_version", Int), ("api_key", Text), ("correlation_id", Int), ("topic", Text)]);
+pub(crate) static EVENT_TYPE: MessageType = message("flow.CiliumEventType", &[("type", Int), ("sub_type", Int)]);
+pub(crate) static SERVICE: MessageType = message("flow.Service", &[("name", Text), ("namespace", Text)]);
+pub(crate) static FILE_INFO: MessageType = message("flow.FileInfo", &[("name", Text), ("line", Uint)]);
+pub(crate) static IP_TRACE_ID: MessageType = message("flow.IPTraceID", &[("trace_id", Uint), ("ip_option_type", Uint)]);
+pub(crate) static INTERFACE: MessageType = message("flow.NetworkInterface", &[("index", Uint), ("name", Text)]);
+pub(crate) static TRACE_CONTEXT: MessageType = message("flow.TraceContext", &[("parent", Message(&TRACE_PARENT))]);
 pub(crate) static TRACE_PARENT: MessageType = message("flow.TraceParent", &[("trace_id", Text)]);
-pub(crate) static POLICY: MessageType = message(
-    "flow.Policy",
-    &[
-        ("name", Text),
-        ("namespace", Text),
-        ("labels", Texts),
-        ("revision", Uint),
-        ("kind", Text),
-    ],
-);
-pub(crate) static AGGREGATE: MessageType = message(
-    "flow.Aggregate",
-    &[
-        ("ingress_flow_count", Uint),
-        ("egress_flow_count", Uint),
-        ("unknown_direction_flow_count", Uint),
-    ],
-);
+pub(crate) static POLICY: MessageType =
+    message("flow.Policy", &[("name", Text), ("namespace", Text), ("labels", Texts), ("revision", Uint), ("kind", Text)]);
+pub(crate) static AGGREGATE: MessageType =
+    message("flow.Aggregate", &[("ingress_flow_count", Uint), ("egress_flow_count", Uint), ("unknown_direction_flow_count", Uint)]);
 
 static MESSAGES: &[&MessageType] = &[
     &FLOW,
@@ -292,11 +199,7 @@ static MESSAGES: &[&MessageType] = &[
 ];
 
 const fn message(name: &'static str, fields: &'static [(&'static str, Kind)]) -> MessageType {
-    MessageType {
-        name,
-        fields,
-        oneof: &[],
-    }
+    MessageType { name, fields, oneof: &[] }
 }
 
 impl PartialEq for MessageType {
@@ -324,19 +227,13 @@ impl Kind {
 
 impl MessageType {
     pub(super) fn kind(&self, field: &str) -> Option<Kind> {
-        self.fields
-            .iter()
-            .find(|(name, _)| *name == field)
-            .map(|(_, kind)| *kind)
+        self.fields.iter().find(|(name, _)| *name == field).map(|(_, kind)| *kind)
     }
 }
 
 /// The message type of a full name.
 pub(super) fn message_named(name: &str) -> Option<&'static MessageType> {
-    MESSAGES
-        .iter()
-        .find(|message| message.name == name)
-        .copied()
+    MESSAGES.iter().find(|message| message.name == name).copied()
 }
 
 /// The number of an enum constant's full name, `flow.Verdict.DROPPED`.

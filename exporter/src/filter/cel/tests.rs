@@ -24,16 +24,7 @@ fn expressions_give_what_cel_go_gives() {
         let (expected, expression) = case.split_once('\t').unwrap();
         let found = match Program::compile(expression) {
             Err(_) => "invalid".to_owned(),
-            Ok(program) => flows
-                .iter()
-                .map(|flow| {
-                    if program.evaluate(*flow) == Ok(true) {
-                        'T'
-                    } else {
-                        '.'
-                    }
-                })
-                .collect(),
+            Ok(program) => flows.iter().map(|flow| if program.evaluate(*flow) == Ok(true) { 'T' } else { '.' }).collect(),
         };
         if found != expected {
             wrong.push(format!("{expression}: {found}, upstream {expected}"));
@@ -45,76 +36,36 @@ fn expressions_give_what_cel_go_gives() {
 #[test]
 fn a_mistake_names_its_place_and_the_cure() {
     for (expression, expected) in [
-        (
-            "_flow.verdict",
-            "line 1, column 1: has to be a bool, and this is a int",
-        ),
-        (
-            "_flow.is_reply",
-            "line 1, column 1: has to be a bool, and this may be null: compare it, as in `_flow.is_reply == true`",
-        ),
-        (
-            "true &&\n nope",
-            "line 2, column 2: `nope` is not known; the flow is `_flow`",
-        ),
+        ("_flow.verdict", "line 1, column 1: has to be a bool, and this is a int"),
+        ("_flow.is_reply", "line 1, column 1: has to be a bool, and this may be null: compare it, as in `_flow.is_reply == true`"),
+        ("true &&\n nope", "line 2, column 2: `nope` is not known; the flow is `_flow`"),
         (
             "_flow.l4.TCP.destination_port == 80",
             "line 1, column 31: `==` does not go between uint and int; write unsigned numbers as `80u`, or `uint(…)`",
         ),
-        (
-            "_flow.pod == ''",
-            "line 1, column 6: flow.Flow has no field `pod`",
-        ),
-        (
-            "_flow.verdict = 2",
-            "line 1, column 15: `=`: write `==` to compare",
-        ),
-        (
-            "",
-            "line 1, column 1: expected an expression, found the end",
-        ),
+        ("_flow.pod == ''", "line 1, column 6: flow.Flow has no field `pod`"),
+        ("_flow.verdict = 2", "line 1, column 15: `=`: write `==` to compare"),
+        ("", "line 1, column 1: expected an expression, found the end"),
     ] {
-        assert_eq!(
-            Program::compile(expression).unwrap_err().to_string(),
-            expected,
-            "{expression}"
-        );
+        assert_eq!(Program::compile(expression).unwrap_err().to_string(), expected, "{expression}");
     }
 }
 
 #[test]
 fn the_paths_an_expression_reads_are_known() {
-    let program = Program::compile("_flow.source.namespace == 'a' && has(_flow.l4.TCP) && _flow.source.labels.exists(l, l == _flow.uuid)").unwrap();
-    assert_eq!(
-        program.paths(),
-        ["source.namespace", "l4.TCP", "source.labels", "uuid"]
-    );
-    assert_eq!(
-        Program::compile("_flow == flow.Flow{}").unwrap().paths(),
-        [""]
-    );
+    let program =
+        Program::compile("_flow.source.namespace == 'a' && has(_flow.l4.TCP) && _flow.source.labels.exists(l, l == _flow.uuid)").unwrap();
+    assert_eq!(program.paths(), ["source.namespace", "l4.TCP", "source.labels", "uuid"]);
+    assert_eq!(Program::compile("_flow == flow.Flow{}").unwrap().paths(), [""]);
 }
 
 #[test]
 fn evaluation_is_bounded_in_steps_and_size() {
-    let long = "['aaaaaaaaaaaaaaaa'].map(x, x + x)".to_owned()
-        + &".map(x, x + x)".repeat(60)
-        + ".size() == 1";
+    let long = "['aaaaaaaaaaaaaaaa'].map(x, x + x)".to_owned() + &".map(x, x + x)".repeat(60) + ".size() == 1";
     let program = Program::compile(&long).unwrap();
-    assert!(
-        program.evaluate(None).unwrap_err().contains("steps"),
-        "a text that doubles sixty times"
-    );
-    let nested = (0..8).fold("true".to_owned(), |inner, n| {
-        format!("[1,2,3,4,5,6,7,8,9].all(x{n}, {inner})")
-    });
-    assert!(
-        Program::compile(&nested)
-            .unwrap()
-            .evaluate(None)
-            .unwrap_err()
-            .contains("steps")
-    );
+    assert!(program.evaluate(None).unwrap_err().contains("steps"), "a text that doubles sixty times");
+    let nested = (0..8).fold("true".to_owned(), |inner, n| format!("[1,2,3,4,5,6,7,8,9].all(x{n}, {inner})"));
+    assert!(Program::compile(&nested).unwrap().evaluate(None).unwrap_err().contains("steps"));
 }
 
 #[test]
@@ -131,22 +82,9 @@ fn depth_and_length_are_bounded() {
     ] {
         assert!(Program::compile(&deep).is_err());
     }
-    assert!(
-        Program::compile(&("true".to_owned() + &" && true".repeat(5000))).is_ok(),
-        "a chain is no depth"
-    );
-    assert_eq!(
-        Program::compile(&("!".repeat(401) + "true"))
-            .unwrap()
-            .evaluate(None),
-        Ok(false)
-    );
-    assert_eq!(
-        Program::compile(&("(".repeat(200) + "true" + &")".repeat(200)))
-            .unwrap()
-            .evaluate(None),
-        Ok(true)
-    );
+    assert!(Program::compile(&("true".to_owned() + &" && true".repeat(5000))).is_ok(), "a chain is no depth");
+    assert_eq!(Program::compile(&("!".repeat(401) + "true")).unwrap().evaluate(None), Ok(false));
+    assert_eq!(Program::compile(&("(".repeat(200) + "true" + &")".repeat(200))).unwrap().evaluate(None), Ok(true));
 }
 
 proptest::proptest! {

@@ -100,11 +100,7 @@ impl Parameters {
     /// Whether every one of `given` may stand where `wanted` is asked for; remembers what that says of parameters only if so.
     pub(super) fn accept(&mut self, given: &[Type], wanted: &[Type]) -> bool {
         let mut trial = self.clone();
-        let fits = given.len() == wanted.len()
-            && given
-                .iter()
-                .zip(wanted)
-                .all(|(g, w)| trial.assignable(g, w));
+        let fits = given.len() == wanted.len() && given.iter().zip(wanted).all(|(g, w)| trial.assignable(g, w));
         if fits {
             *self = trial;
         }
@@ -127,14 +123,7 @@ impl Parameters {
         }
         match (given, wanted) {
             (Type::Null, other) | (other, Type::Null) => {
-                matches!(
-                    other,
-                    Type::Null
-                        | Type::BoolWrapper
-                        | Type::Message(_)
-                        | Type::Timestamp
-                        | Type::Duration
-                )
+                matches!(other, Type::Null | Type::BoolWrapper | Type::Message(_) | Type::Timestamp | Type::Duration)
             }
             (Type::Bool | Type::BoolWrapper, Type::Bool | Type::BoolWrapper) => true,
             (Type::List(given), Type::List(wanted)) => self.assignable(given, wanted),
@@ -179,11 +168,7 @@ impl Parameters {
     fn mentions(&self, of: &Type, n: usize) -> bool {
         match of {
             Type::Parameter(m) if *m == n => true,
-            Type::Parameter(m) => self
-                .known
-                .get(*m)
-                .and_then(Option::as_ref)
-                .is_some_and(|known| self.mentions(known, n)),
+            Type::Parameter(m) => self.known.get(*m).and_then(Option::as_ref).is_some_and(|known| self.mentions(known, n)),
             Type::List(of) => self.mentions(of, n),
             Type::Map(key, value) => self.mentions(key, n) || self.mentions(value, n),
             _ => false,
@@ -193,11 +178,7 @@ impl Parameters {
 
 /// The less specific of two types that go together.
 pub(super) fn most_general<'t>(one: &'t Type, other: &'t Type) -> &'t Type {
-    if equal_or_less_specific(one, other) {
-        one
-    } else {
-        other
-    }
+    if equal_or_less_specific(one, other) { one } else { other }
 }
 
 fn equal_or_less_specific(one: &Type, other: &Type) -> bool {
@@ -206,9 +187,7 @@ fn equal_or_less_specific(one: &Type, other: &Type) -> bool {
     }
     match (one, other) {
         (Type::List(one), Type::List(other)) => equal_or_less_specific(one, other),
-        (Type::Map(k, v), Type::Map(l, w)) => {
-            equal_or_less_specific(k, l) && equal_or_less_specific(v, w)
-        }
+        (Type::Map(k, v), Type::Map(l, w)) => equal_or_less_specific(k, l) && equal_or_less_specific(v, w),
         (one, other) => !other.is_open_or_parameter() && one == other,
     }
 }

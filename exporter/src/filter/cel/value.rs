@@ -58,13 +58,9 @@ impl<'v> Value<'v> {
             (Self::Bytes(a), Self::Bytes(b)) => a == b,
             (Self::Timestamp(a, n, _), Self::Timestamp(b, m, _)) => (a, n) == (b, m),
             (Self::Duration(a), Self::Duration(b)) => a == b,
-            (Self::List(a), Self::List(b)) => {
-                a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| a.equals(b))
-            }
+            (Self::List(a), Self::List(b)) => a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| a.equals(b)),
             (Self::Map(a), Self::Map(b)) => {
-                a.len() == b.len()
-                    && a.iter()
-                        .all(|(key, value)| find(b, key).is_some_and(|other| value.equals(other)))
+                a.len() == b.len() && a.iter().all(|(key, value)| find(b, key).is_some_and(|other| value.equals(other)))
             }
             (Self::Message(a), Self::Message(b)) => a.equals(b),
             (Self::Type(a), Self::Type(b)) => a == b,
@@ -97,9 +93,7 @@ impl<'v> Value<'v> {
         match (self, other) {
             (Self::Double(a), Self::Double(b)) => a.partial_cmp(b),
             (Self::Double(a), b) => whole(b).and_then(|b| compare_double(*a, b)),
-            (a, Self::Double(b)) => whole(a)
-                .and_then(|a| compare_double(*b, a))
-                .map(Ordering::reverse),
+            (a, Self::Double(b)) => whole(a).and_then(|a| compare_double(*b, a)).map(Ordering::reverse),
             (a, b) => Some(whole(a)?.cmp(&whole(b)?)),
         }
     }
@@ -113,30 +107,16 @@ fn compare_double(double: f64, whole: i128) -> Option<Ordering> {
     // A double beyond this is beyond any integer of 64 bits; within, its whole part is exact.
     let limit = 2f64.powi(65);
     if double.abs() >= limit {
-        return Some(if double > 0.0 {
-            Ordering::Greater
-        } else {
-            Ordering::Less
-        });
+        return Some(if double > 0.0 { Ordering::Greater } else { Ordering::Less });
     }
     let floor = double.floor();
-    Some((floor as i128).cmp(&whole).then(if double > floor {
-        Ordering::Greater
-    } else {
-        Ordering::Equal
-    }))
+    Some((floor as i128).cmp(&whole).then(if double > floor { Ordering::Greater } else { Ordering::Equal }))
 }
 
 /// The value of a key. A list, map or message is never found, as upstream compares them as keys by identity.
-pub(super) fn find<'m, 'v>(
-    entries: &'m [(Value<'v>, Value<'v>)],
-    key: &Value<'v>,
-) -> Option<&'m Value<'v>> {
+pub(super) fn find<'m, 'v>(entries: &'m [(Value<'v>, Value<'v>)], key: &Value<'v>) -> Option<&'m Value<'v>> {
     if matches!(key, Value::List(_) | Value::Map(_) | Value::Message(_)) {
         return None;
     }
-    entries
-        .iter()
-        .find(|(k, _)| k.equals(key))
-        .map(|(_, value)| value)
+    entries.iter().find(|(k, _)| k.equals(key)).map(|(_, value)| value)
 }

@@ -66,9 +66,7 @@ impl Selector {
     pub fn matches<'l>(&self, labels: impl Iterator<Item = Cow<'l, str>> + Clone) -> bool {
         self.requirements.iter().all(|requirement| {
             let label = requirement.key.look_up(labels.clone());
-            requirement
-                .condition
-                .holds(label.as_deref().map(|text| Label::new(text).value))
+            requirement.condition.holds(label.as_deref().map(|text| Label::new(text).value))
         })
     }
 }
@@ -94,10 +92,7 @@ impl Key {
             None => Self::Any(written.to_owned()),
             Some(("any" | "unspec", key)) => Self::Any(key.to_owned()),
             Some(("cidr", key)) => Self::Cidr(network(key)),
-            Some((source, key)) => Self::Of {
-                source: source.to_owned(),
-                key: key.to_owned(),
-            },
+            Some((source, key)) => Self::Of { source: source.to_owned(), key: key.to_owned() },
         }
     }
 
@@ -113,16 +108,9 @@ impl Key {
             Self::Cidr(Some(wider)) => labels
                 .filter(|text| {
                     let label = Label::new(text);
-                    label.source == "cidr"
-                        && network(label.key).is_some_and(|narrower| wider.covers(&narrower))
+                    label.source == "cidr" && network(label.key).is_some_and(|narrower| wider.covers(&narrower))
                 })
-                .reduce(|first, text| {
-                    if Label::new(&text).key < Label::new(&first).key {
-                        text
-                    } else {
-                        first
-                    }
-                }),
+                .reduce(|first, text| if Label::new(&text).key < Label::new(&first).key { text } else { first }),
         }
     }
 }
@@ -139,19 +127,11 @@ impl<'l> Label<'l> {
             Some(("", key)) if source == "reserved" => (key, ""),
             Some(pair) => pair,
         };
-        Self {
-            source: if source.is_empty() { "unspec" } else { source },
-            key,
-            value,
-        }
+        Self { source: if source.is_empty() { "unspec" } else { source }, key, value }
     }
 }
 
 /// The network of a `cidr` key, which has `-` where the address has `:`.
 fn network(key: &str) -> Option<Prefix> {
-    if key.contains('-') {
-        Prefix::parse(&key.replace('-', ":")).ok()
-    } else {
-        Prefix::parse(key).ok()
-    }
+    if key.contains('-') { Prefix::parse(&key.replace('-', ":")).ok() } else { Prefix::parse(key).ok() }
 }

@@ -44,11 +44,7 @@ impl<'t> Tokens<'t> {
             self.rest = &text[symbol.len()..];
             return Token::Symbol(symbol);
         }
-        let end = text
-            .find([
-                '=', '!', '(', ')', ',', '>', '<', ' ', '\t', '\r', '\n', '\0',
-            ])
-            .unwrap_or(text.len());
+        let end = text.find(['=', '!', '(', ')', ',', '>', '<', ' ', '\t', '\r', '\n', '\0']).unwrap_or(text.len());
         let behind = &text[end..];
         self.rest = behind.strip_prefix('\0').unwrap_or(behind);
         Token::Word(&text[..end])
@@ -84,16 +80,10 @@ fn requirement(tokens: &mut Tokens<'_>) -> Result<Requirement, String> {
     valid_key(written)?;
     let key = Key::new(written);
     if absent {
-        return Ok(Requirement {
-            key,
-            condition: Condition::Absent,
-        });
+        return Ok(Requirement { key, condition: Condition::Absent });
     }
     if matches!(tokens.peek(), Token::End | Token::Symbol(",")) {
-        return Ok(Requirement {
-            key,
-            condition: Condition::Exists,
-        });
+        return Ok(Requirement { key, condition: Condition::Exists });
     }
     let operator = tokens.next();
     let condition = match operator.text() {
@@ -104,9 +94,7 @@ fn requirement(tokens: &mut Tokens<'_>) -> Result<Requirement, String> {
         ">" => Condition::Above(number(tokens)?),
         "<" => Condition::Below(number(tokens)?),
         other => {
-            return Err(format!(
-                "found `{other}`, expected one of `=`, `==`, `!=`, `in`, `notin`, `>`, `<`"
-            ));
+            return Err(format!("found `{other}`, expected one of `=`, `==`, `!=`, `in`, `notin`, `>`, `<`"));
         }
     };
     Ok(Requirement { key, condition })
@@ -124,8 +112,7 @@ fn value(tokens: &mut Tokens<'_>) -> Result<String, String> {
 
 fn number(tokens: &mut Tokens<'_>) -> Result<i64, String> {
     let text = value(tokens)?;
-    text.parse()
-        .map_err(|_| format!("`{text}`: `>` and `<` take an integer without a sign"))
+    text.parse().map_err(|_| format!("`{text}`: `>` and `<` take an integer without a sign"))
 }
 
 /// `(a,b)`; an element may be empty, and `()` is the empty value.
@@ -143,10 +130,7 @@ fn values(tokens: &mut Tokens<'_>) -> Result<Vec<String>, String> {
             }
             Token::Symbol("," | ")") => values.push(String::new()),
             other => {
-                return Err(format!(
-                    "found `{}`, expected `,`, `)` or a value",
-                    other.text()
-                ));
+                return Err(format!("found `{}`, expected `,`, `)` or a value", other.text()));
             }
         }
         match tokens.next() {
@@ -159,11 +143,7 @@ fn values(tokens: &mut Tokens<'_>) -> Result<Vec<String>, String> {
 
 /// A key as Kubernetes' qualified name: `[DNS subdomain/]name`, the source being part of whichever comes first.
 fn valid_key(written: &str) -> Result<(), String> {
-    let sourced = if written.contains(':') {
-        written.replacen(':', ".", 1)
-    } else {
-        format!("any.{written}")
-    };
+    let sourced = if written.contains(':') { written.replacen(':', ".", 1) } else { format!("any.{written}") };
     let name = match sourced.split_once('/') {
         None => sourced.as_str(),
         Some((prefix, _)) if !dns_subdomain(prefix) => {
@@ -193,20 +173,15 @@ fn valid_value(text: &str) -> Result<String, String> {
 fn label_text(text: &str) -> bool {
     let bytes = text.as_bytes();
     let ends = [bytes.first(), bytes.last()];
-    ends.iter()
-        .all(|b| b.is_some_and(|b| b.is_ascii_alphanumeric()))
-        && bytes
-            .iter()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    ends.iter().all(|b| b.is_some_and(|b| b.is_ascii_alphanumeric()))
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
 fn dns_subdomain(text: &str) -> bool {
     let part = |part: &str| {
         let bytes = part.as_bytes();
         let plain = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-        bytes.first().is_some_and(plain)
-            && bytes.last().is_some_and(plain)
-            && bytes.iter().all(|b| plain(b) || *b == b'-')
+        bytes.first().is_some_and(plain) && bytes.last().is_some_and(plain) && bytes.iter().all(|b| plain(b) || *b == b'-')
     };
     text.len() <= 253 && text.split('.').all(part)
 }

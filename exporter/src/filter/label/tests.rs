@@ -3,9 +3,7 @@
 use super::*;
 
 fn selects(selector: &str, labels: &[&str]) -> Option<bool> {
-    Selector::parse(selector)
-        .ok()
-        .map(|s| s.matches(labels.iter().map(|l| Cow::Borrowed(*l))))
+    Selector::parse(selector).ok().map(|s| s.matches(labels.iter().map(|l| Cow::Borrowed(*l))))
 }
 
 #[test]
@@ -40,34 +38,16 @@ fn every_operator_does_what_kubernetes_says() {
 
 #[test]
 fn empty_values_mean_present_and_empty() {
-    for selector in [
-        "app=",
-        "app in ()",
-        "app in (,)",
-        "app in (x,)",
-        "app in (,x)",
-        "app in (x,,y)",
-    ] {
+    for selector in ["app=", "app in ()", "app in (,)", "app in (x,)", "app in (,x)", "app in (x,,y)"] {
         assert_eq!(selects(selector, &["k8s:app"]), Some(true), "{selector}");
-        assert_eq!(
-            selects(selector, &["k8s:app=web"]),
-            Some(false),
-            "{selector}"
-        );
+        assert_eq!(selects(selector, &["k8s:app=web"]), Some(false), "{selector}");
         assert_eq!(selects(selector, &[]), Some(false), "{selector}");
     }
 }
 
 #[test]
 fn sources_select_and_any_selects_all() {
-    let labels = [
-        "k8s:app=web",
-        "container:tier=front",
-        "plain=1",
-        ":bare=2",
-        "$host",
-        "reserved:=world",
-    ];
+    let labels = ["k8s:app=web", "container:tier=front", "plain=1", ":bare=2", "$host", "reserved:=world"];
     let table = [
         ("k8s:app=web", true),
         ("container:app=web", false),
@@ -84,25 +64,15 @@ fn sources_select_and_any_selects_all() {
     for (selector, expected) in table {
         assert_eq!(selects(selector, &labels), Some(expected), "{selector}");
     }
-    assert_eq!(
-        selects("k8s:plain", &labels),
-        Some(false),
-        "a label without a source has none that could be named"
-    );
+    assert_eq!(selects("k8s:plain", &labels), Some(false), "a label without a source has none that could be named");
 }
 
 #[test]
 fn the_first_label_with_the_key_decides() {
     let one = ["k8s:app=api", "container:app=web"];
     let other = ["container:app=web", "k8s:app=api"];
-    assert_eq!(
-        (selects("app=web", &one), selects("app!=web", &one)),
-        (Some(false), Some(true))
-    );
-    assert_eq!(
-        (selects("app=web", &other), selects("app!=web", &other)),
-        (Some(true), Some(false))
-    );
+    assert_eq!((selects("app=web", &one), selects("app!=web", &one)), (Some(false), Some(true)));
+    assert_eq!((selects("app=web", &other), selects("app!=web", &other)), (Some(true), Some(false)));
     assert_eq!(selects("container:app=web", &one), Some(true));
 }
 
@@ -166,11 +136,7 @@ fn what_kubernetes_refuses_is_refused() {
         "app\u{b}=x",
         "é",
     ] {
-        let expected = if selector == "app = " {
-            Some(true)
-        } else {
-            None
-        };
+        let expected = if selector == "app = " { Some(true) } else { None };
         assert_eq!(selects(selector, &["k8s:app"]), expected, "{selector:?}");
     }
     assert!(Selector::parse(&long(59)).is_ok());
@@ -184,15 +150,9 @@ fn what_kubernetes_refuses_is_refused() {
 
 #[test]
 fn odd_keys_are_keys() {
-    for selector in [
-        "in",
-        "notin",
-        "in in (in)",
-        "notin notin (notin)",
-        "-app",
-        "app.kubernetes.io/name=x",
-        "io.kubernetes.pod.namespace=prod",
-    ] {
+    for selector in
+        ["in", "notin", "in in (in)", "notin notin (notin)", "-app", "app.kubernetes.io/name=x", "io.kubernetes.pod.namespace=prod"]
+    {
         assert!(Selector::parse(selector).is_ok(), "{selector}");
     }
 }

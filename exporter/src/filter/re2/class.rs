@@ -44,10 +44,7 @@ pub(super) fn bracketed(rest: &mut Rest<'_>, fold: bool) -> Result<ClassUnicode,
             && let Some(end) = rest.0[2..].find(":]")
         {
             let name = &rest.0[2..2 + end];
-            class.union(
-                &posix(name, fold)?
-                    .ok_or_else(|| format!("invalid character class range: `[:{name}:]`"))?,
-            );
+            class.union(&posix(name, fold)?.ok_or_else(|| format!("invalid character class range: `[:{name}:]`"))?);
             rest.0 = &rest.0[end + 4..];
         } else if let Some(group) = group(rest, fold)? {
             class.union(&group);
@@ -60,9 +57,7 @@ pub(super) fn bracketed(rest: &mut Rest<'_>, fold: bool) -> Result<ClassUnicode,
                 end = class_char(rest)?;
             }
             if end < start {
-                return Err(
-                    "invalid character class range: its end comes before its start".to_owned(),
-                );
+                return Err("invalid character class range: its end comes before its start".to_owned());
             }
             class.union(&range(start, end));
         }
@@ -80,14 +75,8 @@ pub(super) fn group(rest: &mut Rest<'_>, fold: bool) -> Result<Option<ClassUnico
     let (class, negated) = match ahead.next() {
         Some(letter @ ('p' | 'P')) => unicode(&mut ahead, letter == 'P')?,
         Some(letter @ ('d' | 'D')) => (ascii(&[('0', '9')]), letter == 'D'),
-        Some(letter @ ('s' | 'S')) => (
-            ascii(&[('\t', '\n'), ('\u{c}', '\r'), (' ', ' ')]),
-            letter == 'S',
-        ),
-        Some(letter @ ('w' | 'W')) => (
-            ascii(&[('0', '9'), ('A', 'Z'), ('_', '_'), ('a', 'z')]),
-            letter == 'W',
-        ),
+        Some(letter @ ('s' | 'S')) => (ascii(&[('\t', '\n'), ('\u{c}', '\r'), (' ', ' ')]), letter == 'S'),
+        Some(letter @ ('w' | 'W')) => (ascii(&[('0', '9'), ('A', 'Z'), ('_', '_'), ('a', 'z')]), letter == 'W'),
         _ => return Ok(None),
     };
     *rest = ahead;
@@ -110,16 +99,10 @@ fn unicode(rest: &mut Rest<'_>, mut negated: bool) -> Result<(ClassUnicode, bool
     let whole = rest.0;
     let name = match rest.next() {
         None => {
-            return Err(
-                "invalid character class range: `\\p` at the end; write `\\pL` or `\\p{Greek}`"
-                    .to_owned(),
-            );
+            return Err("invalid character class range: `\\p` at the end; write `\\pL` or `\\p{Greek}`".to_owned());
         }
         Some('{') => {
-            let end = rest
-                .0
-                .find('}')
-                .ok_or("invalid character class range: `\\p{` is not closed")?;
+            let end = rest.0.find('}').ok_or("invalid character class range: `\\p{` is not closed")?;
             let name = &rest.0[..end];
             rest.0 = &rest.0[end + 1..];
             name
@@ -174,9 +157,7 @@ fn class_char(rest: &mut Rest<'_>) -> Result<u32, String> {
 
 /// An escaped character as its code point, which may be a surrogate (that matches nothing); `rest` stands behind the backslash.
 pub(super) fn escape(rest: &mut Rest<'_>) -> Result<u32, String> {
-    let c = rest
-        .next()
-        .ok_or("trailing backslash at end of expression")?;
+    let c = rest.next().ok_or("trailing backslash at end of expression")?;
     let invalid = || format!("invalid escape sequence: `\\{c}`");
     let octal = |rest: &mut Rest<'_>| {
         rest.peek().and_then(|c| c.to_digit(8)).inspect(|_| {
@@ -216,8 +197,7 @@ fn hexadecimal(rest: &mut Rest<'_>) -> Option<u32> {
         if c == '}' {
             return value;
         }
-        value =
-            Some(value.unwrap_or(0) * 16 + c.to_digit(16)?).filter(|v| *v <= u32::from(char::MAX));
+        value = Some(value.unwrap_or(0) * 16 + c.to_digit(16)?).filter(|v| *v <= u32::from(char::MAX));
         value?;
     }
 }
@@ -231,11 +211,7 @@ pub(super) fn single(code_point: u32, fold: bool) -> Result<ClassUnicode, String
 fn range(start: u32, end: u32) -> ClassUnicode {
     let up = char::from_u32(start).unwrap_or('\u{e000}');
     let down = char::from_u32(end).unwrap_or('\u{d7ff}');
-    if up > down {
-        ClassUnicode::empty()
-    } else {
-        ClassUnicode::new([ClassUnicodeRange::new(up, down)])
-    }
+    if up > down { ClassUnicode::empty() } else { ClassUnicode::new([ClassUnicodeRange::new(up, down)]) }
 }
 
 /// Adds every character that differs from one of the class in case only.

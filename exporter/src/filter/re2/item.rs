@@ -19,12 +19,7 @@ pub(super) struct Item {
 
 impl Item {
     pub(super) fn leaf(hir: Hir) -> Self {
-        Self {
-            hir,
-            repeats: 1,
-            height: 1,
-            depth: 1,
-        }
+        Self { hir, repeats: 1, height: 1, depth: 1 }
     }
 }
 
@@ -46,21 +41,12 @@ pub(super) struct Group {
 
 impl Group {
     pub(super) fn new(flags_outside: Flags, capture: bool) -> Self {
-        Self {
-            alternatives: Vec::new(),
-            sequence: Vec::new(),
-            flags_outside,
-            capture,
-        }
+        Self { alternatives: Vec::new(), sequence: Vec::new(), flags_outside, capture }
     }
 }
 
 pub(super) fn bounded(item: Item) -> Result<Item, String> {
-    if item.depth > MAX_DEPTH || item.height > MAX_HEIGHT {
-        Err("expression nests too deeply".to_owned())
-    } else {
-        Ok(item)
-    }
+    if item.depth > MAX_DEPTH || item.height > MAX_HEIGHT { Err("expression nests too deeply".to_owned()) } else { Ok(item) }
 }
 
 pub(super) fn concatenation(items: Vec<Item>) -> Result<Item, String> {
@@ -82,10 +68,5 @@ fn combined(mut items: Vec<Item>, how: fn(Vec<Hir>) -> Hir) -> Result<Item, Stri
     let max = |of: fn(&Item) -> usize| items.iter().map(of).max().unwrap_or(0) + 1;
     let (height, depth) = (max(|i| i.height), max(|i| i.depth));
     let repeats = items.iter().map(|i| i.repeats).max().unwrap_or(1);
-    bounded(Item {
-        hir: how(items.into_iter().map(|i| i.hir).collect()),
-        repeats,
-        height,
-        depth,
-    })
+    bounded(Item { hir: how(items.into_iter().map(|i| i.hir).collect()), repeats, height, depth })
 }

@@ -58,22 +58,15 @@ impl Pattern {
     /// # Errors
     /// As [`Pattern::compile`].
     pub fn compile_within(pattern: &str, program_bytes: usize) -> Result<Self, PatternError> {
-        let fail = |why: String| PatternError {
-            pattern: pattern.chars().take(200).collect(),
-            why,
-        };
+        let fail = |why: String| PatternError { pattern: pattern.chars().take(200).collect(), why };
         if pattern.len() > MAX_PATTERN_BYTES {
             return Err(fail(format!("longer than {MAX_PATTERN_BYTES} bytes")));
         }
         let hir = parse::parse(pattern).map_err(fail)?;
-        let config = meta::Config::new()
-            .nfa_size_limit(Some(program_bytes))
-            .which_captures(WhichCaptures::None);
+        let config = meta::Config::new().nfa_size_limit(Some(program_bytes)).which_captures(WhichCaptures::None);
         match meta::Builder::new().configure(config).build_from_hir(&hir) {
             Ok(regex) => Ok(Self { regex }),
-            Err(e) if e.size_limit().is_some() => {
-                Err(fail(format!("compiles to more than {program_bytes} bytes")))
-            }
+            Err(e) if e.size_limit().is_some() => Err(fail(format!("compiles to more than {program_bytes} bytes"))),
             Err(e) => Err(fail(e.to_string())),
         }
     }

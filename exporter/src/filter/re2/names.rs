@@ -75,28 +75,16 @@ pub(super) fn named(name: &str) -> Option<ClassUnicode> {
             return class_of(&format!(r"\p{{{special}}}"));
         }
     }
-    if let Some((short, _)) = CATEGORIES
-        .iter()
-        .find(|(short, long)| same(short) || same(long))
-    {
+    if let Some((short, _)) = CATEGORIES.iter().find(|(short, long)| same(short) || same(long)) {
         // Strings hold no surrogates, and the crate has no class for them.
-        return if *short == "Cs" {
-            Some(ClassUnicode::empty())
-        } else {
-            class_of(&format!(r"\p{{gc={short}}}"))
-        };
+        return if *short == "Cs" { Some(ClassUnicode::empty()) } else { class_of(&format!(r"\p{{gc={short}}}")) };
     }
-    SCRIPTS
-        .split_ascii_whitespace()
-        .find(|script| same(script))
-        .and_then(|script| class_of(&format!(r"\p{{sc={script}}}")))
+    SCRIPTS.split_ascii_whitespace().find(|script| same(script)).and_then(|script| class_of(&format!(r"\p{{sc={script}}}")))
 }
 
 /// The letters of a name that count.
 fn folded(name: &str) -> impl Iterator<Item = char> + '_ {
-    name.chars()
-        .filter(|c| !matches!(c, '_' | '-' | ' '))
-        .map(|c| c.to_ascii_lowercase())
+    name.chars().filter(|c| !matches!(c, '_' | '-' | ' ')).map(|c| c.to_ascii_lowercase())
 }
 
 fn class_of(rust_syntax: &str) -> Option<ClassUnicode> {

@@ -20,11 +20,7 @@ struct Parser {
 
 /// Parses `pattern`, or says in Go's words what is wrong with it.
 pub(super) fn parse(pattern: &str) -> Result<Hir, String> {
-    let mut parser = Parser {
-        stack: vec![Group::new(Flags::default(), false)],
-        flags: Flags::default(),
-        ranges: 0,
-    };
+    let mut parser = Parser { stack: vec![Group::new(Flags::default(), false)], flags: Flags::default(), ranges: 0 };
     let mut rest = Rest(pattern);
     let mut behind_repetition = false;
     while let Some(c) = rest.peek() {
@@ -86,9 +82,7 @@ impl Parser {
     fn class(&mut self, class: ClassUnicode) -> Result<(), String> {
         self.ranges += class.ranges().len();
         if self.ranges > MAX_CLASS_RANGES {
-            return Err(format!(
-                "expression too large: its classes expand to more than {MAX_CLASS_RANGES} ranges"
-            ));
+            return Err(format!("expression too large: its classes expand to more than {MAX_CLASS_RANGES} ranges"));
         }
         self.push(Item::leaf(Hir::class(Class::Unicode(class))));
         Ok(())
@@ -114,22 +108,10 @@ impl Parser {
         }
         rest.next();
         match c {
-            '^' => self.look(if self.flags.multi_line {
-                Look::StartLF
-            } else {
-                Look::Start
-            }),
-            '$' => self.look(if self.flags.multi_line {
-                Look::EndLF
-            } else {
-                Look::End
-            }),
+            '^' => self.look(if self.flags.multi_line { Look::StartLF } else { Look::Start }),
+            '$' => self.look(if self.flags.multi_line { Look::EndLF } else { Look::End }),
             '.' => {
-                let dot = if self.flags.dot_all {
-                    Dot::AnyChar
-                } else {
-                    Dot::AnyCharExceptLF
-                };
+                let dot = if self.flags.dot_all { Dot::AnyChar } else { Dot::AnyCharExceptLF };
                 self.push(Item::leaf(Hir::dot(dot)));
             }
             '[' => {
@@ -172,14 +154,8 @@ impl Parser {
         let capture = if !rest.0.starts_with("(?") {
             rest.next();
             true
-        } else if let Some(named) = rest
-            .0
-            .strip_prefix("(?P<")
-            .or_else(|| rest.0.strip_prefix("(?<"))
-        {
-            let (name, behind) = named
-                .split_once('>')
-                .ok_or("invalid named capture: no `>`")?;
+        } else if let Some(named) = rest.0.strip_prefix("(?P<").or_else(|| rest.0.strip_prefix("(?<")) {
+            let (name, behind) = named.split_once('>').ok_or("invalid named capture: no `>`")?;
             if name.is_empty() || !name.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric()) {
                 return Err(format!("invalid named capture: `{name}`"));
             }
@@ -257,51 +233,23 @@ impl Parser {
         Ok(())
     }
 
-    fn repeat(
-        &mut self,
-        rest: &mut Rest<'_>,
-        min: u32,
-        max: Option<u32>,
-        counted: bool,
-        behind_repetition: bool,
-    ) -> Result<(), String> {
+    fn repeat(&mut self, rest: &mut Rest<'_>, min: u32, max: Option<u32>, counted: bool, behind_repetition: bool) -> Result<(), String> {
         let lazy = rest.eat("?");
         if behind_repetition {
-            return Err(
-                "invalid nested repetition operator: write `(?:…)*` round the inner one".to_owned(),
-            );
+            return Err("invalid nested repetition operator: write `(?:…)*` round the inner one".to_owned());
         }
-        let missing = || {
-            "missing argument to repetition operator: write `\\*`, `\\+` or `\\?` for the character"
-                .to_owned()
-        };
-        let inner = self
-            .stack
-            .last_mut()
-            .and_then(|group| group.sequence.pop())
-            .ok_or_else(missing)?;
+        let missing = || "missing argument to repetition operator: write `\\*`, `\\+` or `\\?` for the character".to_owned();
+        let inner = self.stack.last_mut().and_then(|group| group.sequence.pop()).ok_or_else(missing)?;
         let repeats = match (counted, max) {
             (false, _) => inner.repeats,
             (true, Some(0)) => 1,
             (true, max) => max.unwrap_or(min).max(1).saturating_mul(inner.repeats),
         };
         if counted && (min >= 2 || max.is_some_and(|max| max >= 2)) && repeats > MAX_REPEAT {
-            return Err(format!(
-                "invalid repeat count: nested counts multiply to {repeats}, the limit is {MAX_REPEAT}"
-            ));
+            return Err(format!("invalid repeat count: nested counts multiply to {repeats}, the limit is {MAX_REPEAT}"));
         }
-        let hir = Hir::repetition(Repetition {
-            min,
-            max,
-            greedy: !lazy,
-            sub: Box::new(inner.hir),
-        });
-        let item = bounded(Item {
-            hir,
-            repeats,
-            height: inner.height + 1,
-            depth: inner.depth + 1,
-        })?;
+        let hir = Hir::repetition(Repetition { min, max, greedy: !lazy, sub: Box::new(inner.hir) });
+        let item = bounded(Item { hir, repeats, height: inner.height + 1, depth: inner.depth + 1 })?;
         self.push(item);
         Ok(())
     }
@@ -313,9 +261,7 @@ fn count(rest: &mut Rest<'_>) -> Result<Option<(u32, Option<u32>)>, String> {
         return Ok(None);
     };
     let number = |text: &str| {
-        let digits = !text.is_empty()
-            && text.bytes().all(|b| b.is_ascii_digit())
-            && (text.len() == 1 || !text.starts_with('0'));
+        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
         // A number that fits no u32 is too large by any count.
         digits.then(|| text.parse::<u32>().unwrap_or(u32::MAX))
     };
@@ -328,9 +274,7 @@ fn count(rest: &mut Rest<'_>) -> Result<Option<(u32, Option<u32>)>, String> {
         return Ok(None);
     };
     if min > MAX_REPEAT || max.is_some_and(|max| max > MAX_REPEAT || max < min) {
-        return Err(format!(
-            "invalid repeat count: `{{{inside}}}`; counts run from 0 to {MAX_REPEAT}"
-        ));
+        return Err(format!("invalid repeat count: `{{{inside}}}`; counts run from 0 to {MAX_REPEAT}"));
     }
     rest.0 = behind;
     Ok(Some((min, max)))

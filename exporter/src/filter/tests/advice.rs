@@ -4,14 +4,8 @@ use super::*;
 
 #[test]
 fn every_value_that_cannot_be_built_is_named_with_its_place() {
-    let errors = filters(
-        &[
-            "{}",
-            r#"{"source_ip":["10.0.0.1","10.0.0"],"destination_port":["80-90"]}"#,
-        ],
-        &[r#"{"protocol":["kafka"]}"#],
-    )
-    .unwrap_err();
+    let errors = filters(&["{}", r#"{"source_ip":["10.0.0.1","10.0.0"],"destination_port":["80-90"]}"#], &[r#"{"protocol":["kafka"]}"#])
+        .unwrap_err();
     let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
     assert_eq!(
         texts,
@@ -25,7 +19,8 @@ fn every_value_that_cannot_be_built_is_named_with_its_place() {
 
 #[test]
 fn what_is_valid_and_matches_nothing_gets_the_answer() {
-    let compiled = filters(&[r#"{"source_pod":["kube-system/coredns*"],"source_ip":["FD00::1"],"source_cluster_name":["pro*"]}"#], &[]).unwrap();
+    let compiled =
+        filters(&[r#"{"source_pod":["kube-system/coredns*"],"source_ip":["FD00::1"],"source_cluster_name":["pro*"]}"#], &[]).unwrap();
     let texts: Vec<String> = compiled.advice().iter().map(ToString::to_string).collect();
     assert_eq!(
         texts,
@@ -39,16 +34,10 @@ fn what_is_valid_and_matches_nothing_gets_the_answer() {
 
 #[test]
 fn what_the_filters_look_at_is_known() {
-    let compiled = filters(
-        &[r#"{"source_pod":["a/"],"verdict":["DROPPED"]}"#],
-        &[r#"{"experimental":{"cel_expression":["has(_flow.l7.http)"]}}"#],
-    )
-    .unwrap();
-    let needs: Vec<String> = compiled
-        .requirements()
-        .iter()
-        .map(|r| format!("{} {}", r.place, r.path))
-        .collect();
+    let compiled =
+        filters(&[r#"{"source_pod":["a/"],"verdict":["DROPPED"]}"#], &[r#"{"experimental":{"cel_expression":["has(_flow.l7.http)"]}}"#])
+            .unwrap();
+    let needs: Vec<String> = compiled.requirements().iter().map(|r| format!("{} {}", r.place, r.path)).collect();
     assert_eq!(
         needs,
         [
@@ -62,11 +51,7 @@ fn what_the_filters_look_at_is_known() {
 
 #[test]
 fn every_field_of_a_filter_says_what_it_looks_at() {
-    for field in FlowFilter::FIELDS
-        .list()
-        .iter()
-        .filter(|field| field.name != "experimental")
-    {
+    for field in FlowFilter::FIELDS.list().iter().filter(|field| field.name != "experimental") {
         assert!(!requirement::paths(field.name).is_empty(), "{}", field.name);
     }
 }

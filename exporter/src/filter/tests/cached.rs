@@ -51,24 +51,14 @@ fn filter() -> impl Strategy<Value = String> {
 fn shared() -> impl Strategy<Value = String> {
     let pick = |values: Vec<&'static str>| prop::sample::select(values);
     (
-        pick(vec![
-            r#""verdict":"DROPPED","drop_reason_desc":"POLICY_DENIED""#,
-            r#""verdict":"FORWARDED""#,
-            r#""is_reply":false"#,
-        ]),
+        pick(vec![r#""verdict":"DROPPED","drop_reason_desc":"POLICY_DENIED""#, r#""verdict":"FORWARDED""#, r#""is_reply":false"#]),
         pick(vec![
             r#""source":{"namespace":"shop","pod_name":"cart-1","labels":["k8s:app=web"]}"#,
             r#""source":{"labels":["k8s:app=db"]}"#,
             r#""node_name":"n1""#,
         ]),
-        pick(vec![
-            r#""IP":{"source":"10.1.1.1"}"#,
-            r#""IP":{"source":"192.168.0.1"}"#,
-        ]),
-        pick(vec![
-            r#""event_type":{"type":4}"#,
-            r#""event_type":{"type":129}"#,
-        ]),
+        pick(vec![r#""IP":{"source":"10.1.1.1"}"#, r#""IP":{"source":"192.168.0.1"}"#]),
+        pick(vec![r#""event_type":{"type":4}"#, r#""event_type":{"type":129}"#]),
     )
         .prop_map(|(verdict, source, ip, event)| format!("{verdict},{source},{ip},{event}"))
 }
@@ -78,41 +68,24 @@ fn varying() -> impl Strategy<Value = (String, String)> {
     let pick = |values: Vec<&'static str>| prop::sample::select(values);
     (
         pick(vec!["80", "443", "53", "8080"]),
-        pick(vec![
-            r#","flags":{"SYN":true}"#,
-            r#","flags":{"ACK":true}"#,
-            "",
-        ]),
-        pick(vec![
-            r#","l7":{"http":{"code":503,"url":"/api"}}"#,
-            r#","l7":{"dns":{"query":"example.com."}}"#,
-            "",
-        ]),
+        pick(vec![r#","flags":{"SYN":true}"#, r#","flags":{"ACK":true}"#, ""]),
+        pick(vec![r#","l7":{"http":{"code":503,"url":"/api"}}"#, r#","l7":{"dns":{"query":"example.com."}}"#, ""]),
         pick(vec![r#","uuid":"u1""#, ""]),
     )
         .prop_map(|(port, flags, l7, uuid)| (port.to_owned(), format!("{flags}}}}}{l7}{uuid}")))
 }
 
 fn json(shared: &str, port: &str, varying: &str) -> String {
-    format!(
-        r#"{{"flow":{{{shared},"l4":{{"TCP":{{"source_port":1024,"destination_port":{port}{varying}}}}}"#
-    )
+    format!(r#"{{"flow":{{{shared},"l4":{{"TCP":{{"source_port":1024,"destination_port":{port}{varying}}}}}"#)
 }
 
 /// Filters as random texts, both lists.
 fn lists() -> impl Strategy<Value = (Vec<String>, Vec<String>)> {
-    (
-        prop::collection::vec(filter(), 0..3),
-        prop::collection::vec(filter(), 0..3),
-    )
+    (prop::collection::vec(filter(), 0..3), prop::collection::vec(filter(), 0..3))
 }
 
 fn build(lists: &(Vec<String>, Vec<String>)) -> Option<Filters> {
-    let texts = |list: &'_ [String]| {
-        list.iter()
-            .map(|text| FlowFilter::from_json(text).unwrap())
-            .collect::<Vec<_>>()
-    };
+    let texts = |list: &'_ [String]| list.iter().map(|text| FlowFilter::from_json(text).unwrap()).collect::<Vec<_>>();
     Filters::compile(&texts(&lists.0), &texts(&lists.1)).ok()
 }
 
@@ -172,59 +145,21 @@ fn a_folded_row_that_a_port_filter_cannot_decide_stays_undecided() {
     let text = json(r#""verdict":"DROPPED""#, "0", "}}");
     let folded = event(&text);
     let answer = |include: &[&str], exclude: &[&str]| {
-        filters(include, exclude).unwrap().answer(
-            folded.flow().unwrap(),
-            UnknownPorts {
-                source: false,
-                destination: true,
-            },
-        )
+        filters(include, exclude).unwrap().answer(folded.flow().unwrap(), UnknownPorts { source: false, destination: true })
     };
-    assert_eq!(
-        answer(&[r#"{"destination_port":["80"]}"#], &[]),
-        Answer::Unknown
-    );
-    assert_eq!(
-        answer(&[], &[r#"{"destination_port":["80"]}"#]),
-        Answer::Unknown
-    );
-    assert_eq!(
-        answer(
-            &[r#"{"destination_port":["80"],"verdict":["FORWARDED"]}"#],
-            &[]
-        ),
-        Answer::No
-    );
-    assert_eq!(
-        answer(
-            &[
-                r#"{"destination_port":["80"]}"#,
-                r#"{"verdict":["DROPPED"]}"#
-            ],
-            &[]
-        ),
-        Answer::Yes
-    );
+    assert_eq!(answer(&[r#"{"destination_port":["80"]}"#], &[]), Answer::Unknown);
+    assert_eq!(answer(&[], &[r#"{"destination_port":["80"]}"#]), Answer::Unknown);
+    assert_eq!(answer(&[r#"{"destination_port":["80"],"verdict":["FORWARDED"]}"#], &[]), Answer::No);
+    assert_eq!(answer(&[r#"{"destination_port":["80"]}"#, r#"{"verdict":["DROPPED"]}"#], &[]), Answer::Yes);
     assert_eq!(answer(&[r#"{"source_port":["1024"]}"#], &[]), Answer::Yes);
     assert_eq!(answer(&[r#"{"source_port":["1025"]}"#], &[]), Answer::No);
-    assert_eq!(
-        answer(&[], &[r#"{"destination_port":["80"]}"#, "{}"]),
-        Answer::No
-    );
-    assert_eq!(
-        answer(
-            &[r#"{"experimental":{"cel_expression":["_flow.l4.TCP.destination_port == 0u"]}}"#],
-            &[]
-        ),
-        Answer::Unknown
-    );
+    assert_eq!(answer(&[], &[r#"{"destination_port":["80"]}"#, "{}"]), Answer::No);
+    assert_eq!(answer(&[r#"{"experimental":{"cel_expression":["_flow.l4.TCP.destination_port == 0u"]}}"#], &[]), Answer::Unknown);
 }
 
 #[test]
 fn more_filters_than_bits_decide_alike() {
-    let many: Vec<String> = (0..100)
-        .map(|n| format!(r#"{{"uuid":["u{n}"],"source_ip":["10.0.0.{n}"]}}"#))
-        .collect();
+    let many: Vec<String> = (0..100).map(|n| format!(r#"{{"uuid":["u{n}"],"source_ip":["10.0.0.{n}"]}}"#)).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let compiled = filters(&many, &[]).unwrap();
     for n in [0, 62, 63, 64, 99, 100] {

@@ -11,9 +11,7 @@ fn random_filters_give_upstreams_verdicts() {
     assert!(cases.len() > 700, "the cases are there");
     for case in cases {
         let parsed: Value = serde_json::from_str(case).unwrap();
-        let compiled = FlowFilter::from_json(&parsed["filter"].to_string())
-            .ok()
-            .and_then(|filter| Filters::compile(&[filter], &[]).ok());
+        let compiled = FlowFilter::from_json(&parsed["filter"].to_string()).ok().and_then(|filter| Filters::compile(&[filter], &[]).ok());
         let found: String = match compiled {
             None => "invalid".to_owned(),
             Some(filters) => {
@@ -26,10 +24,5 @@ fn random_filters_give_upstreams_verdicts() {
             wrong.push(format!("{found}: {case}"));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "{} wrong\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
 }

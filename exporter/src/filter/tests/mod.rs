@@ -10,12 +10,7 @@ use crate::flow::json::{Options, decode};
 
 /// Filters of these JSON objects.
 fn filters(include: &[&str], exclude: &[&str]) -> Result<Filters, Vec<BuildError>> {
-    let read = |texts: &[&str]| -> Vec<FlowFilter<'static>> {
-        texts
-            .iter()
-            .map(|text| FlowFilter::from_json(text).unwrap())
-            .collect()
-    };
+    let read = |texts: &[&str]| -> Vec<FlowFilter<'static>> { texts.iter().map(|text| FlowFilter::from_json(text).unwrap()).collect() };
     Filters::compile(&read(include), &read(exclude))
 }
 

@@ -25,11 +25,22 @@ pub(crate) use write::{Out, WriteJson};
 
 use super::ExportEvent;
 
+/// What becomes of fields and enum names the schema does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnUnknown {
+    /// They are kept, for passing on.
+    Keep,
+    /// They are passed over, as if they had not been there.
+    Drop,
+    /// They make the line a wrong one.
+    Refuse,
+}
+
 /// What to accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Keep fields and enum names the schema does not have, instead of refusing the line.
-    pub keep_unknown: bool,
+    /// What becomes of what is not known.
+    pub unknown: OnUnknown,
     /// The longest line that is read, bytes.
     pub max_bytes: usize,
 }
@@ -37,7 +48,7 @@ pub struct Options {
 impl Default for Options {
     /// Keeps what is unknown, reads lines of up to 16 MiB.
     fn default() -> Self {
-        Self { keep_unknown: true, max_bytes: 16 << 20 }
+        Self { unknown: OnUnknown::Keep, max_bytes: 16 << 20 }
     }
 }
 
@@ -51,7 +62,7 @@ pub fn decode(line: &[u8], options: Options) -> std::result::Result<ExportEvent<
         return Err(Box::new(Error { at: options.max_bytes, problem }));
     }
     let text = std::str::from_utf8(line).map_err(|error| Box::new(Error { at: error.valid_up_to(), problem: Problem::NotUtf8 }))?;
-    let mut reader = Reader::new(text, options.keep_unknown);
+    let mut reader = Reader::new(text, options.unknown);
     let mut event = ExportEvent::default();
     event.read_json(&mut reader)?;
     reader.end()?;

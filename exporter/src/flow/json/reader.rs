@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::error::{Error, Problem, Result};
-use super::scan;
+use super::{OnUnknown, scan};
 use crate::flow::Unknown;
 use crate::flow::fields::Fields;
 
@@ -16,7 +16,7 @@ pub struct Reader<'a> {
     pub(super) text: &'a str,
     pub(super) bytes: &'a [u8],
     pub(super) at: usize,
-    keep_unknown: bool,
+    on_unknown: OnUnknown,
     /// Text and value of the time read last; the envelope repeats the flow's.
     pub(super) last_time: (&'a str, crate::flow::Timestamp),
 }
@@ -42,14 +42,14 @@ pub struct Seen {
 }
 
 impl<'a> Reader<'a> {
-    /// Starts at the first byte. `keep_unknown`: unknown fields and enum names are kept instead of refused.
-    pub fn new(text: &'a str, keep_unknown: bool) -> Self {
-        Self { text, bytes: text.as_bytes(), at: 0, keep_unknown, last_time: ("", Default::default()) }
+    /// Starts at the first byte. `on_unknown`: what becomes of unknown fields and enum names.
+    pub fn new(text: &'a str, on_unknown: OnUnknown) -> Self {
+        Self { text, bytes: text.as_bytes(), at: 0, on_unknown, last_time: ("", Default::default()) }
     }
 
-    /// Whether unknown fields and enum names are kept.
+    /// Whether what is unknown is kept.
     pub(super) fn keeps_unknown(&self) -> bool {
-        self.keep_unknown
+        self.on_unknown == OnUnknown::Keep
     }
 
     /// The byte at the position, 0 at the end.
@@ -230,7 +230,7 @@ impl<'a> Reader<'a> {
     /// Keeps a field the message does not have, or refuses it.
     #[cold]
     pub fn unknown_field(&mut self, key: Key, unknown: &mut Unknown<'a>) -> Result<()> {
-        if !self.keep_unknown {
+        if self.on_unknown == OnUnknown::Refuse {
             return Err(self.error_at(key.start, Problem::UnknownField(self.key_name(key))));
         }
         self.keep(key, unknown)
@@ -239,13 +239,13 @@ impl<'a> Reader<'a> {
     /// Keeps a field whose enum name is unknown; passes any other error on.
     #[cold]
     pub fn keep_unknown_name(&mut self, error: Box<Error>, key: Key, unknown: &mut Unknown<'a>) -> Result<()> {
-        if !self.keep_unknown || !matches!(error.problem, Problem::UnknownName(_)) {
+        if self.on_unknown == OnUnknown::Refuse || !matches!(error.problem, Problem::UnknownName(_)) {
             return Err(error);
         }
         self.keep(key, unknown)
     }
 
-    /// Goes back to a key and keeps it with its value.
+    /// Goes back to a key and keeps it with its value, or passes over both.
     fn keep(&mut self, key: Key, unknown: &mut Unknown<'a>) -> Result<()> {
         self.at = key.start;
         let mut field = String::new();
@@ -253,7 +253,9 @@ impl<'a> Reader<'a> {
         self.take(b':', "a colon")?;
         field.push(':');
         self.copy_value(&mut field)?;
-        unknown.keep_json(Cow::Owned(field));
+        if self.keeps_unknown() {
+            unknown.keep_json(Cow::Owned(field));
+        }
         Ok(())
     }
 

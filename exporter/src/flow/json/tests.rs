@@ -3,7 +3,7 @@
 use super::*;
 use crate::mask::{Encoder, Mask, Redaction};
 
-const STRICT: Options = Options { keep_unknown: false, max_bytes: usize::MAX };
+const STRICT: Options = Options { unknown: crate::flow::json::OnUnknown::Refuse, max_bytes: usize::MAX };
 
 fn written(line: &str, options: Options) -> Result<String> {
     let event = decode(line.as_bytes(), options)?;

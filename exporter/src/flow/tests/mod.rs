@@ -21,7 +21,8 @@ fn written(mask: &Mask, event: &ExportEvent<'_>) -> String {
 }
 
 fn read(line: &str) -> ExportEvent<'_> {
-    json::decode(line.as_bytes(), Options { keep_unknown: false, ..Options::default() }).unwrap_or_else(|error| panic!("{error}: {line}"))
+    json::decode(line.as_bytes(), Options { unknown: crate::flow::json::OnUnknown::Refuse, ..Options::default() })
+        .unwrap_or_else(|error| panic!("{error}: {line}"))
 }
 
 /// The envelope of a flow's line is made of the flow.
@@ -146,7 +147,7 @@ proptest! {
                 _ => line.truncate(at.max(1)),
             }
         }
-        let options = Options { keep_unknown: random.below(2) == 0, ..Options::default() };
+        let options = Options { unknown: if random.below(2) == 0 { crate::flow::json::OnUnknown::Keep } else { crate::flow::json::OnUnknown::Refuse }, ..Options::default() };
         let read = json::decode(&line, options);
         if serde_json::from_slice::<serde::de::IgnoredAny>(&line).is_err() {
             let line = String::from_utf8_lossy(&line);

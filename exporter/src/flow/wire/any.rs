@@ -24,7 +24,7 @@ impl<'a> Wire<'a> for Any<'a> {
             } else if let Some(json) = self.struct_json().filter(|json| *json != "{}") {
                 // The JSON is canonical, so reading it cannot fail.
                 write_nested(2, out, |out| {
-                    let _ = write_struct(&mut Reader::new(json, true), out);
+                    let _ = write_struct(&mut Reader::new(json, crate::flow::json::OnUnknown::Keep), out);
                 });
             }
         });
