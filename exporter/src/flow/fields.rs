@@ -111,17 +111,24 @@ fn is_camel_case_of(key: &[u8], name: &str) -> bool {
     rest.next().is_none()
 }
 
-/// Whether two texts of one length are the same; up to sixteen bytes without a call.
+/// Whether two texts of one length are the same; up to thirty-two bytes without a call.
 #[inline]
 fn same(one: &[u8], other: &[u8]) -> bool {
-    let words = |bytes: &[u8]| {
-        let (head, tail) = (bytes.first_chunk::<8>()?, bytes.last_chunk::<8>()?);
-        Some((u64::from_le_bytes(*head), u64::from_le_bytes(*tail)))
-    };
-    match (words(one), words(other)) {
-        (Some(one_words), Some(other_words)) => one_words == other_words && (one.len() <= 16 || one == other),
+    if let (Some(one), Some(other)) = (ends::<8>(one), ends::<8>(other))
+        && one.2 <= 16
+    {
+        return one == other;
+    }
+    match (ends::<16>(one), ends::<16>(other)) {
+        (Some(one), Some(other)) if one.2 <= 32 => one == other,
         _ => one == other,
     }
+}
+
+/// The first and the last `N` bytes, and the length.
+#[inline]
+fn ends<const N: usize>(bytes: &[u8]) -> Option<([u8; N], [u8; N], usize)> {
+    Some((*bytes.first_chunk()?, *bytes.last_chunk()?, bytes.len()))
 }
 
 /// An open-addressed table from names to what they stand for. A lookup touches one entry.

@@ -161,6 +161,7 @@ macro_rules! message {
             fn write_part(&self, part: &$crate::flow::fields::Select, out: &mut $crate::flow::json::Out<'_>) {
                 let start = out.position();
                 self.write_members(part, u64::MAX, out);
+                out.unknown_names(&self.unknown, &Self::FIELDS, part);
                 out.close(start);
             }
         }

@@ -12,13 +12,13 @@ use crate::flow::{Event, ExportEvent, Flow};
 /// Turns events into lines.
 #[derive(Clone, Debug)]
 pub struct Encoder {
-    pub(super) select: Select,
+    select: Select,
     everything: bool,
-    pub(super) redaction: Redaction,
+    redaction: Redaction,
 }
 
 /// Positions of the flow's fields that an encoder treats by name.
-pub(super) mod position {
+mod position {
     use crate::flow::Flow;
 
     /// Position of a top-level field, at compile time.
@@ -96,12 +96,7 @@ impl Encoder {
     /// Writes the flow object.
     fn flow(&self, flow: &Flow<'_>, out: &mut Out<'_>) {
         if let Some(redacted) = self.redaction.of(flow) {
-            let start = out.position();
-            self.members(flow, Some(&redacted), out);
-            if self.everything {
-                out.unknown(&flow.unknown);
-            }
-            out.close(start);
+            self.redacted(flow, &redacted, out);
         } else if self.everything {
             flow.write_json(out);
         } else {
@@ -109,11 +104,10 @@ impl Encoder {
         }
     }
 
-    /// Writes the selected members, with what is hidden replaced.
-    pub(super) fn members(&self, flow: &Flow<'_>, redacted: Option<&Redacted<'_>>, out: &mut Out<'_>) {
-        let Some(redacted) = redacted else {
-            return flow.write_members(&self.select, u64::MAX, out);
-        };
+    /// Writes the flow object with what is hidden replaced.
+    #[cold]
+    fn redacted(&self, flow: &Flow<'_>, redacted: &Redacted<'_>, out: &mut Out<'_>) {
+        let start = out.position();
         let (l7, summary) = (1u64 << position::L7, 1u64 << position::SUMMARY);
         flow.write_members(&self.select, l7 - 1, out);
         if self.select.has(position::L7) {
@@ -124,6 +118,12 @@ impl Encoder {
             out.field(",\"Summary\":", &redacted.summary);
         }
         flow.write_members(&self.select, !(2 * summary - 1), out);
+        if self.everything {
+            out.unknown(&flow.unknown);
+        } else {
+            out.unknown_names(&flow.unknown, &Flow::FIELDS, &self.select);
+        }
+        out.close(start);
     }
 
     /// Writes the node name and time behind the flow, as far as the mask left them in it.

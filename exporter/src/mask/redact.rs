@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use crate::flow::{Flow, Http, Layer7, Record, Text, Unknown, summary};
+use crate::flow::{Flow, Http, HttpHeader, Layer7, Record, Text, Unknown, summary};
 
 /// What stands where something was hidden.
 pub const REDACTED: &str = "HUBBLE_REDACTED";
@@ -73,34 +73,37 @@ impl Redaction {
         !self.url_userinfo && !self.url_query && self.headers == HeaderRule::Keep
     }
 
-    /// What to write in place of parts of this flow; `None` when nothing in it is hidden.
+    /// What to write in place of parts of this flow; `None` when nothing in it is hidden. A field of a newer schema inside `l7` could hold what is hidden
+    /// elsewhere, so it is left out.
     #[inline]
     pub fn of<'f>(&self, flow: &'f Flow<'_>) -> Option<Redacted<'f>> {
-        match &flow.l7 {
-            Some(l7) => match &l7.record {
-                Some(Record::Http(http)) if !self.is_none() => self.of_http(flow, l7, http),
-                _ => None,
-            },
-            None => None,
+        let l7 = flow.l7.as_ref()?;
+        match &l7.record {
+            _ if self.is_none() => None,
+            Some(Record::Http(http)) => self.of_http(flow, l7, http),
+            _ if l7.unknown.is_empty() => None,
+            _ => Some(Redacted { l7: Some(Layer7 { unknown: Unknown::default(), ..l7.clone() }), summary: Cow::Borrowed(&flow.summary) }),
         }
     }
 
     fn of_http<'f>(&self, flow: &'f Flow<'_>, l7: &'f Layer7<'_>, http: &'f Http<'_>) -> Option<Redacted<'f>> {
         let url = self.url(&http.url);
         let url_changes = *url != *http.url;
-        let hidden = http.headers.iter().any(|header| self.headers.hides(&header.key));
-        // A field of a newer schema could hold what is hidden in an older one.
-        if !url_changes && !hidden && http.unknown.is_empty() {
+        let unknown = |header: &HttpHeader<'_>| !header.unknown.is_empty();
+        let hidden = http.headers.iter().any(|header| self.headers.hides(&header.key) || unknown(header));
+        if !url_changes && !hidden && http.unknown.is_empty() && l7.unknown.is_empty() {
             return None;
         }
         let mut clean = http.clone();
         clean.unknown = Unknown::default();
         clean.url = Cow::Owned(url.clone().into_owned());
-        for header in clean.headers.iter_mut().filter(|header| self.headers.hides(&header.key)) {
-            header.value = Cow::Borrowed(REDACTED);
+        for header in &mut clean.headers {
             header.unknown = Unknown::default();
+            if self.headers.hides(&header.key) {
+                header.value = Cow::Borrowed(REDACTED);
+            }
         }
-        let l7 = Layer7 { record: Some(Record::Http(clean)), ..l7.clone() };
+        let l7 = Layer7 { record: Some(Record::Http(clean)), unknown: Unknown::default(), ..l7.clone() };
         let summary = match &flow.summary {
             kept if !url_changes || kept.is_empty() => Cow::Borrowed(&**kept),
             text if text.contains(&*http.url) => Cow::Owned(text.replace(&*http.url, &url)),
@@ -150,8 +153,6 @@ fn password(url: &str) -> Option<(usize, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::HttpHeader;
-
     fn flow<'a>(url: &'a str, summary: &'a str, headers: &[(&'a str, &'a str)]) -> Flow<'a> {
         let headers = headers.iter().map(|(key, value)| HttpHeader { key: (*key).into(), value: (*value).into(), ..Default::default() });
         let http =
@@ -205,6 +206,15 @@ mod tests {
         assert_eq!(http(&allow.of(&flow).unwrap()).headers[1].value, "h");
         let all = Redaction { headers: HeaderRule::HideAll, ..Redaction::none() };
         assert!(http(&all.of(&flow).unwrap()).headers.iter().all(|header| header.value == REDACTED));
+    }
+
+    #[test]
+    fn what_is_unknown_inside_a_request_is_not_passed_on() {
+        let line = br#"{"flow":{"l7":{"http2":{"authority":"secret"},"http":{"url":"/","cookies":"secret"}},"later":1}}"#;
+        let event = crate::flow::json::decode(line, Default::default()).unwrap();
+        let mut out = Vec::new();
+        crate::mask::Encoder::compile(&crate::mask::Mask::everything(), Redaction::default()).encode(&event, &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), r#"{"flow":{"l7":{"http":{"url":"/"}},"later":1}}"#);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::canonical;
 use super::error::{Problem, Result};
 use super::number::write_double;
 use super::reader::Reader;
@@ -14,6 +15,10 @@ impl<'a> Reader<'a> {
     /// Reads an `Any`. One whose type is not a struct is kept as it is written, or refused where unknown fields are.
     pub fn any(&mut self) -> Result<Any<'a>> {
         let start = self.at;
+        if let Some(length) = canonical::length(self.bytes.get(start..).unwrap_or_default()) {
+            self.at += length;
+            return Ok(Any::from_canonical(Cow::Borrowed(self.slice(start, start + length))));
+        }
         let mut members: Vec<(String, usize)> = Vec::new();
         let mut type_url = None;
         let mut skipped = String::new();
@@ -22,21 +27,22 @@ impl<'a> Reader<'a> {
             self.space();
             let key_at = self.at;
             let key = self.text()?.into_owned();
-            if members.iter().any(|(known, _)| *known == key) {
-                return Err(self.error_at(key_at, Problem::Twice(key)));
-            }
             self.colon()?;
             if key == "@type" {
+                if type_url.is_some() {
+                    return Err(self.error_at(key_at, Problem::Twice(key)));
+                }
                 type_url = Some(self.text()?.into_owned());
             } else {
                 skipped.clear();
                 let value_at = self.at;
                 self.copy_value(&mut skipped)?;
-                members.push((key.clone(), value_at));
+                members.push((key, value_at));
             }
             more = self.more_members()?;
         }
         let end = self.at;
+        self.no_key_twice(members.iter().map(|(key, at)| (key.as_str(), *at)).collect())?;
         let Some(type_url) = type_url else {
             return match members.first() {
                 None => Ok(Any::default()),
@@ -80,6 +86,15 @@ impl<'a> Reader<'a> {
         }
         json.push('}');
         Ok(json)
+    }
+
+    /// Refuses a key that stands twice among these; each with its place.
+    fn no_key_twice(&self, mut keys: Vec<(&str, usize)>) -> Result<()> {
+        keys.sort_unstable();
+        match keys.array_windows().find(|[one, other]| one.0 == other.0) {
+            Some([_, (key, at)]) => Err(self.error_at(*at, Problem::Twice((*key).to_owned()))),
+            None => Ok(()),
+        }
     }
 
     /// Reads a colon and the white space round it.
@@ -129,23 +144,21 @@ impl<'a> Reader<'a> {
     }
 
     fn struct_object(&mut self, depth: usize, out: &mut String) -> Result<()> {
-        let mut members: Vec<(String, String)> = Vec::new();
+        let mut members: Vec<(String, usize, String)> = Vec::new();
         let mut more = self.open_object()?;
         while more {
             self.space();
             let (at, key) = (self.at, self.text()?.into_owned());
-            if members.iter().any(|(known, _)| *known == key) {
-                return Err(self.error_at(at, Problem::Twice(key)));
-            }
             self.colon()?;
             let mut value = String::new();
             self.struct_value(depth, &mut value)?;
-            members.push((key, value));
+            members.push((key, at, value));
             more = self.more_members()?;
         }
+        self.no_key_twice(members.iter().map(|(key, at, _)| (key.as_str(), *at)).collect())?;
         members.sort();
         out.push('{');
-        for (at, (key, value)) in members.iter().enumerate() {
+        for (at, (key, _, value)) in members.iter().enumerate() {
             if at > 0 {
                 out.push(',');
             }

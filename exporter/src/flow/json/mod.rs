@@ -4,6 +4,7 @@
 //! kept or refused, as the caller wants; everything else that is wrong with a line is an error with its place.
 
 mod any;
+mod canonical;
 mod error;
 pub(super) mod number;
 mod read;

@@ -10,7 +10,7 @@ impl Reader<'_> {
     pub fn time(&mut self) -> Result<Timestamp> {
         let start = self.at;
         let text = self.text()?;
-        if text == self.last_time.0 {
+        if !text.is_empty() && text == self.last_time.0 {
             return Ok(self.last_time.1);
         }
         let time = parse(&text).ok_or_else(|| self.error_at(start, Problem::Time))?;

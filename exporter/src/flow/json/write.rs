@@ -90,6 +90,22 @@ impl<'o> Out<'o> {
         }
     }
 
+    /// Writes those of a message's unknown members that are names of known fields which a mask wants whole: enums whose name this build
+    /// does not know.
+    #[inline]
+    pub fn unknown_names(&mut self, unknown: &Unknown<'_>, fields: &Fields, part: &Select) {
+        if !unknown.is_empty() {
+            for field in unknown.json() {
+                let name = field.split('"').nth(1).unwrap_or_default();
+                let wanted = |position| part.has(u32::from(position)) && part.below(u32::from(position)).is_none();
+                if fields.position(name.as_bytes()).is_some_and(wanted) {
+                    self.raw(b",");
+                    self.raw(field.as_bytes());
+                }
+            }
+        }
+    }
+
     /// Writes a field unless it is unset.
     #[inline]
     pub fn field(&mut self, key: &'static str, value: &impl WriteJson) {

@@ -131,11 +131,12 @@ fn read_struct(bytes: &[u8], depth: usize, json: &mut String) -> Result<()> {
                 _ => {}
             }
         }
-        // The last one of a key counts.
-        members.retain(|(known, _)| *known != key);
         members.push((key, value));
     }
-    members.sort();
+    // The last one of a key counts.
+    members.reverse();
+    members.sort_by_key(|(key, _)| *key);
+    members.dedup_by_key(|(key, _)| *key);
     json.push('{');
     for (at, (key, value)) in members.iter().enumerate() {
         if at > 0 {
