@@ -9,7 +9,8 @@ use flowlog_tests::totals::{Totals, assert_each_once};
 use flowlog_tests::{scale, skip};
 
 /// Small files, so that kills fall into rotations too.
-const ROTATING: &str = "flowLogs:\n  - name: all\n    filePath: events.log\n    fileMaxSizeMb: 1\n    fileMaxBackups: 10000\n    fileMinRotateInterval: 0s\n";
+const ROTATING: &str =
+    "flowLogs:\n  - name: all\n    filePath: events.log\n    fileMaxSizeMb: 1\n    fileMaxBackups: 10000\n    fileMinRotateInterval: 0s\n";
 
 /// Datagrams of 200 flows and short connections, some thousands of packets a second.
 fn load(lab: &Lab) -> [Worker; 4] {

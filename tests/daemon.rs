@@ -116,7 +116,9 @@ fn connects_to_a_silent_port_and_resets_of_a_service_are_counted_exactly() {
     }
     let lab = Lab::new();
     // A port that answers nothing, as behind a firewall of the server's own.
-    lab.server.sh("nft 'add table ip lab; add chain ip lab input { type filter hook input priority 0; }; add rule ip lab input tcp dport 5004 drop'");
+    lab.server.sh(
+        "nft 'add table ip lab; add chain ip lab input { type filter hook input priority 0; }; add rule ip lab input tcp dport 5004 drop'",
+    );
     let mut daemon = Daemon::new(&lab.router, EVERYTHING).started();
     let before = lab.client.counters("eth0");
     let address = format!("{SERVER}:5004").parse().expect("an address");

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use flowlog_tests::daemon::{Daemon, EVERYTHING};
 use flowlog_tests::lab::{Lab, SERVER, Tmpfs};
-use flowlog_tests::totals::{Totals, assert_each_once};
 use flowlog_tests::skip;
+use flowlog_tests::totals::{Totals, assert_each_once};
 
 /// Sends datagrams, each to a port of its own.
 fn send(lab: &Lab, first: u16, count: u16) {
@@ -82,7 +82,10 @@ fn another_boot_and_a_restored_copy_get_new_numbers_and_say_so() {
     assert_eq!(ranges.len(), 2, "{ranges:?}");
 
     // A restored copy: the same bytes in other files.
-    let copy = Command::new("sh").arg("-ec").arg(format!("cd {}; cp -a state copy; rm -rf state; mv copy state", daemon.path("").display())).status();
+    let copy = Command::new("sh")
+        .arg("-ec")
+        .arg(format!("cd {}; cp -a state copy; rm -rf state; mv copy state", daemon.path("").display()))
+        .status();
     assert!(copy.expect("sh").success());
     daemon.start();
     send(&lab, 32_000, 50);

@@ -206,14 +206,18 @@ impl Daemon {
         for file in files {
             let Ok(text) = std::fs::read_to_string(&file) else { continue };
             assert!(text.is_empty() || text.ends_with('\n'), "{} ends within a line", file.display());
-            lines.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{}: {error}: {line}", file.display()))));
+            lines.extend(
+                text.lines()
+                    .map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{}: {error}: {line}", file.display()))),
+            );
         }
         lines
     }
 
     /// Asserts that its spools are whole and in sequence, and returns the records of each identity of one flow log: spool, first, last.
     pub fn verified(&self, flow_log: &str) -> Vec<(String, u64, u64)> {
-        let output = Command::new(flowlog()).args(["spool", "verify", "-o", "json", "--state-dir"]).arg(self.state()).arg(flow_log).output();
+        let output =
+            Command::new(flowlog()).args(["spool", "verify", "-o", "json", "--state-dir"]).arg(self.state()).arg(flow_log).output();
         let output = output.expect("flowlog spool");
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));

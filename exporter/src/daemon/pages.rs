@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::manager::View;
 use crate::metrics::accounting::{self, LogView};
-use crate::metrics::listener::Pages;
 use crate::metrics::hubble;
+use crate::metrics::listener::Pages;
 use crate::metrics::text::{Format, Kind, Page};
 use crate::pipeline::surroundings::{Shared, Surroundings};
 use crate::sources::clock::ArrivalClock;

@@ -66,7 +66,7 @@ impl Lab {
 
     fn context(&mut self) -> (&mut KernelEvents, Context<'_>) {
         let Self { kernel, fold, totals, log, identities, around, now } = self;
-        (kernel, Context { log: log.as_ref(), identities, around, fold, totals, arrival: *now, clock_offset: 0 })
+        (kernel, Context { log: &**log, identities, around, fold, totals, arrival: *now, clock_offset: 0 })
     }
 
     fn apply(&mut self, event: Event) {

@@ -59,8 +59,12 @@ impl Registry {
     /// The same with another bound of series for each metric.
     #[must_use]
     pub fn bounded(specs: &Specs, most: usize) -> Self {
-        let wanted = |spec: &Spec| Wanted { spec: spec.clone(), tables: families::layouts(spec).into_iter().map(|layout| Table::new(layout, most)).collect() };
-        let lost = table::Layout { name: "hubble_lost_events_total", help: "Number of lost events", kind: Kind::Counter, labels: vec!["source"] };
+        let wanted = |spec: &Spec| Wanted {
+            spec: spec.clone(),
+            tables: families::layouts(spec).into_iter().map(|layout| Table::new(layout, most)).collect(),
+        };
+        let lost =
+            table::Layout { name: "hubble_lost_events_total", help: "Number of lost events", kind: Kind::Counter, labels: vec!["source"] };
         Self { wanted: specs.list.iter().map(wanted).collect(), lost: Table::new(lost, most), skipped_bytes: 0 }
     }
 
@@ -121,7 +125,9 @@ impl Registry {
     pub fn add(&mut self, steps: &[u8], sums: &Sums) {
         for step in steps.chunks_exact(STEP) {
             let [family, metric, a, b, c, d, of] = *step else { continue };
-            let Some(table) = self.wanted.get_mut(usize::from(family)).and_then(|wanted| wanted.tables.get_mut(usize::from(metric))) else { continue };
+            let Some(table) = self.wanted.get_mut(usize::from(family)).and_then(|wanted| wanted.tables.get_mut(usize::from(metric))) else {
+                continue;
+            };
             let amount = match AMOUNTS.get(usize::from(of)) {
                 Some(Amount::Events) => sums.inputs,
                 Some(Amount::Packets) => sums.counted.packets + sums.dropped_after.packets,
@@ -138,7 +144,11 @@ impl Registry {
     pub fn render(&self, page: &mut Page) {
         let tables = || std::iter::once(&self.lost).chain(self.wanted.iter().flat_map(|wanted| &wanted.tables));
         tables().for_each(|table| table.render(page));
-        let mut family = page.family("flowlog_metrics_overflow_total", Kind::Counter, "Observations counted in a metric's overflow series, for want of room for more series.");
+        let mut family = page.family(
+            "flowlog_metrics_overflow_total",
+            Kind::Counter,
+            "Observations counted in a metric's overflow series, for want of room for more series.",
+        );
         for table in tables().filter(|table| table.overflowed > 0) {
             family.sample(&[("metric", table.name())], table.overflowed);
         }
