@@ -69,7 +69,9 @@ fn killed_at_random_moments_under_load_it_says_everything_once() {
         }
     }
     daemon.wait("readiness", |daemon| daemon.page("/readyz").is_some());
-    load.into_iter().for_each(|worker| drop(worker.stop()));
+    for worker in load {
+        worker.stop();
+    }
     std::thread::sleep(Duration::from_millis(500));
     daemon.finish();
     assert_whole(&daemon, &lab, before);
@@ -88,7 +90,9 @@ fn the_kernel_counts_on_while_the_daemon_is_down() {
     daemon.kill();
     std::thread::sleep(Duration::from_secs(scale::of("down_seconds")));
     daemon.start();
-    load.into_iter().for_each(|worker| drop(worker.stop()));
+    for worker in load {
+        worker.stop();
+    }
     std::thread::sleep(Duration::from_millis(500));
     daemon.finish();
     assert_whole(&daemon, &lab, before);
