@@ -243,7 +243,7 @@ impl Label {
         let mut line = Vec::new();
         self.encoder.encode_flow(flow, &mut line);
         let line: serde_json::Value = serde_json::from_slice(&line).ok()?;
-        let value = self.path.split('.').try_fold(&line, |value, part| value.get(part))?;
+        let value = self.path.split('.').try_fold(line.get("flow")?, |value, part| value.get(part))?;
         match value {
             serde_json::Value::Null => None,
             serde_json::Value::String(text) => Some(text.clone()),
