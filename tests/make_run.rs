@@ -3,10 +3,15 @@
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::{Mutex, PoisonError};
 
 use flowlog_tests::skip;
 
+/// Both stories use the one folder `target/run`.
+static FOLDER: Mutex<()> = Mutex::new(());
+
 fn tools_run(command: &mut Command) -> (Output, String) {
+    let _alone = FOLDER.lock().unwrap_or_else(PoisonError::into_inner);
     let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
     let output = command.env("LISTEN", format!("127.0.0.1:{port}")).env("INTERFACES", "lo").env("SECONDS_TO_RUN", "10").output();
     let output = output.expect("tools/run starts");

@@ -1,9 +1,11 @@
 //! The file of identities, YAML or JSON: a map from address or network to what is known of it.
 //!
-//!     identities:
-//!       10.0.1.7: {namespace: shop, pod: cart-7d9f, labels: [app=cart], workload: Deployment/cart, service: shop/cart}
-//!       192.168.1.0/24: {reserved: remote-node}
-//!       198.51.100.0/24: {names: [api.example.com]}
+//! ```yaml
+//! identities:
+//!   10.0.1.7: {namespace: shop, pod: cart-7d9f, labels: [app=cart], workload: Deployment/cart, service: shop/cart}
+//!   192.168.1.0/24: {reserved: remote-node}
+//!   198.51.100.0/24: {names: [api.example.com]}
+//! ```
 //!
 //! Strict: what is unknown or does not fit rejects the file, with key and line. Of networks that hold an address the longest counts, whole.
 
