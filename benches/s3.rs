@@ -121,12 +121,17 @@ fn unfolded(count: usize, whole: bool) -> Shape {
     Shape { name: name.to_owned(), lines: (0..count).map(line).collect(), flows: count as u64 }
 }
 
+/// Who talks to whom.
+type Ends = (u64, u64, u64, u64);
+/// First and last time, packets, bytes, flows.
+type Folded = (i64, i64, u64, u64, u64);
+
 /// The same traffic at 20 000 flows a second, folded by service in windows of a second, under the same mask.
 fn folded(count: usize) -> Shape {
     let mut random = Random(0x1234_5678_9abc_def1);
     let (mut lines, mut flows, mut second) = (Vec::new(), 0, 0);
     while lines.len() < count / 4 {
-        let mut window: BTreeMap<(u64, u64, u64, u64), (i64, i64, u64, u64, u64)> = BTreeMap::new();
+        let mut window: BTreeMap<Ends, Folded> = BTreeMap::new();
         for at in 0..20_000 {
             let time = NOON + second * SECOND + at * 50_000 + random.below(50_000) as i64;
             let packets = 1 + random.below(30);
@@ -164,19 +169,14 @@ fn measure(server: &Service, shape: &Shape) {
     drop(inside);
     let (started, processor) = (Instant::now(), processor_seconds());
     let (mut stored, mut objects) = (0, 0);
-    loop {
-        // Eleven minutes later: what is left is due.
-        match sink.freeze(&mut reader, &sink.limits(), None, NOON + 660 * SECOND).expect("a batch") {
-            Step::Batch(batch) => {
-                if batch.records > 0 {
-                    stored += batch.bytes;
-                    objects += 1;
-                }
-                let outcome = runtime.block_on(sink.send(&batch.frozen));
-                assert!(matches!(outcome, Outcome::Delivered { .. }), "{outcome:?}");
-            }
-            _ => break,
+    // Eleven minutes later: what is left is due.
+    while let Step::Batch(batch) = sink.freeze(&mut reader, &sink.limits(), None, NOON + 660 * SECOND).expect("a batch") {
+        if batch.records > 0 {
+            stored += batch.bytes;
+            objects += 1;
         }
+        let outcome = runtime.block_on(sink.send(&batch.frozen));
+        assert!(matches!(outcome, Outcome::Delivered { .. }), "{outcome:?}");
     }
     let (seconds, processor) = (started.elapsed().as_secs_f64(), processor_seconds() - processor);
     let megabytes = shape.lines.iter().map(|(_, line)| line.len() as u64 + 1).sum::<u64>() as f64 / 1e6;

@@ -190,30 +190,34 @@ impl Daemon {
 
     /// The lines of `events.log`, its backups first, in the order in which they were written.
     pub fn lines(&self) -> Vec<Value> {
-        self.lines_of("events")
+        self.lines_in(self.folder.path(), "events")
     }
 
-    /// The same of another file, by its stem.
-    pub fn lines_of(&self, stem: &str) -> Vec<Value> {
-        let mut files: Vec<PathBuf> = std::fs::read_dir(self.folder.path()).expect("the folder").flatten().map(|entry| entry.path()).collect();
+    /// The same of another file, by its folder and stem.
+    pub fn lines_in(&self, folder: &Path, stem: &str) -> Vec<Value> {
+        let mut files: Vec<PathBuf> = std::fs::read_dir(folder).expect("the folder").flatten().map(|entry| entry.path()).collect();
         files.retain(|path| {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             name.starts_with(&format!("{stem}-")) && name.ends_with(".log")
         });
         files.sort();
-        files.push(self.path(&format!("{stem}.log")));
+        files.push(folder.join(format!("{stem}.log")));
         let mut lines = Vec::new();
         for file in files {
             let Ok(text) = std::fs::read_to_string(&file) else { continue };
             assert!(text.is_empty() || text.ends_with('\n'), "{} ends within a line", file.display());
-            lines.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{}: {error}: {line}", file.display()))));
+            lines.extend(
+                text.lines()
+                    .map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{}: {error}: {line}", file.display()))),
+            );
         }
         lines
     }
 
     /// Asserts that its spools are whole and in sequence, and returns the records of each identity of one flow log: spool, first, last.
     pub fn verified(&self, flow_log: &str) -> Vec<(String, u64, u64)> {
-        let output = Command::new(flowlog()).args(["spool", "verify", "-o", "json", "--state-dir"]).arg(self.state()).arg(flow_log).output();
+        let output =
+            Command::new(flowlog()).args(["spool", "verify", "-o", "json", "--state-dir"]).arg(self.state()).arg(flow_log).output();
         let output = output.expect("flowlog spool");
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));

@@ -10,8 +10,8 @@
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::AsFd;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -83,7 +83,12 @@ impl Namespace {
         let text = sh(&format!("ip -n {} -j -s link show {interface}", self.name));
         let value: Value = serde_json::from_str(&text).expect("ip prints JSON");
         let count = |way: &str, unit: &str| value[0]["stats64"][way][unit].as_u64().expect("a counter");
-        Counters { received: count("rx", "packets"), received_bytes: count("rx", "bytes"), sent: count("tx", "packets"), sent_bytes: count("tx", "bytes") }
+        Counters {
+            received: count("rx", "packets"),
+            received_bytes: count("rx", "bytes"),
+            sent: count("tx", "packets"),
+            sent_bytes: count("tx", "bytes"),
+        }
     }
 }
 
@@ -255,4 +260,37 @@ pub fn connections(namespace: &Namespace, port: u16) -> Worker {
             0
         }
     })
+}
+
+/// A small disk that can be filled.
+pub struct Tmpfs {
+    folder: std::path::PathBuf,
+}
+
+impl Tmpfs {
+    /// Mounts one of a size as `mount` writes it.
+    pub fn mount(folder: &std::path::Path, size: &str) -> Tmpfs {
+        std::fs::create_dir_all(folder).expect("a folder");
+        sh(&format!("mount -t tmpfs -o size={size} tmpfs {}", folder.display()));
+        Tmpfs { folder: folder.to_owned() }
+    }
+
+    /// Takes all its room.
+    pub fn fill(&self) {
+        let _ = Command::new("dd")
+            .args(["if=/dev/zero", "bs=64K", "status=none"])
+            .arg(format!("of={}", self.folder.join("filler").display()))
+            .output();
+    }
+
+    /// Gives it back.
+    pub fn free(&self) {
+        std::fs::remove_file(self.folder.join("filler")).expect("the filler");
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.folder).output();
+    }
 }

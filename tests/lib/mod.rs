@@ -14,3 +14,4 @@ pub mod service;
 pub mod skip;
 pub mod spooled;
 pub mod tls;
+pub mod totals;

@@ -59,15 +59,15 @@ pub struct Selection {
     #[arg(long, short = 'f')]
     pub follow: bool,
     /// Events from this time on: a duration back from now (`5m`), or a date and time, RFC 3339 among others.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub since: Option<String>,
     /// Events up to this time.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub until: Option<String>,
     /// Read this file, plain, `.gz` or `.zst`, with its rotated predecessors; `-` is standard input [default: events.log of the daemon here]
     #[arg(long, value_name = "FILE")]
     pub input_file: Option<PathBuf>,
-    /// A file of flags: the output of --print-raw-filters, or `flag: value` lines.
+    /// A file with raw filters, as --print-raw-filters prints it.
     #[arg(long, value_name = "FILE", env = "HUBBLE_CONFIG")]
     pub config: Option<PathBuf>,
 }

@@ -58,7 +58,10 @@ fn settings_of(arguments: &DetachArgs) -> Result<Settings, Failure> {
     match LastStart::read(&settings.state_dir) {
         Ok(Some(last)) => last.apply(&mut settings),
         Ok(None) => {}
-        Err(error) => eprintln!("flowlog: how the daemon was started cannot be read from {}: {error}; going on with defaults", settings.state_dir.display()),
+        Err(error) => eprintln!(
+            "flowlog: how the daemon was started cannot be read from {}: {error}; going on with defaults",
+            settings.state_dir.display()
+        ),
     }
     Ok(settings)
 }

@@ -51,7 +51,7 @@ pub fn run(arguments: &ObserveArgs, matches: &ArgMatches) -> Result<(), Failure>
         failure: None,
         silent: request.silent,
     };
-    let read = if request.follow { input::follow(&path, &mut observer) } else { input::read(&path, &mut observer) };
+    let read = if request.follow { input::follow(&path, &mut observer) } else { input::read(&path, !request.silent, &mut observer) };
     observer.finish();
     match (observer.failure.take(), read) {
         (Some(error), _) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -104,15 +104,16 @@ impl Consumer for Observer {
 
 impl Observer {
     fn line(&mut self, line: &[u8], place: &Place<'_>) -> ControlFlow<()> {
+        if self.number == Number::Last(0) && !self.live {
+            return ControlFlow::Continue(());
+        }
         let Some(event) = self.reading.event(line, place) else { return ControlFlow::Continue(()) };
         if let (Number::Last(most), false) = (self.number, self.live) {
             // The line of the oldest one becomes that of the newest.
             let mut kept = if self.held.len() >= most { self.held.pop_front().unwrap_or_default() } else { Vec::new() };
-            if most > 0 {
-                kept.clear();
-                kept.extend_from_slice(line);
-                self.held.push_back(kept);
-            }
+            kept.clear();
+            kept.extend_from_slice(line);
+            self.held.push_back(kept);
             return ControlFlow::Continue(());
         }
         self.printer.print(&event);

@@ -10,11 +10,15 @@ use flowlog_sinks::spool::{Options, Writer, boot_id};
 use super::Failure;
 use super::run::read_config;
 use crate::cli::ReplayArgs;
+use crate::config::settings::DEFAULT_METRICS;
 use crate::config::{File, FlowLog, Severity, build};
 use crate::daemon::logging::{self, LogOptions};
 use crate::daemon::network_sinks::Origin;
 use crate::daemon::sinks;
 use crate::daemon::state::{State, log_folder};
+use crate::metrics::hubble::Registry;
+use crate::metrics::hubble::spec::Specs;
+use crate::metrics::text::Page;
 use crate::pipeline::engine::MOST_LINES;
 use crate::pipeline::fold::FoldTable;
 use crate::pipeline::json_lines;
@@ -47,8 +51,15 @@ pub fn run(arguments: &ReplayArgs) -> Result<(), Failure> {
     if let Some(entry) = file.flow_logs.iter().find(|entry| build::check(entry).worst() >= Some(Severity::Entry)) {
         return Err(Failure::Usage(format!("{}: flow log {:?} cannot be built, see above", arguments.config.display(), entry.name)));
     }
+    let mut metrics = metrics(arguments)?;
     let temporary = TemporaryState::new(arguments.state_dir.as_deref())?;
     let state = State::take(temporary.path()).map_err(|error| Failure::Runtime(error.to_string()))?;
+    if state.intake().exists() {
+        let path = temporary.path().display();
+        return Err(Failure::Usage(format!(
+            "{path} belongs to a daemon, whose place in its intake a replay would overwrite; give the replay a folder of its own"
+        )));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -59,12 +70,16 @@ pub fn run(arguments: &ReplayArgs) -> Result<(), Failure> {
         for entry in &file.flow_logs {
             logs.push(begin(entry, &file, temporary.path(), arguments)?);
         }
-        let logs = tokio::task::spawn_blocking({
+        let (logs, metrics) = tokio::task::spawn_blocking({
             let inputs = arguments.inputs.clone();
-            move || feed(logs, &inputs)
+            let mut metrics = metrics.take();
+            move || Ok::<_, Failure>((feed(logs, &inputs, metrics.as_mut())?, metrics))
         })
         .await
         .map_err(|error| Failure::Runtime(error.to_string()))??;
+        if let (Some(metrics), Some(path)) = (metrics, &arguments.metrics_file) {
+            write_metrics(&metrics, path)?;
+        }
         for Replayed { name, log, sinks, .. } in logs {
             // Closed first: sinks only see what is on disk.
             let totals = log.close(FOR_EVER);
@@ -101,14 +116,34 @@ fn begin(entry: &FlowLog, file: &File, state: &Path, arguments: &ReplayArgs) -> 
     Ok(Replayed { name: entry.name.clone(), log, bound: entry.spool_max_bytes, sinks: running })
 }
 
-/// Reads every input and applies it to every flow log.
-fn feed(mut logs: Vec<Replayed>, inputs: &[std::path::PathBuf]) -> Result<Vec<Replayed>, Failure> {
+/// Hubble's metrics, where somebody will see them.
+fn metrics(arguments: &ReplayArgs) -> Result<Option<Registry>, Failure> {
+    let wanted = if arguments.metrics.is_empty() { DEFAULT_METRICS.map(str::to_owned).into() } else { arguments.metrics.clone() };
+    let specs = Specs::parse(&wanted).map_err(|error| Failure::Usage(format!("--metrics: {error}")))?;
+    for warning in &specs.warnings {
+        eprintln!("flowlog: --metrics: {warning}");
+    }
+    Ok(arguments.metrics_file.is_some().then(|| Registry::new(&specs)))
+}
+
+fn write_metrics(metrics: &Registry, path: &Path) -> Result<(), Failure> {
+    let mut page = Page::new();
+    metrics.render(&mut page);
+    std::fs::write(path, page.finish())
+        .map_err(|error| Failure::Runtime(format!("the metrics cannot be written to {}: {error}", path.display())))
+}
+
+/// Reads every input and applies it to every flow log, and to the metrics.
+fn feed(mut logs: Vec<Replayed>, inputs: &[std::path::PathBuf], mut metrics: Option<&mut Registry>) -> Result<Vec<Replayed>, Failure> {
     let clock = ArrivalClock::default();
     let mut unread = Totals::default();
     recorded::lines(inputs, &mut |line, place| {
         let now = clock.now().unix;
         let last = logs.len().saturating_sub(1);
         let Some(event) = json_lines::decode(line, place, &mut unread) else { return };
+        if let Some(metrics) = metrics.as_deref_mut() {
+            metrics.observe(&event);
+        }
         let mut event = Some(event);
         for (at, replayed) in logs.iter_mut().enumerate() {
             // The last flow log takes the event itself, the others a copy.

@@ -11,6 +11,7 @@ use super::keys::SETTINGS;
 use super::place::{Place, Problems};
 use super::yaml::{Kind, Mark, Node, Scalar};
 use crate::cli::{Attach, DaemonArgs, LogFormat};
+use crate::metrics::hubble::spec::Specs;
 
 /// Default of `stateDir`.
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/flowlog";
@@ -112,7 +113,7 @@ struct Reader<'r> {
 impl Reader<'_> {
     fn settings(mut self, flags: &DaemonArgs) -> Settings {
         let sources = self.list("--source", &flags.sources, "sources", source);
-        let metrics = self.list("--metrics", &flags.metrics, "metrics", word);
+        let metrics = self.list("--metrics", &flags.metrics, "metrics", metrics);
         Settings {
             sources: if sources.is_empty() { vec![SourceSpec::Kernel] } else { sources },
             interfaces: self.list("--interface", &flags.interfaces, "interfaces", word),
@@ -215,6 +216,15 @@ fn source(at: &At<'_>, problems: &mut Problems) -> Option<SourceSpec> {
 
 fn word(at: &At<'_>, problems: &mut Problems) -> Option<String> {
     at.word(problems)
+}
+
+/// Specifications are checked here, where their place is known, and compiled where they are used.
+fn metrics(at: &At<'_>, problems: &mut Problems) -> Option<String> {
+    let text = at.word(problems)?;
+    if let Err(error) = Specs::parse(&[&text]) {
+        problems.reject(&at.place, error.to_string(), None);
+    }
+    Some(text)
 }
 
 fn attach(at: &At<'_>, problems: &mut Problems) -> Option<Attach> {

@@ -97,7 +97,8 @@ mod tests {
     fn a_later_command_finds_the_settings_of_the_daemon() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(LastStart::read(folder.path()).unwrap(), None);
-        let flags = DaemonArgs { interfaces: vec!["lo".into()], flow_rows: Some(1024), ring_bytes: Some("64KiB".into()), ..DaemonArgs::default() };
+        let flags =
+            DaemonArgs { interfaces: vec!["lo".into()], flow_rows: Some(1024), ring_bytes: Some("64KiB".into()), ..DaemonArgs::default() };
         let daemon = settings(&flags, None).unwrap();
         LastStart::new(&daemon, "n1", Path::new("/pins")).write(folder.path()).unwrap();
         let mut later = settings(&DaemonArgs::default(), None).unwrap();

@@ -12,12 +12,14 @@ use flowlog_sinks::spool::{Gap, Intake, IntakeOptions, OpenError, Options, boot_
 
 use super::identities::IdentitySources;
 use super::manager::Manager;
+use super::metrics_reader::MetricsReader;
 use super::network_sinks::Origin;
 use super::running_log::Place;
 use super::start::Prepared;
 use super::state;
 use crate::config::File;
 use crate::config::settings::{Settings, SourceSpec};
+use crate::metrics::hubble::spec::{SpecError, Specs};
 use crate::pipeline::engine::Commons;
 use crate::pipeline::note::{Note, cause};
 use crate::pipeline::surroundings::{Shared, Surroundings, absolute_node_name};
@@ -38,6 +40,9 @@ pub enum LifeError {
     /// What is in the state folder.
     #[error("the state folder cannot be read: {0}")]
     Io(#[from] std::io::Error),
+    /// The metrics.
+    #[error(transparent)]
+    Metrics(#[from] SpecError),
 }
 
 /// A daemon at work.
@@ -52,6 +57,8 @@ pub struct Life {
     pub kernel: Option<Arc<KernelSource>>,
     /// The JSONL sources.
     pub lines: Arc<LinesSource>,
+    /// Hubble's metrics.
+    pub metrics: MetricsReader,
     stop: Arc<AtomicBool>,
     drains: Vec<JoinHandle<()>>,
     tend: Option<JoinHandle<Kernel>>,
@@ -63,6 +70,10 @@ impl Life {
     /// # Errors
     /// When the intake or the state folder can't be opened.
     pub async fn begin(settings: &Settings, prepared: Prepared, identities: IdentitySources, file: &File) -> Result<Self, LifeError> {
+        let specs = Specs::parse(&settings.metrics)?;
+        for warning in &specs.warnings {
+            tracing::warn!(%warning, "metrics");
+        }
         let Prepared { state, mut kernel, node } = prepared;
         let boot = boot_id()?;
         let resume_at = highest_position(&settings.state_dir)?;
@@ -102,10 +113,12 @@ impl Life {
                 unread: AtomicU64::new(0),
                 ring_bytes: AtomicU64::new(rings.iter().map(Ring::size).sum()),
                 stop_sweeps: AtomicBool::new(false),
+                empty_rings: AtomicBool::new(false),
             })
         });
         let lines = Arc::new(LinesSource::new(Arc::clone(&intake), Arc::clone(&stop), lines));
-        let mut life = Self { manager, intake, commons, kernel: source, lines, stop, drains: Vec::new(), tend: None };
+        let metrics = MetricsReader::start(&specs, &intake, &commons)?;
+        let mut life = Self { manager, intake, commons, kernel: source, lines, metrics, stop, drains: Vec::new(), tend: None };
         if let Some(started) = kernel {
             life.begin_kernel(started, rings, last_arrival)?;
         }
@@ -158,7 +171,7 @@ impl Life {
 
     /// Ends everything: sources first, then flow logs, then sinks. With `deliver_all` sinks get all the time they need. Gives the kernel side back.
     pub async fn end(self, deliver_all: bool) -> Option<Kernel> {
-        let Self { manager, intake, stop, drains, tend, .. } = self;
+        let Self { manager, intake, stop, drains, tend, metrics, .. } = self;
         let kernel = tokio::task::spawn_blocking(move || {
             stop.store(true, Ordering::Release);
             // The sweep first: what it reports last is still drained.
@@ -169,6 +182,7 @@ impl Life {
         .await
         .ok()
         .flatten();
+        drop(metrics);
         manager.stop(deliver_all).await;
         let _ = tokio::task::spawn_blocking(move || intake.close(PATIENCE)).await;
         kernel
@@ -190,6 +204,7 @@ impl Life {
             while retired.flush()?.refused > 0 {
                 std::thread::sleep(Duration::from_millis(5));
             }
+            source.empty_rings.store(true, Ordering::Release);
             stop.store(true, Ordering::Release);
             drains.into_iter().for_each(|drain| drop(drain.join()));
             Ok(Some(retired))
@@ -216,12 +231,15 @@ fn empty(mut retired: Retired, source: &KernelSource) {
                 return;
             }
         };
+        let mut moved = true;
         for ring in &mut rings {
-            source.drain_once(instance, ring);
+            moved &= source.drain_once(instance, ring);
         }
-        if refused == 0 {
+        if refused == 0 && moved {
             break;
         }
+        // The flow logs make room.
+        std::thread::sleep(Duration::from_millis(5));
     }
     if let Err(error) = retired.remove() {
         tracing::error!(%error, "pins of an earlier start cannot be removed");

@@ -175,10 +175,10 @@ impl Manager {
         self.logs.values().flat_map(RunningLog::files).map(ToOwned::to_owned).collect()
     }
 
-    /// Ends everything. With `deliver_all` each sink first gets all that is visible, however long that takes.
+    /// Ends everything. With `deliver_all` the input has ended: what is open is decided, and each sink first gets all that is visible, however long that takes.
     pub async fn stop(mut self, deliver_all: bool) {
         for log in self.logs.values_mut() {
-            log.stop_engine().await;
+            log.stop_engine(deliver_all).await;
         }
         let mut ends = tokio::task::JoinSet::new();
         for (_, mut log) in std::mem::take(&mut self.logs) {

@@ -5,6 +5,7 @@ pub mod last_start;
 pub mod life;
 pub mod logging;
 pub mod manager;
+pub mod metrics_reader;
 pub mod network_sinks;
 pub mod notify_systemd;
 pub mod pages;

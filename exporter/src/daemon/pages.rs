@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::manager::View;
 use crate::metrics::accounting::{self, LogView};
+use crate::metrics::hubble;
 use crate::metrics::listener::Pages;
-use crate::metrics::text::{Kind, Page};
+use crate::metrics::text::{Format, Kind, Page};
 use crate::pipeline::surroundings::{Shared, Surroundings};
 use crate::sources::clock::ArrivalClock;
 use crate::sources::intake::SharedIntake;
@@ -24,6 +25,8 @@ pub struct DaemonPages {
     pub kernel: Option<Arc<KernelSource>>,
     /// Names of interfaces.
     pub around: Arc<Shared<Surroundings>>,
+    /// Hubble's metrics.
+    pub flows: hubble::kernel::Shared,
     /// The arrival clock.
     pub clock: Arc<ArrivalClock>,
     /// Lines the daemon's own log had no room for.
@@ -31,8 +34,8 @@ pub struct DaemonPages {
 }
 
 impl Pages for DaemonPages {
-    fn metrics(&self) -> String {
-        let mut page = Page::new();
+    fn metrics(&self, format: Format) -> String {
+        let mut page = Page::in_format(format);
         if let Some(kernel) = &self.kernel {
             let counters = kernel.counters.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let around = self.around.get();
@@ -57,6 +60,8 @@ impl Pages for DaemonPages {
             .collect();
         accounting::flow_logs(&mut page, &logs, self.clock.now().unix);
         configuration(&mut page, &view);
+        drop(view);
+        self.flows.lock().unwrap_or_else(PoisonError::into_inner).render(&mut page);
         page.finish()
     }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -12,9 +13,10 @@ use flowlog_sinks::spool::{IntakeReaders, OpenError, Options, ReadError, Spool, 
 
 use super::network_sinks::Origin;
 use super::sinks::{self, SinkError, WantedSink};
-use crate::pipeline::engine::{Command, Commons, Engine, MOST_LINES};
+use crate::pipeline::engine::{Commons, Engine, MOST_LINES};
 use crate::pipeline::fold::FoldTable;
 use crate::pipeline::log::CompiledLog;
+use crate::pipeline::orders::Command;
 use crate::pipeline::output::Output;
 use crate::pipeline::published::Published;
 
@@ -46,8 +48,16 @@ pub struct RunningLog {
     /// The spool's bound in bytes.
     pub spool_bound: u64,
     sinks: BTreeMap<String, RunningSink>,
+    draining: BTreeMap<String, Draining>,
     commands: Sender<Command>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// A removed sink that still gets what is spooled.
+struct Draining {
+    task: tokio::task::JoinHandle<()>,
+    /// Whether its cursor goes with it.
+    forget: Arc<AtomicBool>,
 }
 
 struct RunningSink {
@@ -78,16 +88,20 @@ impl RunningLog {
         let (writer, found) = Writer::open(&folder.join("spool"), &options)?;
         let spool = writer.spool();
         let mut fold = FoldTable::new(MOST_LINES);
-        let (output, resumed) = Output::open(writer, &found, &mut fold)?;
+        let output = Output::open(writer, &found, &mut fold)?;
+        let resumed = &output.1;
+        let fresh = resumed.position.is_none();
         let position = resumed.position.unwrap_or_else(|| place.intake.end());
         let reader = place.intake.reader(&log.name, position);
         let published = Arc::new(Published::default());
         published.committed(&resumed.totals, 0, 0);
-        let engine = Engine::new(Arc::clone(&log), reader, output, resumed, fold, place.commons.clone(), Arc::clone(&published));
-        let (commands, orders) = channel();
+        let (mut engine, commands) = Engine::new(Arc::clone(&log), reader, output, fold, place.commons.clone(), Arc::clone(&published));
+        if fresh {
+            engine.begin();
+        }
         let thread =
-            std::thread::Builder::new().name(format!("log {}", log.name)).spawn(move || engine.run(&orders)).map_err(StartError::Thread)?;
-        Ok(Self { log, published, spool, spool_bound, sinks: BTreeMap::new(), commands, thread: Some(thread) })
+            std::thread::Builder::new().name(format!("log {}", log.name)).spawn(move || engine.run()).map_err(StartError::Thread)?;
+        Ok(Self { log, published, spool, spool_bound, sinks: BTreeMap::new(), draining: BTreeMap::new(), commands, thread: Some(thread) })
     }
 
     /// Goes on under another configuration from the next commit on.
@@ -114,6 +128,11 @@ impl RunningLog {
             if let Some(old) = self.sinks.remove(&sink.name) {
                 old.running.stop(GRACE).await;
             }
+            if let Some(draining) = self.draining.remove(&sink.name) {
+                // It came back: one driver a cursor, and the cursor stays.
+                draining.forget.store(false, Ordering::Release);
+                drop(draining.task.await);
+            }
             match sinks::start(&self.spool, &sink) {
                 Ok(running) => {
                     self.sinks.insert(sink.name.clone(), RunningSink { wanted: sink, running });
@@ -125,16 +144,20 @@ impl RunningLog {
     }
 
     /// A removed sink first gets what is spooled, for a while; the rest is said and given up.
-    fn drain(&self, name: String, sink: RunningSink) {
-        let spool = self.spool.clone();
-        tokio::spawn(async move {
+    fn drain(&mut self, name: String, sink: RunningSink) {
+        let (spool, forget, key) = (self.spool.clone(), Arc::new(AtomicBool::new(true)), name.clone());
+        let still = Arc::clone(&forget);
+        let task = tokio::spawn(async move {
             if let Some(gap) = sink.running.drain(sink.wanted.drain_timeout).await {
                 tracing::warn!(sink = name, records = gap.records, "a removed sink did not take everything in its time");
             }
-            if let Err(error) = spool.forget(&name) {
+            if still.load(Ordering::Acquire)
+                && let Err(error) = spool.forget(&name)
+            {
                 tracing::error!(%error, sink = name, "the cursor of a removed sink cannot be forgotten; it still holds the spool");
             }
         });
+        self.draining.insert(key, Draining { task, forget });
     }
 
     /// The sinks' counters.
@@ -148,9 +171,9 @@ impl RunningLog {
         self.sinks.values().filter_map(|sink| sink.wanted.file())
     }
 
-    /// Ends the engine: the open window is committed first.
-    pub async fn stop_engine(&mut self) {
-        let _ = self.commands.send(Command::Stop);
+    /// Ends the engine: the open window is committed first. Where its input has `ended`, so that no later life will decide what is open, that is decided now.
+    pub async fn stop_engine(&mut self, ended: bool) {
+        let _ = self.commands.send(if ended { Command::End } else { Command::Stop });
         if let Some(thread) = self.thread.take() {
             let joined = tokio::task::spawn_blocking(move || thread.join()).await;
             if !matches!(joined, Ok(Ok(()))) {
@@ -173,7 +196,7 @@ impl RunningLog {
 
     /// Removes the flow log: what is spooled is delivered for as long as its sinks allow.
     pub async fn retire(mut self) {
-        self.stop_engine().await;
+        self.stop_engine(true).await;
         let sinks = std::mem::take(&mut self.sinks);
         for (name, sink) in sinks {
             if let Some(gap) = sink.running.drain(sink.wanted.drain_timeout).await {

@@ -233,6 +233,8 @@ impl Test {
                 Some(Event::DebugEvent(debug)) => types.iter().any(|t| matches!(t.r#type, 0 | DEBUG) && sub_type_is(t, debug.r#type.0)),
                 _ => false,
             },
+            // No event at all is, to upstream, a flow of which nothing is known, and that is not encrypted.
+            Self::Encrypted(_, no) => event.is_none() && *no,
             Self::Labels(_, selectors) => selectors.iter().any(|selector| selector.matches(std::iter::empty())),
             Self::IpTraceId(ids) => ids.contains(&0),
             Self::TraceId(ids) => ids.iter().any(String::is_empty),

@@ -11,17 +11,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use super::text::Format;
+
 /// What the listener shows. The daemon implements it over its own counters.
 pub trait Pages: Send + Sync + 'static {
     /// The Prometheus exposition.
-    fn metrics(&self) -> String;
+    fn metrics(&self, format: Format) -> String;
     /// Whether everything that was asked for is running, and if not, why (one reason a line).
     fn ready(&self) -> Result<(), String>;
     /// The document behind `flowlog status`, as JSON.
@@ -103,7 +105,11 @@ fn answer(request: &Request<Incoming>, pages: &dyn Pages) -> Response<Full<Bytes
         return reply(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET is answered here\n".to_owned());
     }
     match request.uri().path() {
-        "/metrics" => reply(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", pages.metrics()),
+        "/metrics" => {
+            let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+            let format = Format::accepted(accept);
+            reply(StatusCode::OK, format.content_type(), pages.metrics(format))
+        }
         "/healthz" => reply(StatusCode::OK, "text/plain", "ok\n".to_owned()),
         "/readyz" => match pages.ready() {
             Ok(()) => reply(StatusCode::OK, "text/plain", "ready\n".to_owned()),

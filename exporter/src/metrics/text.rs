@@ -1,5 +1,6 @@
-//! Writes the Prometheus text exposition format, version 0.0.4.
+//! Writes the Prometheus text exposition format, version 0.0.4, or OpenMetrics 1.0 where a scraper asks for it.
 //!
+//! The two differ in little: OpenMetrics names counters without `_total` in their help, ends in `# EOF`, and has exemplars, which the older format cannot say.
 //! A page is built family by family: the caller opens a family, which writes its `# HELP` and `# TYPE` lines once, and then adds samples.
 //! Nothing is registered anywhere: the values live where they are counted, and a scrape reads them. That keeps metrics out of the hot path.
 
@@ -16,10 +17,49 @@ pub enum Kind {
     Histogram,
 }
 
+/// The formats of a page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus text, version 0.0.4.
+    #[default]
+    Prometheus,
+    /// OpenMetrics text, version 1.0.0.
+    OpenMetrics,
+}
+
+impl Format {
+    /// What a request's `Accept` header asks for.
+    #[must_use]
+    pub fn accepted(accept: &str) -> Self {
+        if accept.contains("application/openmetrics-text") { Format::OpenMetrics } else { Format::Prometheus }
+    }
+
+    /// The media type.
+    #[must_use]
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Format::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// A request that stands for a value: its trace, what was measured of it, and when.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exemplar {
+    /// The trace's id.
+    pub trace_id: Box<str>,
+    /// The value.
+    pub value: f64,
+    /// Unix nanoseconds; 0 when it is not known.
+    pub unix_ns: i64,
+}
+
 /// A page of metrics under construction.
 #[derive(Debug, Default)]
 pub struct Page {
     text: String,
+    format: Format,
 }
 
 /// One family of a [`Page`]: samples of one name.
@@ -36,17 +76,27 @@ impl Page {
         Self::default()
     }
 
+    /// An empty page in this format.
+    #[must_use]
+    pub fn in_format(format: Format) -> Self {
+        Self { format, ..Self::default() }
+    }
+
     /// Opens a family: writes its help and type lines.
     pub fn family(&mut self, name: &'static str, kind: Kind, help: &str) -> Family<'_> {
-        let kind = match kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
+        let (kind, total) = match kind {
+            Kind::Counter => ("counter", "_total"),
+            Kind::Gauge => ("gauge", ""),
+            Kind::Histogram => ("histogram", ""),
+        };
+        let stated = match self.format {
+            Format::OpenMetrics => name.strip_suffix(total).unwrap_or(name),
+            Format::Prometheus => name,
         };
         // Writing to a String can't fail.
-        let _ = write!(self.text, "# HELP {name} ");
+        let _ = write!(self.text, "# HELP {stated} ");
         escape_help(&mut self.text, help);
-        let _ = write!(self.text, "\n# TYPE {name} {kind}\n");
+        let _ = write!(self.text, "\n# TYPE {stated} {kind}\n");
         Family { page: self, name }
     }
 
@@ -60,7 +110,10 @@ impl Page {
 
     /// The finished text.
     #[must_use]
-    pub fn finish(self) -> String {
+    pub fn finish(mut self) -> String {
+        if self.format == Format::OpenMetrics {
+            self.text.push_str("# EOF\n");
+        }
         self.text
     }
 }
@@ -68,21 +121,39 @@ impl Page {
 impl Family<'_> {
     /// Adds one sample. Label values may hold any text; they are escaped.
     pub fn sample(&mut self, labels: &[(&str, &str)], value: impl fmt::Display) -> &mut Self {
-        self.suffixed("", labels, value)
+        self.sample_with(labels, value, None)
+    }
+
+    /// The same with an exemplar.
+    pub fn sample_with(&mut self, labels: &[(&str, &str)], value: impl fmt::Display, exemplar: Option<&Exemplar>) -> &mut Self {
+        self.suffixed("", labels, value, exemplar)
     }
 
     /// Adds the samples of one histogram: cumulative counts by upper bound, their sum and their number.
     pub fn histogram(&mut self, labels: &[(&str, &str)], buckets: &[(f64, u64)], sum: f64, count: u64) -> &mut Self {
-        for (bound, cumulative) in buckets {
-            let bound = bound.to_string();
-            self.suffixed("_bucket", &[labels, &[("le", &bound)]].concat(), cumulative);
-        }
-        self.suffixed("_bucket", &[labels, &[("le", "+Inf")]].concat(), count);
-        self.suffixed("_sum", labels, sum);
-        self.suffixed("_count", labels, count)
+        self.histogram_with(labels, buckets, sum, count, |_| None)
     }
 
-    fn suffixed(&mut self, suffix: &str, labels: &[(&str, &str)], value: impl fmt::Display) -> &mut Self {
+    /// The same with the exemplar of each bucket, the infinite one last.
+    pub fn histogram_with<'e>(
+        &mut self,
+        labels: &[(&str, &str)],
+        buckets: &[(f64, u64)],
+        sum: f64,
+        count: u64,
+        exemplar: impl Fn(usize) -> Option<&'e Exemplar>,
+    ) -> &mut Self {
+        for (at, (bound, cumulative)) in buckets.iter().enumerate() {
+            // OpenMetrics wants a number with a fraction.
+            let bound = if self.page.format == Format::OpenMetrics { format!("{bound:?}") } else { bound.to_string() };
+            self.suffixed("_bucket", &[labels, &[("le", &bound)]].concat(), cumulative, exemplar(at));
+        }
+        self.suffixed("_bucket", &[labels, &[("le", "+Inf")]].concat(), count, exemplar(buckets.len()));
+        self.suffixed("_sum", labels, sum, None);
+        self.suffixed("_count", labels, count, None)
+    }
+
+    fn suffixed(&mut self, suffix: &str, labels: &[(&str, &str)], value: impl fmt::Display, exemplar: Option<&Exemplar>) -> &mut Self {
         let text = &mut self.page.text;
         text.push_str(self.name);
         text.push_str(suffix);
@@ -96,7 +167,16 @@ impl Family<'_> {
         if !labels.is_empty() {
             text.push('}');
         }
-        let _ = writeln!(text, " {value}");
+        let _ = write!(text, " {value}");
+        if let (Some(exemplar), Format::OpenMetrics) = (exemplar, self.page.format) {
+            text.push_str(" # {traceID=\"");
+            escape_label(text, &exemplar.trace_id);
+            let _ = write!(text, "\"}} {}", exemplar.value);
+            if exemplar.unix_ns > 0 {
+                let _ = write!(text, " {}.{:03}", exemplar.unix_ns / 1_000_000_000, exemplar.unix_ns / 1_000_000 % 1000);
+            }
+        }
+        text.push('\n');
         self
     }
 }

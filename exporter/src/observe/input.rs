@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::progress::Progress;
 use crate::sources::jsonl::{Follower, backups};
 use crate::sources::recorded::{self, Place};
 
@@ -19,23 +20,27 @@ pub trait Consumer {
     fn caught_up(&mut self) -> ControlFlow<()>;
 }
 
-/// Reads an input to its end.
+/// Reads an input to its end. `progress`: tell how far it is, if somebody may be waiting.
 ///
 /// # Errors
 /// When it can't be read.
-pub fn read(path: &Path, consumer: &mut dyn Consumer) -> Result<(), String> {
-    for file in rotated_set(path)? {
-        let mut stopped = false;
+pub fn read(path: &Path, progress: bool, consumer: &mut dyn Consumer) -> Result<(), String> {
+    let files = rotated_set(path)?;
+    let mut progress = Progress::over(&files, progress);
+    let mut stopped = false;
+    for file in files {
         let read = recorded::chunks(&file, &mut |chunk, first| {
+            progress.advance(chunk.len());
             let flow = consumer.chunk(chunk, first);
             stopped = flow.is_break();
             flow
         });
-        read.map_err(|error| error.to_string())?;
-        if stopped {
-            break;
+        if read.is_err() || stopped {
+            progress.finish();
+            return read.map_err(|error| error.to_string());
         }
     }
+    progress.finish();
     Ok(())
 }
 
@@ -57,7 +62,7 @@ fn rotated_set(path: &Path) -> Result<Vec<PathBuf>, String> {
 /// When it can't be read.
 pub fn follow(path: &Path, consumer: &mut dyn Consumer) -> Result<(), String> {
     if path == Path::new("-") {
-        return read(path, consumer);
+        return read(path, false, consumer);
     }
     std::fs::metadata(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let mut follower = Follower::new(path, None);

@@ -13,6 +13,7 @@ mod events;
 mod identity;
 pub mod input;
 pub mod printer;
+mod progress;
 pub mod raw_filters;
 pub mod reading;
 pub mod request;

@@ -32,7 +32,7 @@ impl Reading {
         let mut event = self.decode(line, place)?;
         if self.what == Observed::Flows && matches!(event.event, Some(Event::AgentEvent(_) | Event::DebugEvent(_))) {
             event.event = None;
-            self.warn_unknown(&"an agent or debug event", place);
+            self.warn_unknown(&"an agent or debug event, which is no flow", place);
         }
         // An event without a time counts as one of 1970.
         let time = event.time.unwrap_or_default();

@@ -267,3 +267,53 @@ fn set_both(flag: &str, value: &str, filter: &mut Filter) -> Result<(), String> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The filters of flags written as `flag=value`, or why they are refused.
+    fn filters(flags: &[&str]) -> Result<Vec<String>, String> {
+        let mut tracker = Tracker::default();
+        for flag in flags {
+            let (flag, value) = flag.split_once('=').unwrap();
+            tracker.set(flag, value)?;
+        }
+        Ok(tracker.filters().iter().map(FlowFilter::to_json).collect())
+    }
+
+    #[test]
+    fn a_flag_without_direction_makes_a_filter_for_each_side() {
+        assert_eq!(
+            filters(&["pod=a/x", "verdict=DROPPED"]).unwrap(),
+            [r#"{"source_pod":["a/x"],"verdict":["DROPPED"]}"#, r#"{"destination_pod":["a/x"],"verdict":["DROPPED"]}"#]
+        );
+        assert_eq!(filters(&["from-ip=10.0.0.1", "from-ip=10.0.0.2"]).unwrap(), [r#"{"source_ip":["10.0.0.1","10.0.0.2"]}"#]);
+        assert_eq!(filters(&["type=trace:to-stack"]).unwrap(), [r#"{"event_type":[{"type":4,"match_sub_type":true,"sub_type":3}]}"#]);
+    }
+
+    #[test]
+    fn namespaces_complete_names_that_carry_none() {
+        assert_eq!(filters(&["from-namespace=a", "from-namespace=b", "from-pod=x"]).unwrap(), [r#"{"source_pod":["a/x","b/x"]}"#]);
+        assert_eq!(filters(&["namespace=a"]).unwrap(), [r#"{"source_pod":["a/"]}"#, r#"{"destination_pod":["a/"]}"#]);
+        assert_eq!(filters(&["to-all-namespaces=true"]).unwrap(), [r#"{"destination_pod":["/"]}"#]);
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        for flags in [
+            &["ip=10.0.0.1", "from-pod=a/x"][..],
+            &["namespace=a", "to-service=x"],
+            &["label=a", "from-label=b"],
+            &["encrypted=true", "unencrypted=true"],
+            &["from-namespace=a", "from-pod=b/x"],
+            &["from-pod=a/x", "from-service=b/y"],
+            &["ip-trace-id=0"],
+            &["verdict=dropped"],
+            &["http-header=x"],
+            &["identity=unknown"],
+        ] {
+            assert!(filters(flags).is_err(), "{flags:?}");
+        }
+    }
+}

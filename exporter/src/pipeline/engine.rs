@@ -5,7 +5,7 @@
 //! outlive a commit although its events are behind it (packets whose fate is open, sums of a long window) is written with the commit as hidden frames.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use flowlog_bpf::event;
@@ -16,7 +16,8 @@ use super::json_lines::{self, Target};
 use super::kernel_events::{Context, KernelEvents};
 use super::log::CompiledLog;
 use super::note::{Note, cause};
-use super::output::{Output, Resumed};
+use super::orders::{Command, Orders};
+use super::output::{Books, Output, Resumed};
 use super::published::Published;
 use super::surroundings::{Shared, Surroundings};
 use super::totals::Totals;
@@ -33,14 +34,6 @@ pub const MOST_LINES: usize = 131_072;
 const RETRY: Duration = Duration::from_millis(200);
 /// How long a stop waits for the disk.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// What a running flow log can be told.
-pub enum Command {
-    /// Go on under another configuration from the next commit on.
-    Change(Arc<CompiledLog>),
-    /// Cut now what there is, commit, and end.
-    Stop,
-}
 
 /// What flow logs share.
 #[derive(Clone)]
@@ -78,26 +71,32 @@ struct Work {
     position: u64,
     /// The position the last commit stored.
     committed: u64,
+    /// When the last frame that was applied arrived.
+    arrival: i64,
     offset: i64,
+    orders: Orders,
 }
 
 impl Engine {
-    /// Takes up where the last commit left off. `fold` holds what it left of an open window.
+    /// Takes up where the last commit left off. `fold` holds what it left of an open window. What is sent into the channel is heard by [`Engine::run`].
     #[must_use]
     pub fn new(
         log: Arc<CompiledLog>,
         intake: IntakeReader,
-        output: Output,
-        resumed: Resumed,
+        (output, resumed): (Output, Resumed),
         fold: FoldTable,
         commons: Commons,
         published: Arc<Published>,
-    ) -> Self {
+    ) -> (Self, Sender<Command>) {
+        let (orders, sender) = Orders::new();
+        let now = commons.clock.now().unix;
         let mut kernel = KernelEvents::new(MOST_ROWS);
-        kernel.restore(&resumed.open);
+        kernel.restore(&resumed.open, now);
         let mut windows = Windows::new(log.window);
-        if kernel.waits() || fold.lines() > 0 {
-            windows.open(commons.clock.now().unix);
+        // From the last commit on, so that a window ends where it would have ended without the restart.
+        let arrival = resumed.time.unwrap_or(now);
+        if kernel.waits() || fold.lines() > 0 || output.has_runs() {
+            windows.open(arrival);
         }
         let position = intake.position();
         let work = Work {
@@ -112,27 +111,40 @@ impl Engine {
             line: Vec::new(),
             position,
             committed: position,
+            arrival,
             offset: 0,
+            orders,
             log,
             output,
             commons,
             published,
         };
-        Self { intake, work }
+        (Self { intake, work }, sender)
+    }
+
+    /// Says where this flow log begins, before any source appends behind that: a crash in its first window then finds the beginning and not a later end.
+    pub fn begin(&mut self) {
+        let now = self.work.commons.clock.now().unix;
+        self.work.commit(now);
     }
 
     /// Runs until told to stop, or until everybody who could tell is gone.
-    pub fn run(mut self, commands: &Receiver<Command>) {
+    pub fn run(mut self) {
         if !self.work.gaps.is_empty() {
             // A change of the spool's identity is declared before anything else.
             let now = self.work.commons.clock.now().unix;
+            if self.work.windows.is_long() {
+                self.work.output.store_run(&mut self.work.fold);
+            }
             self.work.commit(now);
         }
         loop {
-            match commands.try_recv() {
-                Ok(Command::Change(log)) => self.work.change(log),
-                Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return self.stop(),
-                Err(TryRecvError::Empty) => {}
+            self.work.orders.hear(Duration::ZERO);
+            if let Some(log) = self.work.orders.change.take() {
+                self.work.change(log);
+            }
+            if self.work.orders.stop.is_some() {
+                return self.stop();
             }
             self.step();
             self.intake.release(self.work.output.durable());
@@ -179,9 +191,15 @@ impl Engine {
 
     fn stop(mut self) {
         // What is in the intake by now still belongs to this life.
-        while self.read_frame() {}
-        let now = self.work.commons.clock.now().unix;
-        self.work.cut(now, if self.work.windows.is_long() { Cut::Partial } else { Cut::Window });
+        while !self.work.orders.given_up && self.read_frame() {}
+        if !self.work.orders.given_up {
+            let (now, ended) = (self.work.commons.clock.now().unix, self.work.orders.ended);
+            if ended {
+                let (kernel, mut cx) = self.work.context(now);
+                kernel.surrender(&mut cx);
+            }
+            self.work.cut(now, if self.work.windows.is_long() && !ended { Cut::Partial } else { Cut::Window });
+        }
         self.work.output.close(PATIENCE);
         self.work.published.stopped();
     }
@@ -191,7 +209,7 @@ impl Work {
     fn frame(&mut self, position: u64, origin: &Origin, bytes: &[u8]) {
         self.cut_until(origin.arrival);
         self.refresh();
-        self.offset = origin.clock_offset;
+        (self.arrival, self.offset) = (origin.arrival, origin.clock_offset);
         self.windows.open(origin.arrival);
         match SourceKind::from_number(origin.source) {
             Some(SourceKind::Ring) => self.ring(position, origin, bytes),
@@ -235,9 +253,6 @@ impl Work {
             let Some(event) = json_lines::decode(line, &place, &mut self.totals) else { continue };
             let Self { log, fold, output, totals, gaps, line, .. } = self;
             json_lines::apply(event, origin.arrival, &mut Target { log, fold, output, totals, gaps, line });
-            if self.fold.full() {
-                self.make_room(origin.arrival);
-            }
         }
     }
 
@@ -245,18 +260,18 @@ impl Work {
     fn lost(&mut self, from: u64, to: u64) {
         *self.totals.lost.entry(cause::INTAKE.to_owned()).or_default() += to - from;
         self.gaps.push(Gap { cause: cause::INTAKE.to_owned(), bytes: Some(to - from), ..Gap::default() });
-        self.windows.open(self.commons.clock.now().unix);
+        self.windows.open(self.arrival);
     }
 
+    /// A frame may take the table over its bound, by as many lines as it has: a commit inside it would have half of it folded again after a crash.
     fn after_frame(&mut self) {
         if self.fold.full() {
-            let now = self.commons.clock.now().unix;
-            self.make_room(now);
+            self.make_room();
         }
     }
 
     /// The window has as many lines as memory may hold.
-    fn make_room(&mut self, now: i64) {
+    fn make_room(&mut self) {
         self.totals.early_cuts += 1;
         if self.windows.is_long() {
             self.output.spill(&mut self.fold);
@@ -264,12 +279,12 @@ impl Work {
             self.write_lines();
         }
         self.fold.forget_idle();
-        self.commit(now);
+        self.commit(self.arrival);
     }
 
     fn context(&mut self, arrival: i64) -> (&mut KernelEvents, Context<'_>) {
         let Self { log, identities, around, kernel, fold, totals, offset, .. } = self;
-        (kernel, Context { log, identities, around, fold, totals, arrival, clock_offset: *offset })
+        (kernel, Context { log: &**log, identities, around, fold, totals, arrival, clock_offset: *offset })
     }
 
     /// Takes new identities and surroundings if there are any.
@@ -305,7 +320,7 @@ impl Work {
                     self.commit(at);
                 }
                 let Self { around, output, fold, totals, gaps, .. } = self;
-                output.end_long_window(around, fold, totals, gaps);
+                output.end_long_window(fold, &mut Books { around, totals, gaps });
             }
         }
         self.fold.forget_idle();
@@ -316,21 +331,34 @@ impl Work {
 
     fn write_lines(&mut self) {
         let Self { fold, output, around, totals, gaps, .. } = self;
-        fold.drain(|group| output.group(around, group, totals, gaps));
+        let mut books = Books { around, totals, gaps };
+        fold.drain(|group| output.group(group, &mut books));
     }
 
     /// Commits, and does not give up: the intake holds what this flow log has not stored, and the kernel what the intake has no room for.
     fn commit(&mut self, at: i64) {
+        if self.orders.given_up {
+            return;
+        }
         let gaps = std::mem::take(&mut self.gaps);
         for gap in &gaps {
             self.output.gap_line(&self.around, gap, at, &mut self.totals, &mut self.gaps);
         }
         let open = self.kernel.open_rows();
+        (self.totals.open_inputs, self.totals.open_packets) = self.output.open_volume(&self.fold);
         let mut result = self.output.commit(self.position, at, &self.log.hash, gaps, &self.totals, &open);
         while let Err(error) = result {
             self.published.failing(&error.to_string());
             tracing::error!(%error, flow_log = self.log.name, "a window cannot be stored; trying again until it can");
-            std::thread::sleep(RETRY);
+            self.orders.hear(RETRY);
+            if self.orders.stop.is_some_and(|since| since.elapsed() >= PATIENCE) {
+                tracing::error!(
+                    flow_log = self.log.name,
+                    "the last window is not stored before the stop; the next start makes it again from the intake"
+                );
+                self.orders.given_up = true;
+                return;
+            }
             result = self.output.retry();
         }
         self.committed = self.position;
@@ -346,14 +374,17 @@ impl Work {
     }
 
     fn change(&mut self, log: Arc<CompiledLog>) {
-        let now = self.commons.clock.now().unix;
-        self.cut(now, Cut::Window);
+        // What has arrived and was not read yet belongs to the new configuration: the cut is made where this flow log is, not where the clock is.
+        self.cut(self.arrival, Cut::Window);
         self.windows = Windows::new(log.window);
         if self.kernel.waits() {
-            self.windows.open(now);
+            self.windows.open(self.arrival);
         }
         self.log = log;
         self.kernel.forget_decisions();
         self.fold.clear();
     }
 }
+
+#[cfg(test)]
+mod tests;

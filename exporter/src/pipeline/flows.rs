@@ -10,6 +10,9 @@ use super::fold::GroupRef;
 use super::identify::{Detail, Sighting};
 use super::rows::Fate;
 
+/// Rows that are looked at for one that was not used in this window.
+const STRICT_STEPS: usize = 256;
+
 /// What has been decided about one kind of sighting of a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Slot {
@@ -44,9 +47,9 @@ impl Waiting {
         }
         self.first = self.first.min(more.first);
         self.last = self.last.max(more.last);
-        self.tcp.syn += more.tcp.syn;
-        self.tcp.fin += more.tcp.fin;
-        self.tcp.rst += more.tcp.rst;
+        self.tcp.syn = self.tcp.syn.saturating_add(more.tcp.syn);
+        self.tcp.fin = self.tcp.fin.saturating_add(more.tcp.fin);
+        self.tcp.rst = self.tcp.rst.saturating_add(more.tcp.rst);
         self.tcp.flags |= more.tcp.flags;
     }
 }
@@ -74,8 +77,8 @@ pub struct Row {
     pub begun: bool,
     /// The kernel has freed its row.
     pub gone: bool,
-    /// Generation of the identities that the decisions rest on.
-    pub generation: u64,
+    /// Generation of the identities that the decisions and `here` rest on; `None` before the first look at them.
+    pub generation: Option<u64>,
     /// Stands on the list of rows with something open.
     pub listed: bool,
     /// Decisions for left, delivered, traced, with the interface they were made for.
@@ -182,7 +185,7 @@ impl FlowTable {
             folded: false,
             begun: false,
             gone: false,
-            generation: 0,
+            generation: None,
             listed: false,
             slots: Default::default(),
             drops: Vec::new(),
@@ -259,8 +262,9 @@ impl FlowTable {
 
     /// A row that can go: nothing of it is open and it was not used in this window, else any row that has nothing open. `None` where every row waits.
     pub fn make_room(&mut self) -> Option<u32> {
-        for strict in [true, false] {
-            for _ in 0..self.rows.len() {
+        // In a flood all rows were used in this window: a long search for an older one would cost every event of it.
+        for (strict, steps) in [(true, self.rows.len().min(STRICT_STEPS)), (false, self.rows.len())] {
+            for _ in 0..steps {
                 self.hand = (self.hand + 1) % self.rows.len();
                 let row = &self.rows[self.hand];
                 if row.listed || (strict && row.used == self.cut) || !self.holds(self.hand as u32) {

@@ -120,6 +120,15 @@ impl FoldTable {
         self.dirty.len()
     }
 
+    /// Inputs and packets in the groups of this window.
+    #[must_use]
+    pub fn volume(&self) -> (u64, u64) {
+        self.dirty.iter().fold((0, 0), |(inputs, packets), index| {
+            let sums = &self.groups[*index as usize].sums;
+            (inputs.wrapping_add(sums.inputs), packets.wrapping_add(sums.counted.packets))
+        })
+    }
+
     /// Groups one window may have.
     #[must_use]
     pub fn most(&self) -> usize {

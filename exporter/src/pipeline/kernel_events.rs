@@ -3,13 +3,14 @@
 //! Per event: find the row, let its fate take the counts, add to the sums of its line. What a line looks like and whether anybody wants it was decided at
 //! the row's first event and is looked up in a slot.
 
-use flowlog_bpf::event::{Count, DropReport, Event, FlowKey, FlowReport, FoldReport, UnattributedReport};
+use flowlog_bpf::event::{Count, DropReport, Event, FlowKey, FlowReport, UnattributedReport, Why};
 
-use super::flows::{FlowTable, Slot, Waiting};
+use super::flows::{FlowTable, Row, Slot, Waiting};
 use super::fold::FoldTable;
 use super::identify::{Detail, Sighting, is_reply};
-use super::log::{CompiledLog, Wanted};
+use super::log::{LineRules, Wanted};
 use super::open_rows;
+use super::reports::{share, sum, unfolded};
 use super::rows::{INTERVAL, Settled};
 use super::sums::Sums;
 use super::surroundings::Surroundings;
@@ -21,8 +22,8 @@ const LOOPBACK: u32 = 1;
 
 /// What a frame of events is read against.
 pub struct Context<'c> {
-    /// The flow log's compiled configuration.
-    pub log: &'c CompiledLog,
+    /// The flow log's compiled configuration, or the metrics.
+    pub log: &'c dyn LineRules,
     /// Who addresses are.
     pub identities: &'c Identities,
     /// Interfaces, drop reasons, this node's name.
@@ -44,7 +45,7 @@ struct More {
     begun: bool,
     interfaces: [u32; 2],
     /// What entered with what left.
-    through: Option<Count>,
+    through: Count,
 }
 
 /// The kernel side's state in one flow log.
@@ -81,8 +82,11 @@ impl KernelEvents {
     }
 
     /// Takes over the rows an earlier process had open.
-    pub fn restore(&mut self, bytes: &[u8]) {
-        if !open_rows::restore(bytes, &mut self.flows) {
+    ///
+    /// They wait anew from `now` on, the start on the arrival clock: what tells their fate may still lie in the ring.
+    pub fn restore(&mut self, bytes: &[u8], now: i64) {
+        self.cautious_until = Some(now.saturating_add(INTERVAL));
+        if !open_rows::restore(bytes, now, &mut self.flows) {
             tracing::error!("the stored open rows are not whole; packets whose fate was open are missing");
         }
     }
@@ -105,7 +109,7 @@ impl KernelEvents {
 
     fn flow(&mut self, report: &FlowReport, folded: bool, cx: &mut Context<'_>) {
         let at = self.row_of(&report.key, Some(report), cx);
-        let row = self.flows.row(at);
+        let row = self.current(at, cx);
         row.folded |= folded;
         if report.entered_ifindex != 0 {
             row.entered_ifindex = report.entered_ifindex;
@@ -113,7 +117,11 @@ impl KernelEvents {
         if report.left_ifindex != 0 {
             row.left_ifindex = report.left_ifindex;
         }
-        row.gone |= report.last;
+        if row.gone && !report.last {
+            // The kernel has made another row for the tuple before this one was let go.
+            row.begun = false;
+        }
+        row.gone = report.last;
         // On `lo` both hooks see every packet; what left is the count.
         let entered = if report.entered_ifindex == LOOPBACK { Count::default() } else { report.entered };
         let left = sum(report.left_after_entering, report.left_from_here);
@@ -121,8 +129,8 @@ impl KernelEvents {
         let open = row.fate.packets();
         row.fate.left(report.left_after_entering.packets);
         row.fate.entered(entered, cx.arrival);
-        let explained = open + entered.packets - row.fate.packets();
-        cx.totals.explained += explained;
+        let explained = open.wrapping_add(entered.packets).wrapping_sub(row.fate.packets());
+        cx.totals.explained = cx.totals.explained.wrapping_add(explained);
         cx.totals.entered.add(entered);
         cx.totals.left.add(left);
         cx.totals.other.add(report.other);
@@ -141,7 +149,9 @@ impl KernelEvents {
             };
             let begun = std::mem::replace(&mut row.begun, true);
             let interfaces = [row.entered_ifindex, row.left_ifindex];
-            let through = (explained != report.left_after_entering.packets).then(|| share(entered, explained));
+            // All of it is summed, so that a line can say whether both sides counted the same.
+            let through =
+                if explained == report.left_after_entering.packets { report.left_after_entering } else { share(entered, explained) };
             let more =
                 More { seen: Waiting { first, last, tcp: report.left_tcp }, other: report.other.packets, begun, interfaces, through };
             self.count(at, sighting, left, &more, cx);
@@ -154,27 +164,40 @@ impl KernelEvents {
 
     fn drop(&mut self, report: &DropReport, cx: &mut Context<'_>) {
         let at = self.row_of(&report.key, None, cx);
-        let row = self.flows.row(at);
+        let row = self.current(at, cx);
         let (first, last) = (unix(report.first_ns, cx), unix(report.last_ns, cx));
+        // A tuple of which only drops were ever seen goes with its drops.
+        row.gone |= report.last && row.entered_ifindex == 0 && row.left_ifindex == 0;
+        let (gone, loopback) = (row.gone, row.entered_ifindex == LOOPBACK);
+        if gone {
+            self.flows.list(at);
+        }
+        let row = self.flows.row(at);
         // The kernel says so of an ICMP message that a raw socket has received, as ping's do: nothing was lost.
         if row.here && matches!(report.key.protocol, 1 | 58) && cx.around.drop_reason(report.reason).0 == "NO_SOCKET" {
-            row.gone |= report.last && row.entered_ifindex == 0 && row.left_ifindex == 0;
             return;
         }
         // What came in through `lo` had left through it and was counted there.
-        let after = report.after || (report.entered && row.entered_ifindex == LOOPBACK);
+        let after = report.after || (report.entered && loopback);
         if after {
             cx.totals.dropped_after.add(report.count);
         } else {
             if report.entered {
                 let open = row.fate.packets();
                 row.fate.dropped(report.count.packets);
-                cx.totals.explained += open - row.fate.packets();
+                cx.totals.explained = cx.totals.explained.wrapping_add(open.wrapping_sub(row.fate.packets()));
             }
             cx.totals.dropped.add(report.count);
         }
         // A tuple of which only drops were ever seen goes with its drops.
         row.gone |= report.last && row.entered_ifindex == 0 && row.left_ifindex == 0;
+        if report.count.packets == 0 {
+            // The kernel's row was freed with nothing left to say: no line for that.
+            if row.gone {
+                self.flows.list(at);
+            }
+            return;
+        }
         let sighting = Sighting::Dropped { ifindex: report.ifindex, reason: report.reason, after };
         self.add(at, sighting, if after { Count::default() } else { report.count }, 0, cx, |sums| {
             sums.cover(first, last);
@@ -183,23 +206,20 @@ impl KernelEvents {
                 sums.dropped_after.add(report.count);
             }
         });
-        if self.flows.peek(at).gone {
-            self.flows.list(at);
-        }
     }
 
     /// Decides at a cut what waited long enough, and lets go of rows that are done. `now` is the cut's time on the arrival clock.
     pub fn settle(&mut self, now: i64, cx: &mut Context<'_>) {
         self.flows.next_cut();
-        let cautious = now < *self.cautious_until.get_or_insert(now + INTERVAL);
-        let mut held = 0;
+        let cautious = now < *self.cautious_until.get_or_insert(now.saturating_add(INTERVAL));
+        let mut held: u64 = 0;
         for at in self.flows.take_open() {
-            let row = self.flows.row(at);
+            let row = self.current(at, cx);
             if let Some(settled) = row.fate.settle(now, row.here, row.gone, cautious && !row.here) {
                 self.settled(at, settled, cx);
             }
             let row = self.flows.peek(at);
-            held += row.fate.packets();
+            held = held.wrapping_add(row.fate.packets());
             if row.fate.waits() {
                 self.flows.list(at);
             } else if row.gone {
@@ -212,9 +232,12 @@ impl KernelEvents {
     /// Settles everything as it looks: the input has ended.
     pub fn surrender(&mut self, cx: &mut Context<'_>) {
         for at in self.flows.take_open() {
-            let row = self.flows.row(at);
+            let row = self.current(at, cx);
             if let Some(settled) = row.fate.surrender(row.here) {
                 self.settled(at, settled, cx);
+            }
+            if self.flows.peek(at).gone {
+                self.flows.remove(at);
             }
         }
         cx.totals.held = 0;
@@ -239,7 +262,7 @@ impl KernelEvents {
                 (Sighting::Traced { ifindex }, count)
             }
         };
-        self.count(at, sighting, count, &More { seen, other: 0, begun, interfaces: [ifindex, 0], through: None }, cx);
+        self.count(at, sighting, count, &More { seen, other: 0, begun, interfaces: [ifindex, 0], through: Count::default() }, cx);
     }
 
     /// Adds packets with what was seen beside them.
@@ -247,29 +270,26 @@ impl KernelEvents {
         let Waiting { first, last, tcp } = more.seen;
         self.add(at, sighting, count, tcp.flags, cx, |sums| {
             sums.cover(first, last);
-            sums.other += more.other;
-            sums.syn += u64::from(tcp.syn);
-            sums.fin += u64::from(tcp.fin);
-            sums.rst += u64::from(tcp.rst);
+            sums.other = sums.other.wrapping_add(more.other);
+            sums.syn = sums.syn.wrapping_add(u64::from(tcp.syn));
+            sums.fin = sums.fin.wrapping_add(u64::from(tcp.fin));
+            sums.rst = sums.rst.wrapping_add(u64::from(tcp.rst));
             sums.tcp_flags |= tcp.flags;
             sums.connections += u64::from(!more.begun);
             more.interfaces.into_iter().for_each(|ifindex| sums.interface(ifindex));
-            if let Some(entered) = more.through {
-                sums.entered.add(entered);
-            }
+            sums.entered.add(more.through);
         });
     }
 
     /// Adds to the sums of the line that this sighting of a row belongs to.
     fn add(&mut self, at: u32, sighting: Sighting, count: Count, flags: u16, cx: &mut Context<'_>, change: impl Fn(&mut Sums)) {
         cx.totals.inputs += 1;
-        let row = self.flows.row(at);
-        if row.generation != cx.identities.generation() {
-            row.forget_decisions();
-            row.generation = cx.identities.generation();
-            row.here = cx.is_here(&row.key);
+        if cx.log.has_ended(cx.arrival) {
+            cx.totals.filtered += 1;
+            cx.totals.filtered_volume.add(count);
+            return;
         }
-        let mut slot = row.slot(sighting);
+        let mut slot = self.current(at, cx).slot(sighting);
         for _ in 0..2 {
             match slot {
                 Slot::Group(group) => {
@@ -288,6 +308,17 @@ impl KernelEvents {
             }
             slot = self.decide(at, sighting, flags, cx);
         }
+    }
+
+    /// A row, with what rests on identities brought up to them.
+    fn current(&mut self, at: u32, cx: &Context<'_>) -> &mut Row {
+        let row = self.flows.row(at);
+        if row.generation != Some(cx.identities.generation()) {
+            row.forget_decisions();
+            row.generation = Some(cx.identities.generation());
+            row.here = cx.identities.of(super::identify::address(row.key.destination, row.key.family)).is_this_host();
+        }
+        row
     }
 
     /// Decides whether the flow log wants this sighting, and finds its line.
@@ -335,8 +366,11 @@ impl KernelEvents {
             },
             None => Detail { l3_device: true, reply: is_reply(key, 0, reverse), ..Detail::default() },
         };
-        row.generation = cx.identities.generation();
-        row.here = cx.is_here(key);
+        // After a restart a flow's later reports come first; they are not its beginning.
+        row.begun = report.is_some_and(|report| {
+            let opened = report.entered_tcp.syn > 0 || report.left_tcp.syn > 0;
+            !opened && !matches!(report.why, Why::First | Why::Flag)
+        });
         at
     }
 
@@ -355,41 +389,10 @@ impl KernelEvents {
     }
 }
 
-impl Context<'_> {
-    fn is_here(&self, key: &FlowKey) -> bool {
-        self.identities.of(super::identify::address(key.destination, key.family)).is_this_host()
-    }
-}
-
-/// The report of a fold row in the shape of a flow's; it knows no addresses of layer 2.
-fn unfolded(report: &FoldReport) -> FlowReport {
-    FlowReport {
-        key: report.key,
-        why: report.why,
-        boot_ns: report.boot_ns,
-        first_ns: report.first_ns,
-        last_ns: report.last_ns,
-        entered: report.entered,
-        left_after_entering: report.left_after_entering,
-        left_from_here: report.left_from_here,
-        other: report.other,
-        entered_tcp: report.entered_tcp,
-        left_tcp: report.left_tcp,
-        entered_ifindex: report.entered_ifindex,
-        left_ifindex: report.left_ifindex,
-        source_mac: [0; 6],
-        destination_mac: [0; 6],
-        l3_device: true,
-        fragment: false,
-        vlan: None,
-        tunnel: None,
-        last: report.last,
-    }
-}
-
 /// Traffic that belongs to no flow stands in a line of its own, which no filter and no mask touches.
 fn unattributed(report: &UnattributedReport, cx: &mut Context<'_>) {
     let count = sum(report.entered, report.left);
+    cx.totals.inputs += 1;
     cx.totals.unattributed.add(count);
     let (first, last) = (unix(report.first_ns, cx), unix(report.last_ns, cx));
     let group = cx.fold.find_or_make(cx.log.unattributed());
@@ -397,16 +400,6 @@ fn unattributed(report: &UnattributedReport, cx: &mut Context<'_>) {
         group.sums.counted.add(count);
         group.sums.cover(first, last);
     }
-}
-
-/// The bytes of some of the packets of a count, by their mean.
-fn share(of: Count, packets: u64) -> Count {
-    let bytes = u128::from(of.bytes) * u128::from(packets) / u128::from(of.packets.max(1));
-    Count { packets, bytes: u64::try_from(bytes).unwrap_or(u64::MAX) }
-}
-
-fn sum(a: Count, b: Count) -> Count {
-    Count { packets: a.packets + b.packets, bytes: a.bytes + b.bytes }
 }
 
 fn unix(boot_ns: u64, cx: &Context<'_>) -> i64 {

@@ -30,6 +30,26 @@ pub enum Wanted {
     Undecided,
 }
 
+/// What decides about the kernel's flows and what their lines look like: a flow log, or the metrics.
+pub trait LineRules {
+    /// Whether a flow is wanted, as far as its tuple and identities decide.
+    fn wants(&self, flow: &Flow<'_>, port_removed: bool) -> Wanted;
+
+    /// Whether an event is wanted, with its TCP flags.
+    fn wants_event(&self, flow: &mut Flow<'_>, tcp_flags: u16) -> Wanted;
+
+    /// The line of a flow.
+    fn prepare_kernel(&self, flow: Flow<'_>, sighting: Sighting, around: &Surroundings) -> Prepared;
+
+    /// The line of traffic that belongs to no flow. Neither filters nor mask touch it.
+    fn unattributed(&self) -> Prepared;
+
+    /// Whether nothing is written any more at this time, Unix nanoseconds.
+    fn has_ended(&self, _now: i64) -> bool {
+        false
+    }
+}
+
 /// One entry, compiled.
 #[derive(Debug)]
 pub struct CompiledLog {
@@ -65,6 +85,55 @@ struct Label {
 pub struct BuildError {
     name: String,
     why: String,
+}
+
+impl LineRules for CompiledLog {
+    fn has_ended(&self, now: i64) -> bool {
+        self.end.is_some_and(|end| now > end)
+    }
+
+    fn wants(&self, flow: &Flow<'_>, port_removed: bool) -> Wanted {
+        if port_removed {
+            let (source, destination) = key::ports(flow);
+            return match self.filters.answer(flow, UnknownPorts { source: source == 0, destination: destination == 0 }) {
+                Answer::Yes => Wanted::Yes,
+                Answer::No => Wanted::No,
+                Answer::Unknown => Wanted::Undecided,
+            };
+        }
+        match self.filters.per_flow(flow) {
+            PerFlow::Decided(true) => Wanted::Yes,
+            PerFlow::Decided(false) => Wanted::No,
+            PerFlow::PerEvent(_) => Wanted::PerEvent,
+        }
+    }
+
+    fn wants_event(&self, flow: &mut Flow<'_>, tcp_flags: u16) -> Wanted {
+        if let Some(Protocol::Tcp(tcp)) = flow.l4.as_mut().and_then(|l4| l4.protocol.as_mut()) {
+            tcp.flags = Some(Flags::from_header(tcp_flags).into());
+        }
+        if self.filters.matches_flow(flow) { Wanted::Yes } else { Wanted::No }
+    }
+
+    fn prepare_kernel(&self, mut flow: Flow<'_>, sighting: Sighting, around: &Surroundings) -> Prepared {
+        let drop_reason = match sighting {
+            Sighting::Dropped { reason, .. } => around.drop_reason(reason).0,
+            _ => "",
+        };
+        let by_service = self.fold_by == FoldBy::Service && self.folds();
+        if by_service {
+            service::remove_client_port(&mut flow);
+        }
+        flow.summary = summary::of(&flow).into();
+        let kind = Kind::Kernel { connections: by_service, drop_reason: drop_reason.into() };
+        self.prepare(flow, kind, Stands::ForPackets)
+    }
+
+    fn unattributed(&self) -> Prepared {
+        let mut template = Template::extensions_only();
+        template.tell_apart("unattributed");
+        Prepared { template, kind: Kind::Unattributed, ..Prepared::default() }
+    }
 }
 
 impl CompiledLog {
@@ -104,33 +173,6 @@ impl CompiledLog {
         })
     }
 
-    /// Whether a flow of the kernel is wanted, as far as its tuple and identities decide.
-    #[must_use]
-    pub fn wants(&self, flow: &Flow<'_>, port_removed: bool) -> Wanted {
-        if port_removed {
-            let (source, destination) = key::ports(flow);
-            return match self.filters.answer(flow, UnknownPorts { source: source == 0, destination: destination == 0 }) {
-                Answer::Yes => Wanted::Yes,
-                Answer::No => Wanted::No,
-                Answer::Unknown => Wanted::Undecided,
-            };
-        }
-        match self.filters.per_flow(flow) {
-            PerFlow::Decided(true) => Wanted::Yes,
-            PerFlow::Decided(false) => Wanted::No,
-            PerFlow::PerEvent(_) => Wanted::PerEvent,
-        }
-    }
-
-    /// Whether an event of the kernel is wanted, with its TCP flags.
-    #[must_use]
-    pub fn wants_event(&self, flow: &mut Flow<'_>, tcp_flags: u16) -> Wanted {
-        if let Some(Protocol::Tcp(tcp)) = flow.l4.as_mut().and_then(|l4| l4.protocol.as_mut()) {
-            tcp.flags = Some(Flags::from_header(tcp_flags).into());
-        }
-        if self.filters.matches_flow(flow) { Wanted::Yes } else { Wanted::No }
-    }
-
     /// Whether an input event is wanted.
     #[must_use]
     pub fn wants_input(&self, event: &ExportEvent<'_>) -> bool {
@@ -147,22 +189,6 @@ impl CompiledLog {
         self.encoder.encode(event, line);
     }
 
-    /// The line of a kernel flow.
-    #[must_use]
-    pub fn prepare_kernel(&self, mut flow: Flow<'_>, sighting: Sighting, around: &Surroundings) -> Prepared {
-        let drop_reason = match sighting {
-            Sighting::Dropped { reason, .. } => around.drop_reason(reason).0,
-            _ => "",
-        };
-        let by_service = self.fold_by == FoldBy::Service && self.folds();
-        if by_service {
-            service::remove_client_port(&mut flow);
-        }
-        flow.summary = summary::of(&flow).into();
-        let kind = Kind::Kernel { connections: by_service, drop_reason: drop_reason.into() };
-        self.prepare(flow, kind, Stands::ForPackets)
-    }
-
     /// The line of an input flow that folds.
     #[must_use]
     pub fn prepare_input(&self, mut flow: Flow<'_>) -> Prepared {
@@ -175,15 +201,12 @@ impl CompiledLog {
         self.prepare(flow, Kind::Input, Stands::ForFlows)
     }
 
-    /// The line of traffic that belongs to no flow. Neither filters nor mask touch it.
-    #[must_use]
-    pub fn unattributed(&self) -> Prepared {
-        Prepared { template: Template::extensions_only(), kind: Kind::Unattributed, ..Prepared::default() }
-    }
-
     fn prepare(&self, flow: Flow<'_>, kind: Kind, stands: Stands) -> Prepared {
         let (tuple, labels) = (key::tuple(&flow, &self.kept), self.labels(&flow).into());
-        let template = Template::of(&self.encoder, flow, stands);
+        let mut template = Template::of(&self.encoder, flow, stands);
+        if let Kind::Kernel { drop_reason, .. } = &kind {
+            template.tell_apart(drop_reason);
+        }
         let key = key::text(&tuple, template.fixed());
         Prepared { key: key.into_bytes().into(), labels, template, kind }
     }

@@ -1,8 +1,8 @@
 //! The path of a flow, in reading order. Each flow log walks it alone, from its own position in the intake to its own spool.
 //!
-//! * `engine`: the walk itself, frame by frame, and where windows are cut (`window`).
-//! * decode: `kernel_events` applies what the kernel reported (`rows` tells a packet's fate, `flows` keeps what was decided), `json_lines` what Hubble wrote,
-//!   `note` what the daemon itself has to say.
+//! * `engine`: the walk itself, frame by frame, where windows are cut (`window`), and what it is told meanwhile (`orders`).
+//! * decode: `kernel_events` applies what the kernel reported (`reports`; `rows` tells a packet's fate, `flows` keeps what was decided),
+//!   `json_lines` what Hubble wrote, `note` what the daemon itself has to say.
 //! * identify: `identify` makes Hubble's flow of a tuple and its `surroundings`.
 //! * select and mask: `log`, the entry's compiled configuration.
 //! * fold: `fold` gathers identical lines, `sums` adds up, `service` leaves client ports out, `partial` stores what a long window holds.
@@ -20,10 +20,12 @@ pub mod line;
 pub mod log;
 pub mod note;
 mod open_rows;
+pub mod orders;
 pub mod output;
 pub mod partial;
 pub mod published;
 pub mod replay;
+mod reports;
 pub mod rows;
 pub mod service;
 pub mod sums;
@@ -31,3 +33,6 @@ pub mod surroundings;
 pub mod template;
 pub mod totals;
 pub mod window;
+
+#[cfg(test)]
+mod tests;

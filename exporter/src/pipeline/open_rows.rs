@@ -31,21 +31,22 @@ pub fn encode(flows: &FlowTable) -> Vec<u8> {
     bytes
 }
 
-/// Puts stored rows into an empty table; `false` if the bytes end inside one.
+/// Puts stored rows into an empty table, waiting from `now` on; `false` if the bytes end inside one.
 #[must_use]
-pub fn restore(bytes: &[u8], flows: &mut FlowTable) -> bool {
+pub fn restore(bytes: &[u8], now: i64, flows: &mut FlowTable) -> bool {
     let mut rest = Take(bytes);
     while !rest.0.is_empty() {
-        if restore_row(&mut rest, flows).is_none() {
+        if restore_row(&mut rest, now, flows).is_none() {
             return false;
         }
     }
     true
 }
 
-fn restore_row(rest: &mut Take<'_>, flows: &mut FlowTable) -> Option<()> {
+fn restore_row(rest: &mut Take<'_>, now: i64, flows: &mut FlowTable) -> Option<()> {
     let key = take_key(rest)?;
-    let fate = Fate::get(rest)?;
+    let mut fate = Fate::get(rest)?;
+    fate.wait_from(now);
     let (first, last) = (rest.i64()?, rest.i64()?);
     let tcp = Tcp { syn: rest.u32()?, fin: rest.u32()?, rst: rest.u32()?, flags: u16::try_from(rest.u32()?).ok()? };
     let waiting = Waiting { first, last, tcp };
@@ -172,7 +173,7 @@ mod tests {
         let flows = table();
         let bytes = encode(&flows);
         let mut back = FlowTable::new(100);
-        assert!(restore(&bytes, &mut back));
+        assert!(restore(&bytes, 5, &mut back));
         assert_eq!(encode(&back), bytes);
         assert_eq!(back.len(), 2);
     }
@@ -181,8 +182,8 @@ mod tests {
     fn any_bytes_are_rows_or_refused() {
         let bytes = encode(&table());
         for length in 0..bytes.len() {
-            let _ = restore(&bytes[..length], &mut FlowTable::new(100));
+            let _ = restore(&bytes[..length], 5, &mut FlowTable::new(100));
         }
-        assert!(!restore(&[0xff; 300], &mut FlowTable::new(100)));
+        assert!(!restore(&[0xff; 300], 5, &mut FlowTable::new(100)));
     }
 }

@@ -1,8 +1,10 @@
 //! The writing end of a flow log: lines, hidden frames and commits into its spool.
 //!
 //! Hidden frames carry what must outlive a commit although its events are behind it. Their first byte says what they are:
-//! `R` a run of a long window (then `u32` epoch), `O` the rows with packets whose fate is open, as of the commit that follows. Only the last `O` counts.
+//! `R` a run of a long window (then `u32` epoch), `O` the rows with packets whose fate is open, as of the commit that follows, with `o` for more of them than
+//! one frame takes. Only the last `O` and the `o`s behind it count.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use flowlog_sinks::spool::{Commit, Found, Gap, Renewal, Stalled, Writer};
@@ -10,7 +12,7 @@ use flowlog_sinks::spool::{Commit, Found, Gap, Renewal, Stalled, Writer};
 use super::fold::{FoldTable, Group};
 use super::line::{self, Prepared};
 use super::note::cause;
-use super::partial::{self, Entry, Merge};
+use super::partial::{self, Damaged, Entry, Merge};
 use super::sums::Sums;
 use super::surroundings::Surroundings;
 use super::totals::Totals;
@@ -33,14 +35,41 @@ fn run_of(frame: &[u8]) -> Option<(u32, &[u8])> {
 
 const RUN: u8 = b'R';
 const OPEN: u8 = b'O';
+const MORE_OPEN: u8 = b'o';
 /// A run is cut into frames of about this size, so that no frame is larger than a spool takes.
 const RUN_BYTES: usize = 4 << 20;
+/// So are open rows.
+const OPEN_BYTES: usize = 16 << 20;
+
+/// The runs of an unfinished window, while they are read back.
+#[derive(Default)]
+struct StoredWindow {
+    /// Its lines; `None` once they are more than memory may hold.
+    merge: Option<Merge>,
+    most: usize,
+    /// Hashes of their fold keys.
+    lines: HashSet<u64>,
+    epoch: u32,
+}
+
+impl StoredWindow {
+    fn absorb(&mut self, epoch: u32, run: &[u8]) -> Result<(), Damaged> {
+        self.epoch = self.epoch.max(epoch);
+        partial::hashes(run, &mut self.lines)?;
+        if self.lines.len() > self.most {
+            self.merge = None;
+        }
+        self.merge.as_mut().map_or(Ok(()), |merge| merge.absorb(epoch, run))
+    }
+}
 
 /// Where a flow log goes on.
 #[derive(Debug, Default)]
 pub struct Resumed {
     /// The intake position of the last commit; `None` for a spool without one.
     pub position: Option<u64>,
+    /// Its time on the arrival clock.
+    pub time: Option<i64>,
     /// The totals of the last commit.
     pub totals: Totals,
     /// What the opening itself has to declare.
@@ -59,6 +88,18 @@ pub struct Output {
     epoch: u32,
     /// Lines in epochs that are over; 0 as long as memory holds the whole window.
     spilled: usize,
+    /// Inputs and packets in them.
+    spilled_volume: (u64, u64),
+}
+
+/// What a line is written into beside the spool.
+pub struct Books<'b> {
+    /// Names of interfaces.
+    pub around: &'b Surroundings,
+    /// The accounting.
+    pub totals: &'b mut Totals,
+    /// Gaps of the next commit.
+    pub gaps: &'b mut Vec<Gap>,
 }
 
 impl Output {
@@ -67,28 +108,32 @@ impl Output {
     /// # Errors
     /// When hidden frames can't be read.
     pub fn open(writer: Writer, found: &Found, fold: &mut FoldTable) -> Result<(Self, Resumed), flowlog_sinks::spool::ReadError> {
-        let output = Self { writer, line: Vec::new(), run: Vec::new(), runs: None, epoch: 0, spilled: 0 };
+        let mut output = Self { writer, line: Vec::new(), run: Vec::new(), runs: None, epoch: 0, spilled: 0, spilled_volume: (0, 0) };
         let gaps = renewal_gap(found);
         let Some((commit, _)) = &found.last else { return Ok((output, Resumed { gaps, ..Resumed::default() })) };
-        let totals = serde_json::from_value(commit.totals.clone()).unwrap_or_default();
-        let mut resumed = Resumed { position: Some(commit.intake_position), totals, gaps, open: Vec::new() };
+        let totals: Totals = serde_json::from_value(commit.totals.clone()).unwrap_or_default();
+        let mut resumed = Resumed { position: Some(commit.intake_position), time: Some(commit.time), totals, gaps, open: Vec::new() };
         if let Some(from) = commit.partials {
-            let mut merge = Merge::new(0, 1);
+            let mut window = StoredWindow { merge: Some(Merge::new(0, 1)), most: fold.most(), ..StoredWindow::default() };
             let mut damaged = None;
-            let whole = output.writer.hidden(from, &mut |frame| match run_of(frame) {
-                Some((epoch, run)) => damaged = damaged.take().or(merge.absorb(epoch, run).err()),
-                None => {
-                    if let Some((&OPEN, rows)) = frame.split_first() {
-                        resumed.open = rows.to_vec();
-                    }
-                }
+            let whole = output.writer.hidden(from, &mut |frame| match (run_of(frame), frame.split_first()) {
+                (Some((epoch, run)), _) => damaged = damaged.take().or(window.absorb(epoch, run).err()),
+                (None, Some((&OPEN, rows))) => resumed.open = rows.to_vec(),
+                (None, Some((&MORE_OPEN, rows))) => resumed.open.extend_from_slice(rows),
+                (None, _) => {}
             })?;
             if !whole || damaged.is_some() {
                 tracing::error!(damaged = ?damaged, "the stored sums of the open window are not whole; what could be read is kept");
                 *resumed.totals.lost.entry(cause::PARTIAL.to_owned()).or_default() += 1;
             }
-            // They count as changed, so the next run holds them all and takes the place of those just read.
-            merge.finish().into_iter().for_each(|entry| fold.restore(entry));
+            match window.merge {
+                // They count as changed, so the next run holds them all and takes the place of those just read.
+                Some(merge) => merge.finish().into_iter().for_each(|entry| fold.restore(entry)),
+                None => {
+                    (output.runs, output.epoch, output.spilled) = (Some(from), window.epoch.saturating_add(1), window.lines.len());
+                    output.spilled_volume = (resumed.totals.open_inputs, resumed.totals.open_packets);
+                }
+            }
         }
         Ok((output, resumed))
     }
@@ -100,31 +145,23 @@ impl Output {
     }
 
     /// Writes the line of a group.
-    pub fn group(&mut self, around: &Surroundings, group: &Group, totals: &mut Totals, gaps: &mut Vec<Gap>) {
-        self.line(around, &group.prepared, &group.sums, group.single.as_deref(), totals, gaps);
+    pub fn group(&mut self, group: &Group, books: &mut Books<'_>) {
+        self.line(&group.prepared, &group.sums, group.single.as_deref(), books);
     }
 
-    fn line(
-        &mut self,
-        around: &Surroundings,
-        prepared: &Prepared,
-        sums: &Sums,
-        single: Option<&[u8]>,
-        totals: &mut Totals,
-        gaps: &mut Vec<Gap>,
-    ) {
+    fn line(&mut self, prepared: &Prepared, sums: &Sums, single: Option<&[u8]>, books: &mut Books<'_>) {
         self.line.clear();
         match single.filter(|_| sums.inputs == 1) {
             Some(single) => self.line.extend_from_slice(single),
             None => {
                 let own = line::Uuid::new(self.writer.id().uuid8(self.writer.next_sequence()));
-                line::write(prepared, sums, &own, around, &mut self.line);
+                line::write(prepared, sums, &own, books.around, &mut self.line);
             }
         }
-        totals.lines_inputs += sums.inputs;
-        totals.lines_volume.add(sums.counted);
+        books.totals.lines_inputs = books.totals.lines_inputs.wrapping_add(sums.inputs);
+        books.totals.lines_volume.add(sums.counted);
         let line = std::mem::take(&mut self.line);
-        self.append(sums.first, &prepared.key, &prepared.labels, &line, totals, gaps);
+        self.append(sums.first, &prepared.key, &prepared.labels, &line, books.totals, books.gaps);
         self.line = line;
     }
 
@@ -152,7 +189,6 @@ impl Output {
     /// Stores the sums of a window that goes on.
     pub fn store_run(&mut self, fold: &mut FoldTable) {
         let mut run = std::mem::take(&mut self.run);
-        let mut frames = Vec::new();
         fold.changes(|group| {
             if run.is_empty() {
                 run.push(RUN);
@@ -160,44 +196,53 @@ impl Output {
             }
             partial::put(&mut run, &group.prepared, &group.sums, group.single.as_deref());
             if run.len() >= RUN_BYTES {
-                frames.push(std::mem::take(&mut run));
+                self.write_run(&mut run);
             }
         });
-        if !run.is_empty() {
-            frames.push(run);
+        self.write_run(&mut run);
+        self.run = run;
+    }
+
+    fn write_run(&mut self, run: &mut Vec<u8>) {
+        if !run.is_empty()
+            && let Some(position) = self.hidden(run)
+        {
+            self.runs.get_or_insert(position);
         }
-        for frame in &frames {
-            if let Some(position) = self.hidden(frame) {
-                self.runs.get_or_insert(position);
-            }
-        }
-        self.run = frames.pop().unwrap_or_default();
-        self.run.clear();
+        run.clear();
     }
 
     /// Empties the table of a window that has too many lines for memory; its sums stay in the runs.
     pub fn spill(&mut self, fold: &mut FoldTable) {
         self.store_run(fold);
         self.spilled += fold.lines();
+        self.spilled_volume = self.open_volume(fold);
         self.epoch += 1;
         fold.drain(|_| {});
     }
 
+    /// Inputs and packets in the lines of the open window.
+    #[must_use]
+    pub fn open_volume(&self, fold: &FoldTable) -> (u64, u64) {
+        let (inputs, packets) = fold.volume();
+        (inputs.wrapping_add(self.spilled_volume.0), packets.wrapping_add(self.spilled_volume.1))
+    }
+
     /// Ends a long window: writes its lines from memory or, where it did not fit, from the runs, a share of them at a time. Where [`Output::spilled`], the
     /// last run has to be committed before this.
-    pub fn end_long_window(&mut self, around: &Surroundings, fold: &mut FoldTable, totals: &mut Totals, gaps: &mut Vec<Gap>) {
+    pub fn end_long_window(&mut self, fold: &mut FoldTable, books: &mut Books<'_>) {
         if let (Some(from), true) = (self.runs, self.spilled > 0) {
             let shares = (self.spilled + fold.lines()).div_ceil(fold.most().max(1)) as u64;
             for share in 0..shares {
                 for entry in self.read_share(from, share, shares) {
-                    self.line(around, &entry.prepared, &entry.sums, entry.single.as_deref(), totals, gaps);
+                    self.line(&entry.prepared, &entry.sums, entry.single.as_deref(), books);
                 }
             }
             fold.drain(|_| {});
         } else {
-            fold.drain(|group| self.group(around, group, totals, gaps));
+            fold.drain(|group| self.group(group, books));
         }
-        (self.runs, self.spilled, self.epoch) = (None, 0, 0);
+        (self.runs, self.spilled, self.spilled_volume, self.epoch) = (None, 0, (0, 0), 0);
     }
 
     /// Reads one share of the window's lines back. A disk that can't be read just now is waited for: the window's end has no other source.
@@ -253,8 +298,11 @@ impl Output {
     pub fn commit(&mut self, position: u64, at: i64, hash: &[u8; 32], gaps: Vec<Gap>, totals: &Totals, open: &[u8]) -> Result<(), Stalled> {
         let mut partials = self.runs;
         if !open.is_empty() || partials.is_some() {
-            let frame = [&[OPEN], open].concat();
-            let at = self.hidden(&frame);
+            let (first, more) = open.split_at(open.len().min(OPEN_BYTES));
+            let at = self.hidden(&[&[OPEN], first].concat());
+            for more in more.chunks(OPEN_BYTES) {
+                self.hidden(&[&[MORE_OPEN], more].concat());
+            }
             partials = partials.or(at);
         }
         let totals = serde_json::to_value(totals).unwrap_or_default();

@@ -8,7 +8,7 @@
 //! An entry is the fields of [`Sums`] as `put_sums` writes them, the line of an only input flow, and the prepared line. Reading is total: torn or foreign bytes give an error,
 //! never a panic.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::bytes::{Put, Take};
 use super::line::Prepared;
@@ -54,6 +54,18 @@ pub fn get(run: &[u8], at: &mut usize) -> Result<Option<Entry>, Damaged> {
     let entry = entry().ok_or(Damaged(*at))?;
     *at = run.len() - rest.0.len();
     Ok(Some(entry))
+}
+
+/// Notes the hashes of a run's fold keys.
+///
+/// # Errors
+/// When the run is damaged; those before that place were noted.
+pub fn hashes(run: &[u8], into: &mut HashSet<u64>) -> Result<(), Damaged> {
+    let mut at = 0;
+    while let Some(entry) = get(run, &mut at)? {
+        into.insert(super::fold::hash(entry.prepared.fold_key()));
+    }
+    Ok(())
 }
 
 /// Adds up the runs of a window, in the order they were written.

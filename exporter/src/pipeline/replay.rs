@@ -11,7 +11,7 @@ use flowlog_sinks::spool::{Gap, Stalled};
 use super::fold::FoldTable;
 use super::json_lines::{self, Target};
 use super::log::CompiledLog;
-use super::output::Output;
+use super::output::{Books, Output};
 use super::surroundings::Surroundings;
 use super::totals::Totals;
 use crate::flow::{Event, ExportEvent};
@@ -67,10 +67,10 @@ impl ReplayLog {
             self.totals.early_cuts += 1;
             self.output.spill(&mut self.fold);
             self.fold.forget_idle();
-            return result.and(self.commit(now));
+            return self.commit(now).and(result);
         }
         if self.totals.lines - self.committed >= COMMIT_EVERY {
-            return result.and(self.commit(now));
+            return self.commit(now).and(result);
         }
         result
     }
@@ -82,10 +82,15 @@ impl ReplayLog {
     pub fn cut(&mut self, now: i64) -> Result<(), Stalled> {
         if self.output.spilled() {
             self.output.store_run(&mut self.fold);
-            self.commit(now)?;
+            // The window's lines are read back from what is committed here.
+            let mut committed = self.commit(now);
+            while committed.is_err() {
+                std::thread::sleep(Duration::from_millis(100));
+                committed = self.retry();
+            }
         }
         let Self { around, output, fold, totals, gaps, .. } = self;
-        output.end_long_window(around, fold, totals, gaps);
+        output.end_long_window(fold, &mut Books { around, totals, gaps });
         self.fold.forget_idle();
         self.commit(now)
     }
@@ -93,6 +98,7 @@ impl ReplayLog {
     fn commit(&mut self, now: i64) -> Result<(), Stalled> {
         self.committed = self.totals.lines;
         let gaps = std::mem::take(&mut self.gaps);
+        (self.totals.open_inputs, self.totals.open_packets) = self.output.open_volume(&self.fold);
         self.output.commit(0, now, &self.log.hash, gaps, &self.totals, &[])
     }
 

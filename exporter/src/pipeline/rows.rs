@@ -86,7 +86,12 @@ impl Fate {
         if self.old.packets == 0 {
             self.old = std::mem::take(&mut self.young);
         }
-        self.credit += rest;
+        self.credit = self.credit.wrapping_add(rest);
+    }
+
+    /// What waits has waited since `now`.
+    pub fn wait_from(&mut self, now: i64) {
+        self.since = now;
     }
 
     /// True while something waits.
@@ -97,7 +102,7 @@ impl Fate {
     /// Packets that wait.
     #[must_use]
     pub fn packets(&self) -> u64 {
-        self.old.packets + self.young.packets
+        self.old.packets.wrapping_add(self.young.packets)
     }
 
     /// Decides what has waited long enough at `now`. `here` says that the destination is an address of this host; `last` that the row is gone, so
@@ -113,7 +118,7 @@ impl Fate {
             (false, false, false) => SWEEP,
             _ => INTERVAL,
         };
-        if now - self.since < wait {
+        if now.saturating_sub(self.since) < wait {
             return None;
         }
         let count = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));

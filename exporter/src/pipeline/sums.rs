@@ -50,7 +50,7 @@ impl Sums {
             self.first = self.first.min(first);
             self.last = self.last.max(last);
         }
-        self.inputs += 1;
+        self.inputs = self.inputs.wrapping_add(1);
     }
 
     /// Notes an interface; 0 is none.
@@ -74,20 +74,20 @@ impl Sums {
         if other.inputs == 0 {
             return;
         }
-        let inputs = self.inputs + other.inputs;
+        let inputs = self.inputs.wrapping_add(other.inputs);
         self.cover(other.first, other.last);
         self.inputs = inputs;
         self.counted.add(other.counted);
         self.entered.add(other.entered);
         self.dropped_after.add(other.dropped_after);
-        self.other += other.other;
-        self.syn += other.syn;
-        self.fin += other.fin;
-        self.rst += other.rst;
-        self.connections += other.connections;
+        self.other = self.other.wrapping_add(other.other);
+        self.syn = self.syn.wrapping_add(other.syn);
+        self.fin = self.fin.wrapping_add(other.fin);
+        self.rst = self.rst.wrapping_add(other.rst);
+        self.connections = self.connections.wrapping_add(other.connections);
         self.tcp_flags |= other.tcp_flags;
         for (mine, theirs) in self.flows.iter_mut().zip(other.flows) {
-            *mine += theirs;
+            *mine = mine.wrapping_add(theirs);
         }
         for index in other.interfaces {
             self.interface(index);

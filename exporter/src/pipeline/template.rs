@@ -46,6 +46,8 @@ impl Hole {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Template {
     text: Box<[u8]>,
+    /// How much of `text` is written. What stands behind it tells lines apart that differ in what goes into a hole for good, as the reason of a drop does.
+    written: u32,
     /// Where in `text` each hole is, in order.
     holes: Box<[(u32, Hole)]>,
 }
@@ -124,13 +126,27 @@ impl Template {
             from = at + length;
         }
         text.extend_from_slice(&line[from..]);
-        Self { text: text.into(), holes: holes.into() }
+        Self { written: text.len() as u32, text: text.into(), holes: holes.into() }
+    }
+
+    /// Keeps its lines apart from those of an otherwise equal template, if it has a hole for `extensions` in which they would differ.
+    pub fn tell_apart(&mut self, by: &str) {
+        if !by.is_empty() && self.holes.iter().any(|(_, hole)| *hole == Hole::Extensions) {
+            // No byte of JSON is zero.
+            self.text = [&self.text, &b"\0"[..], by.as_bytes()].concat().into();
+        }
     }
 
     /// A line that has only `extensions`.
     #[must_use]
     pub fn extensions_only() -> Self {
-        Self { text: (*b"{\"flow\":{\"extensions\":}}").into(), holes: [(22, Hole::Extensions)].into() }
+        Self { text: (*b"{\"flow\":{\"extensions\":}}").into(), written: 24, holes: [(22, Hole::Extensions)].into() }
+    }
+
+    /// A text in which nothing changes, JSON or not.
+    #[must_use]
+    pub fn without_holes(text: &[u8]) -> Self {
+        Self { written: text.len() as u32, text: text.into(), holes: [].into() }
     }
 
     /// The text that does not change: two flows fold when theirs are equal.
@@ -148,12 +164,13 @@ impl Template {
             fill(*hole, line);
             from = at;
         }
-        line.extend_from_slice(&self.text[from..]);
+        line.extend_from_slice(&self.text[from..self.written as usize]);
     }
 
     /// Appends it to a hidden frame.
     pub fn put(&self, bytes: &mut Vec<u8>) {
         bytes.put_bytes(&self.text);
+        bytes.put_u32(self.written);
         bytes.put_u32(self.holes.len() as u32);
         for (at, hole) in &self.holes {
             bytes.put_u32(*at);
@@ -164,17 +181,21 @@ impl Template {
     /// Reads it back; `None` where the bytes are no template.
     pub fn get(bytes: &mut Take<'_>) -> Option<Self> {
         let text = bytes.bytes()?;
+        let written = bytes.u32()?;
+        if written as usize > text.len() {
+            return None;
+        }
         let count = bytes.u32()? as usize;
         let mut holes = Vec::new();
         for _ in 0..count {
             let at = bytes.u32()?;
             let in_order = holes.last().is_none_or(|(before, _): &(u32, Hole)| *before <= at);
-            if at as usize > text.len() || !in_order {
+            if at > written || !in_order {
                 return None;
             }
             holes.push((at, Hole::from_number(bytes.u8()?)?));
         }
-        Some(Self { text: text.into(), holes: holes.into() })
+        Some(Self { text: text.into(), written, holes: holes.into() })
     }
 }
 

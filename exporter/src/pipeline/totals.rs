@@ -3,8 +3,9 @@
 //! Guarantee 1 for the stages behind the intake, in packets of kernel events and in inputs (events or input lines). At a commit:
 //!
 //! * `entered = explained + delivered + traced + held`: a packet that entered left again or was dropped (explained), or is one of the others;
-//! * `left + dropped + delivered + traced + folded_by_kernel = counted`, and `counted.packets = lines.packets + filtered.packets`;
-//! * `inputs = lines_inputs + filtered + lost`, where a line stands for one or more inputs (`folded = lines_inputs − lines`).
+//! * `left + dropped + delivered + traced + unattributed = lines_volume + filtered_volume + open_packets`;
+//! * `inputs = lines_inputs + filtered + open_inputs`, where a line stands for one or more inputs (`folded = lines_inputs − lines`), and *open* is what a
+//!   window longer than the time between two commits holds.
 //!
 //! Each term is counted where it happens, so that an equation that does not hold names a stage that lies.
 
@@ -26,8 +27,8 @@ pub struct Volume {
 impl Volume {
     /// Adds a count.
     pub fn add(&mut self, count: Count) {
-        self.packets += count.packets;
-        self.bytes += count.bytes;
+        self.packets = self.packets.wrapping_add(count.packets);
+        self.bytes = self.bytes.wrapping_add(count.bytes);
     }
 }
 
@@ -77,6 +78,10 @@ pub struct Totals {
     pub filtered_volume: Volume,
     /// Packets whose fate was open at this commit.
     pub held: u64,
+    /// Inputs in the lines of a window that is still open at this commit.
+    pub open_inputs: u64,
+    /// Packets in them.
+    pub open_packets: u64,
     /// Rows whose ports the kernel had removed, kept although a port filter could not decide them.
     pub undecided: u64,
     /// Windows cut early because they had more lines than memory allows.
@@ -95,15 +100,14 @@ impl Totals {
                 found.push(format!("{name}: {left} is not {right}"));
             }
         };
-        let after = self.explained + self.delivered.packets + self.traced.packets + self.held;
+        let sum = |terms: &[u64]| terms.iter().fold(0_u64, |sum, term| sum.wrapping_add(*term));
+        let after = sum(&[self.explained, self.delivered.packets, self.traced.packets, self.held]);
         check("entered = explained + delivered + traced + held", self.entered.packets, after);
-        let counted = self.left.packets + self.dropped.packets + self.delivered.packets + self.traced.packets;
-        check(
-            "left + dropped + delivered + traced = in lines + filtered",
-            counted,
-            self.lines_volume.packets + self.filtered_volume.packets,
-        );
-        check("inputs = in lines + filtered", self.inputs, self.lines_inputs + self.filtered);
+        let counted =
+            sum(&[self.left.packets, self.dropped.packets, self.delivered.packets, self.traced.packets, self.unattributed.packets]);
+        let placed = sum(&[self.lines_volume.packets, self.filtered_volume.packets, self.open_packets]);
+        check("left + dropped + delivered + traced + unattributed = in lines + filtered + open", counted, placed);
+        check("inputs = in lines + filtered + open", self.inputs, sum(&[self.lines_inputs, self.filtered, self.open_inputs]));
         found
     }
 }

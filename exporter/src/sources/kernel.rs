@@ -48,6 +48,8 @@ pub struct KernelSource {
     pub ring_bytes: AtomicU64,
     /// Set to end the sweeps alone, while the drains go on.
     pub stop_sweeps: AtomicBool,
+    /// Set when the rings are taken away: drains end once theirs is empty, and wait for room.
+    pub empty_rings: AtomicBool,
 }
 
 impl KernelSource {
@@ -58,7 +60,9 @@ impl KernelSource {
             let stopping = self.stop.load(Ordering::Acquire);
             match self.move_burst(instance, &mut ring) {
                 Ok(Moved::Some) => {}
-                Ok(_) if stopping => return,
+                Ok(Moved::Nothing) if stopping => return,
+                // What stays in a pinned ring is there at the next start; one that is being taken away has to be emptied.
+                Ok(Moved::NoRoom) if stopping && !self.empty_rings.load(Ordering::Acquire) => return,
                 Ok(Moved::Nothing) => wait(&ring),
                 Ok(Moved::NoRoom) => std::thread::sleep(TICK),
                 Err(error) if stopping => {
@@ -74,10 +78,20 @@ impl KernelSource {
         }
     }
 
-    /// Moves what a ring holds now.
-    pub fn drain_once(&self, instance: [u8; 16], ring: &mut Ring) {
+    /// Moves what a ring holds now; false when the intake has no room for some of it.
+    pub fn drain_once(&self, instance: [u8; 16], ring: &mut Ring) -> bool {
         self.skip_what_the_intake_has(instance, ring);
-        while let Ok(Moved::Some) = self.move_burst(instance, ring) {}
+        loop {
+            match self.move_burst(instance, ring) {
+                Ok(Moved::Some) => {}
+                Ok(Moved::Nothing) => return true,
+                Ok(Moved::NoRoom) => return false,
+                Err(error) => {
+                    tracing::error!(%error, "the intake cannot be written; trying again");
+                    return false;
+                }
+            }
+        }
     }
 
     /// Ends the sweeps; the drains go on.
@@ -140,9 +154,12 @@ impl KernelSource {
             match change {
                 InterfaceChange::Attached(interface) => {
                     tracing::info!(interface = interface.name, index = interface.ifindex, "attached");
-                    let (received, transmitted) = (interface.before.received, interface.before.transmitted);
-                    let (packets, bytes) = (received.packets + transmitted.packets, received.bytes + transmitted.bytes);
-                    self.declare(&interface, cause::BEFORE_ATTACH, packets, bytes);
+                    self.declare(
+                        &interface,
+                        cause::BEFORE_ATTACH,
+                        interface.before.received.packets.saturating_add(interface.before.transmitted.packets),
+                        interface.before.received.bytes.saturating_add(interface.before.transmitted.bytes),
+                    );
                     self.around.change(|around| {
                         around.interfaces.insert(interface.ifindex, (interface.name.clone(), side(&interface)));
                     });

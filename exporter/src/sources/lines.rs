@@ -1,7 +1,7 @@
 //! JSONL files and standard input as sources: threads that move whole lines into the intake, and remember where they stand.
 
 use std::collections::BTreeMap;
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,8 +16,10 @@ use crate::pipeline::note::{Note, SourcePosition, cause};
 
 /// How long to wait when there is nothing new, or no room.
 const TICK: Duration = Duration::from_millis(50);
-/// Bytes between two notes of where the sources stand: far below what an intake keeps.
-const NOTE_EVERY: u64 = 4 << 20;
+/// A longer line of standard input is taken in pieces, each of which can't be read and is counted; an intake's frame takes 16 MiB.
+const LONGEST_LINE: u64 = 8 << 20;
+/// Bytes of the intake between two notes of where the sources stand: a segment of the smallest intake there can be. What all flow logs have read goes by segments.
+const NOTE_EVERY: u64 = 128 << 10;
 
 /// What the threads share.
 pub struct LinesSource {
@@ -27,7 +29,8 @@ pub struct LinesSource {
     pub stop: Arc<AtomicBool>,
     /// Where each file stands.
     positions: Mutex<BTreeMap<String, Position>>,
-    since_note: AtomicU64,
+    /// The intake's end at the last note.
+    noted: AtomicU64,
     /// Set when standard input has ended.
     pub ended: AtomicBool,
 }
@@ -36,7 +39,7 @@ impl LinesSource {
     /// Sources that go on from `known`.
     #[must_use]
     pub fn new(intake: Arc<SharedIntake>, stop: Arc<AtomicBool>, known: BTreeMap<String, Position>) -> Self {
-        Self { intake, stop, positions: Mutex::new(known), since_note: AtomicU64::new(0), ended: AtomicBool::new(false) }
+        Self { intake, stop, positions: Mutex::new(known), noted: AtomicU64::new(0), ended: AtomicBool::new(false) }
     }
 
     /// Follows a file until told to stop.
@@ -56,17 +59,23 @@ impl LinesSource {
                     if !self.store(chunk.position, chunk.bytes) {
                         return;
                     }
-                    self.stands(path, end, chunk.bytes.len() as u64);
+                    self.stands(path, end);
                 }
-                Ok(None) => std::thread::sleep(TICK),
+                Ok(None) => {
+                    // Other sources move the intake on too.
+                    self.note_if_due();
+                    std::thread::sleep(TICK);
+                }
                 Err(error) => {
                     tracing::error!(%error, "trying again");
                     std::thread::sleep(Duration::from_secs(1));
                 }
             }
             if follower.lost_track > lost {
-                lost = follower.lost_track;
-                self.note(&Note::Gap(Gap { cause: cause::SOURCE_GONE.to_owned(), interface: None, ..Gap::default() }));
+                // Tried again at the next look: a gap must not be lost.
+                if self.note(&Note::Gap(Gap { cause: cause::SOURCE_GONE.to_owned(), ..Gap::default() })) {
+                    lost = follower.lost_track;
+                }
             }
         }
         self.note_positions();
@@ -84,7 +93,7 @@ impl LinesSource {
         loop {
             chunk.clear();
             let ended = loop {
-                match input.read_until(b'\n', &mut chunk) {
+                match (&mut input).take(LONGEST_LINE).read_until(b'\n', &mut chunk) {
                     Ok(0) => break true,
                     Ok(_) if chunk.len() >= 256 * 1024 => break false,
                     // More of it may be buffered; a line that is not must not wait for another.
@@ -126,27 +135,38 @@ impl LinesSource {
         }
     }
 
-    fn stands(&self, path: &str, position: Position, bytes: u64) {
+    fn stands(&self, path: &str, position: Position) {
         let before = self.positions.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), position);
         let another_file = before.is_none_or(|before| before.file != position.file);
-        if another_file || self.since_note.fetch_add(bytes, Ordering::Relaxed) + bytes >= NOTE_EVERY {
+        if another_file {
+            self.note_positions();
+        } else {
+            self.note_if_due();
+        }
+    }
+
+    fn note_if_due(&self) {
+        if self.intake.readers().end().saturating_sub(self.noted.load(Ordering::Relaxed)) >= NOTE_EVERY {
             self.note_positions();
         }
     }
 
     fn note_positions(&self) {
-        self.since_note.store(0, Ordering::Relaxed);
+        let end = self.intake.readers().end();
         let positions = self.positions.lock().unwrap_or_else(PoisonError::into_inner);
         let notes = positions.iter().map(|(path, position)| SourcePosition::new(path, *position)).collect();
         drop(positions);
-        self.note(&Note::Sources(notes));
+        if self.note(&Note::Sources(notes)) {
+            self.noted.store(end, Ordering::Relaxed);
+        }
     }
 
-    fn note(&self, note: &Note) {
-        match self.intake.note(note) {
-            Ok(true) => {}
-            Ok(false) | Err(_) => tracing::warn!(?note, "the intake has no room for a note"),
+    fn note(&self, note: &Note) -> bool {
+        let stored = matches!(self.intake.note(note), Ok(true));
+        if !stored {
+            tracing::warn!(?note, "the intake has no room for a note");
         }
+        stored
     }
 }
 

@@ -296,11 +296,12 @@ impl ByPath {
 
 impl ByInode {
     fn look(&mut self, folder: &Path) {
-        let files = plain_files(folder);
-        let inodes: Vec<u64> = files.iter().map(|path| path.metadata().unwrap().ino()).collect();
-        self.offsets.retain(|inode, _| inodes.contains(inode));
-        for (path, inode) in files.iter().zip(inodes) {
-            read_from(path, self.offsets.entry(inode).or_default(), &mut self.text);
+        // One that is compressed meanwhile was read to its end before, as the newest backup.
+        let there = |path: PathBuf| path.metadata().ok().map(|found| (path, found.ino()));
+        let files: Vec<(PathBuf, u64)> = plain_files(folder).into_iter().filter_map(there).collect();
+        self.offsets.retain(|known, _| files.iter().any(|(_, inode)| inode == known));
+        for (path, inode) in files {
+            read_from(&path, self.offsets.entry(inode).or_default(), &mut self.text);
         }
     }
 }

@@ -1,9 +1,11 @@
 //! A log's folder: who owns it, whose it is, and whether it is still the folder it was.
 //!
-//!     lock       held by the owner (flock)          <20 digits>.seg   segments, named by their base
-//!     id.json    the identity, see below            cursors/          one file a sink
-//!     running    the boot id of an owner that has   corrupt/          what could not be read, at most 64 MiB
-//!                not closed the log                 quarantine/       what sinks refused for good
+//! ```text
+//! lock       held by the owner (flock)          <20 digits>.seg   segments, named by their base
+//! id.json    the identity, see below            cursors/          one file a sink
+//! running    the boot id of an owner that has   corrupt/          what could not be read, at most 64 MiB
+//!            not closed the log                 quarantine/       what sinks refused for good
+//! ```
 //!
 //! A log keeps its identity only while nothing suggests that numbers given out may be missing here. It gets a new one when the folder is
 //! new, when `running` names another boot (the machine went down with the log open, so its last frames may not have reached the disk),

@@ -2,8 +2,10 @@
 //!
 //! 40 bytes of header, little endian, then the payload:
 //!
-//!     0 magic u32 | 4 kind u8 | 5 zero [u8; 3] | 8 payload length u32 | 12 count u32 | 16 position u64 | 24 number u64
-//!     32 CRC-32C of the payload u32 | 36 CRC-32C of the 36 bytes before u32
+//! ```text
+//! 0 magic u32 | 4 kind u8 | 5 zero [u8; 3] | 8 payload length u32 | 12 count u32 | 16 position u64 | 24 number u64
+//! 32 CRC-32C of the payload u32 | 36 CRC-32C of the 36 bytes before u32
+//! ```
 //!
 //! Both sums start from the sum of the log's id, so a frame of another log, or of a segment file's earlier life, is never taken for one
 //! of this log. A frame knows its own position in the log: after damaged bytes the next frame is found by searching for a header that

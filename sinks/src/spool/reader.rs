@@ -190,12 +190,14 @@ impl Reader {
             Step::End => Ok(self.place.spool == visible.id && self.missing(visible.sequence, cause::CORRUPT)),
             Step::Entered { from, base, id, number } => {
                 self.place.position = self.place.position.max(base);
+                let why = if from < base { cause::FULL } else { cause::CORRUPT };
                 if id == self.place.spool {
-                    let why = if from < base { cause::FULL } else { cause::CORRUPT };
                     self.missing(number, why);
                     return Ok(true);
                 }
-                if self.ended(self.place.spool).is_some_and(|ended| self.missing(ended, cause::FULL)) {
+                if self.ended(self.place.spool).is_some_and(|ended| self.missing(ended, why)) {
+                    // The segment is entered once more behind the gap.
+                    self.walk.leave();
                     return Ok(true);
                 }
                 self.current = Current::Renewed { id, sequence: number };

@@ -4,8 +4,10 @@
 //! base of the next segment; so frames can be written again into a new segment, after a failed fdatasync, without changing a byte.
 //! Header, little endian:
 //!
-//!     0 "flowlog\x01" | 8 format u16 = 1 | 10 log kind u8 | 11 length of the node name u8 | 12 zero u32 | 16 id [16] | 32 base u64
-//!     40 number u64 | 48 created i64 (unix ns) | 56 previous id [16] | 72 previous number u64 | 80 node name | 508 CRC-32C u32
+//! ```text
+//! 0 "flowlog\x01" | 8 format u16 = 1 | 10 log kind u8 | 11 length of the node name u8 | 12 zero u32 | 16 id [16] | 32 base u64
+//! 40 number u64 | 48 created i64 (unix ns) | 56 previous id [16] | 72 previous number u64 | 80 node name | 508 CRC-32C u32
+//! ```
 
 use super::SpoolId;
 use super::frame::{HEAD, Head, Kind, MAX_PAYLOAD, Seed, find_head, parse_head, payload_fits};

@@ -39,6 +39,11 @@ impl Walk {
         }
     }
 
+    /// Forgets the open segment: it is entered again with the next step.
+    pub fn leave(&mut self) {
+        self.open = None;
+    }
+
     pub fn payload(&self) -> &[u8] {
         self.open.as_ref().map_or(&[], |(_, scan)| scan.payload())
     }

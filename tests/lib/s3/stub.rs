@@ -48,6 +48,9 @@ pub struct Version {
     pub headers: BTreeMap<String, String>,
 }
 
+/// Headers of the create request, and the parts by number.
+pub(super) type Upload = (BTreeMap<String, String>, BTreeMap<u32, Vec<u8>>);
+
 /// What the server is like.
 #[derive(Debug)]
 pub struct State {
@@ -63,7 +66,7 @@ pub struct State {
     pub clock_ahead: i64,
     /// First lines of all requests, in order.
     pub requests: Vec<String>,
-    pub(super) uploads: BTreeMap<String, (BTreeMap<String, String>, BTreeMap<u32, Vec<u8>>)>,
+    pub(super) uploads: BTreeMap<String, Upload>,
     versions: u64,
 }
 

@@ -57,7 +57,8 @@ pub async fn serve(
     systemd.ready(&format!("{} flow logs", file.flow_logs.len()));
 
     let mut life = life;
-    let delivered_all = follow(arguments, settings, &mut life, &mut file, &state, listener.as_ref(), &systemd, &view).await?;
+    let surroundings = Surroundings { arguments, settings, state: &state, listener: listener.as_ref(), systemd: &systemd, view: &view };
+    let delivered_all = follow(&surroundings, &mut life, &mut file).await?;
     systemd.stopping();
     tracing::info!("stopping");
     drop(life.end(delivered_all).await);
@@ -65,18 +66,19 @@ pub async fn serve(
     Ok(())
 }
 
+/// What a running daemon has beside its life and its configuration.
+struct Surroundings<'s> {
+    arguments: &'s RunArgs,
+    settings: &'s Settings,
+    state: &'s State,
+    listener: Option<&'s Listener>,
+    systemd: &'s Systemd,
+    view: &'s Mutex<View>,
+}
+
 /// Follows configuration and signals; true when standard input has ended, so that everything is to be delivered.
-#[expect(clippy::too_many_arguments, reason = "the parts of a running daemon, joined in this loop alone")]
-async fn follow(
-    arguments: &RunArgs,
-    settings: &Settings,
-    life: &mut Life,
-    file: &mut File,
-    state: &State,
-    listener: Option<&Listener>,
-    systemd: &Systemd,
-    view: &Mutex<View>,
-) -> Result<bool, Failure> {
+async fn follow(surroundings: &Surroundings<'_>, life: &mut Life, file: &mut File) -> Result<bool, Failure> {
+    let Surroundings { arguments, settings, state, listener, systemd, view } = *surroundings;
     let failed = |what: &str| {
         let what = what.to_owned();
         move |error: std::io::Error| Failure::Runtime(format!("cannot {what}: {error}"))
@@ -162,6 +164,7 @@ async fn listen(settings: &Settings, life: &Life, log: &Arc<LogGuard>) -> Result
         intake: Arc::clone(&life.intake),
         kernel: life.kernel.clone(),
         around: Arc::clone(&life.commons.around),
+        flows: life.metrics.registry(),
         clock: Arc::clone(&life.commons.clock),
         log_dropped: Box::new(move || log.dropped_lines() as u64),
     };

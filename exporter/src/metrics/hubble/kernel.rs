@@ -1,0 +1,114 @@
+//! Metrics from the kernel's events: the walk of a flow log, whose lines are the sets of series that flows add to.
+//!
+//! Riding on the pipeline gives metrics its knowledge of a packet's fate (what a firewall ate was not forwarded) and its cost: an event finds its row,
+//! the row its line, and the line's sums grow. Series are looked up once for each cached flow.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use flowlog_bpf::event::Event;
+
+use super::Registry;
+use crate::flow::Flow;
+use crate::identity::Identities;
+use crate::pipeline::fold::FoldTable;
+use crate::pipeline::identify::Sighting;
+use crate::pipeline::kernel_events::{Context, KernelEvents};
+use crate::pipeline::line::Prepared;
+use crate::pipeline::log::{LineRules, Wanted};
+use crate::pipeline::surroundings::Surroundings;
+use crate::pipeline::template::Template;
+use crate::pipeline::totals::Totals;
+
+/// Tuples that are kept. With more at once the oldest idle ones are looked up again, which costs time and no count.
+const MOST_ROWS: usize = 131_072;
+/// Sets of series in one window.
+const MOST_LINES: usize = 65_536;
+
+/// Shares the registry between what adds to it and the page.
+pub type Shared = Arc<Mutex<Registry>>;
+
+/// Wants every flow, and takes the series it adds to for its line.
+#[derive(Debug)]
+struct Rules(Shared);
+
+impl LineRules for Rules {
+    fn wants(&self, _: &Flow<'_>, _: bool) -> Wanted {
+        Wanted::Yes
+    }
+
+    fn wants_event(&self, _: &mut Flow<'_>, _: u16) -> Wanted {
+        Wanted::Yes
+    }
+
+    fn prepare_kernel(&self, flow: Flow<'_>, _: Sighting, _: &Surroundings) -> Prepared {
+        let steps = self.0.lock().unwrap_or_else(PoisonError::into_inner).resolve(&flow);
+        Prepared { template: Template::without_holes(&steps), ..Prepared::default() }
+    }
+
+    fn unattributed(&self) -> Prepared {
+        Prepared::default()
+    }
+}
+
+/// What surrounds an event.
+#[derive(Clone, Copy)]
+pub struct Around<'a> {
+    /// Who addresses are.
+    pub identities: &'a Identities,
+    /// Interfaces, drop reasons, this node's name.
+    pub around: &'a Surroundings,
+    /// Arrival time of the frame, Unix nanoseconds.
+    pub arrival: i64,
+    /// Unix time minus boot time when the frame arrived.
+    pub clock_offset: i64,
+}
+
+/// Counts the kernel's events into a registry.
+#[derive(Debug)]
+pub struct KernelMetrics {
+    rules: Rules,
+    kernel: KernelEvents,
+    fold: FoldTable,
+    totals: Totals,
+}
+
+impl KernelMetrics {
+    /// Counts into `registry`.
+    #[must_use]
+    pub fn new(registry: Shared) -> Self {
+        Self { rules: Rules(registry), kernel: KernelEvents::new(MOST_ROWS), fold: FoldTable::new(MOST_LINES), totals: Totals::default() }
+    }
+
+    /// Applies one event. Numbers grow at the next [`KernelMetrics::cut`].
+    pub fn apply(&mut self, event: &Event, around: Around<'_>) {
+        let Self { rules, kernel, fold, totals } = self;
+        kernel.apply(event, &mut context(rules, fold, totals, around));
+        if self.fold.full() {
+            self.count();
+        }
+    }
+
+    /// Decides what waited long enough, and adds everything to the registry. `around.arrival` is the moment of the cut.
+    pub fn cut(&mut self, around: Around<'_>) {
+        let Self { rules, kernel, fold, totals } = self;
+        kernel.settle(around.arrival, &mut context(rules, fold, totals, around));
+        self.count();
+    }
+
+    /// Drops what was resolved from old surroundings.
+    pub fn forget_decisions(&mut self) {
+        self.kernel.forget_decisions();
+    }
+
+    fn count(&mut self) {
+        let mut registry = self.rules.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.fold.drain(|group| registry.add(group.prepared.fold_key(), &group.sums));
+        drop(registry);
+        self.fold.forget_idle();
+    }
+}
+
+fn context<'c>(rules: &'c Rules, fold: &'c mut FoldTable, totals: &'c mut Totals, around: Around<'c>) -> Context<'c> {
+    let Around { identities, around, arrival, clock_offset } = around;
+    Context { log: rules, identities, around, fold, totals, arrival, clock_offset }
+}

@@ -1,0 +1,99 @@
+//! Killed at any moment and started again, the daemon says everything once.
+
+use std::net::{TcpStream, UdpSocket};
+use std::time::Duration;
+
+use flowlog_tests::daemon::Daemon;
+use flowlog_tests::lab::{self, Lab, SERVER, Worker};
+use flowlog_tests::totals::{Totals, assert_each_once};
+use flowlog_tests::{scale, skip};
+
+/// Small files, so that kills fall into rotations too.
+const ROTATING: &str =
+    "flowLogs:\n  - name: all\n    filePath: events.log\n    fileMaxSizeMb: 1\n    fileMaxBackups: 10000\n    fileMinRotateInterval: 0s\n";
+
+/// Datagrams of 200 flows and short connections, some thousands of packets a second.
+fn load(lab: &Lab) -> [Worker; 4] {
+    let mut number = 0_u16;
+    let socket = lab.client.inside(|| UdpSocket::bind("0.0.0.0:0").expect("a socket")).join().expect("a thread");
+    let datagrams = Worker::start(&lab.client, move || {
+        number = (number + 1) % 200;
+        let _ = socket.send_to(&[1; 64], (SERVER, 30_000 + number));
+        std::thread::sleep(Duration::from_micros(200));
+        1
+    });
+    let connections = Worker::start(&lab.client, || {
+        std::thread::sleep(Duration::from_millis(10));
+        u64::from(TcpStream::connect((SERVER, 5002)).is_ok())
+    });
+    [connections, datagrams, lab::connections(&lab.server, 5002), lab::datagrams(&lab.server, 30_000)]
+}
+
+/// Nothing is missing and nothing is there twice, in the spool, in the files and in the sums.
+fn assert_whole(daemon: &Daemon, lab: &Lab, before: lab::Counters) {
+    let ranges = daemon.verified("all");
+    let lines = daemon.lines();
+    assert_each_once(&lines);
+    let [(_, first, last)] = ranges.as_slice() else { panic!("one identity all along: {ranges:?}") };
+    assert_eq!((*first, *last), (1, lines.len() as u64), "as many lines as records");
+    Totals::of(&lines).assert_account_for(lab.counters().since(before));
+}
+
+/// Moments that look random and are the same in every run.
+fn moments(seed: u64) -> impl Iterator<Item = Duration> {
+    let mut state = seed;
+    std::iter::repeat_with(move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        Duration::from_millis((state >> 33) % 900)
+    })
+}
+
+#[test]
+fn killed_at_random_moments_under_load_it_says_everything_once() {
+    if skip::lacks_root("killed_at_random_moments_under_load_it_says_everything_once") {
+        return;
+    }
+    let lab = Lab::new();
+    let before = lab.counters();
+    let mut daemon = Daemon::new(&lab.router, ROTATING).started();
+    let load = load(&lab);
+    for moment in moments(7).take(scale::of("kills") as usize) {
+        std::thread::sleep(moment);
+        daemon.kill();
+        // Sometimes the next one is killed while it starts.
+        daemon.spawn();
+        if moment.as_millis() % 3 == 0 {
+            std::thread::sleep(moment / 10);
+            daemon.kill();
+            daemon.spawn();
+        }
+    }
+    daemon.wait("readiness", |daemon| daemon.page("/readyz").is_some());
+    for worker in load {
+        worker.stop();
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    daemon.finish();
+    assert_whole(&daemon, &lab, before);
+}
+
+#[test]
+fn the_kernel_counts_on_while_the_daemon_is_down() {
+    if skip::lacks_root("the_kernel_counts_on_while_the_daemon_is_down") {
+        return;
+    }
+    let lab = Lab::new();
+    let before = lab.counters();
+    let mut daemon = Daemon::new(&lab.router, ROTATING).started();
+    let load = load(&lab);
+    std::thread::sleep(Duration::from_secs(1));
+    daemon.kill();
+    std::thread::sleep(Duration::from_secs(scale::of("down_seconds")));
+    daemon.start();
+    for worker in load {
+        worker.stop();
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    daemon.finish();
+    assert_whole(&daemon, &lab, before);
+}
