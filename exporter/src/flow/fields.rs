@@ -111,24 +111,21 @@ fn is_camel_case_of(key: &[u8], name: &str) -> bool {
     rest.next().is_none()
 }
 
-/// Whether two texts of one length are the same; up to thirty-two bytes without a call.
+/// Whether two texts of one length are the same; of four to thirty-two bytes without a call.
 #[inline]
 fn same(one: &[u8], other: &[u8]) -> bool {
-    if let (Some(one), Some(other)) = (ends::<8>(one), ends::<8>(other))
-        && one.2 <= 16
-    {
-        return one == other;
-    }
-    match (ends::<16>(one), ends::<16>(other)) {
-        (Some(one), Some(other)) if one.2 <= 32 => one == other,
+    match one.len() {
+        4..=8 => ends::<4>(one) == ends(other),
+        9..=16 => ends::<8>(one) == ends(other),
+        17..=32 => ends::<16>(one) == ends(other),
         _ => one == other,
     }
 }
 
-/// The first and the last `N` bytes, and the length.
+/// The first and the last `N` bytes.
 #[inline]
-fn ends<const N: usize>(bytes: &[u8]) -> Option<([u8; N], [u8; N], usize)> {
-    Some((*bytes.first_chunk()?, *bytes.last_chunk()?, bytes.len()))
+fn ends<const N: usize>(bytes: &[u8]) -> (Option<&[u8; N]>, Option<&[u8; N]>) {
+    (bytes.first_chunk(), bytes.last_chunk())
 }
 
 /// An open-addressed table from names to what they stand for. A lookup touches one entry.
@@ -176,8 +173,8 @@ impl<const SLOTS: usize> Names<SLOTS> {
             if known.length == 0 {
                 return None;
             }
-            let same = known.head == head && known.tail == tail && usize::from(known.length) == name.len();
-            if same && (name.len() <= 16 || text_at(known.position).as_bytes() == name) {
+            let ends = known.head == head && known.tail == tail && usize::from(known.length) == name.len();
+            if ends && (name.len() <= 16 || same(text_at(known.position).as_bytes(), name)) {
                 return Some(known);
             }
             slot = (slot + 1) & (SLOTS - 1);

@@ -111,10 +111,10 @@ macro_rules! message {
                 while more {
                     let key = reader.key(&Self::FIELDS, &seen)?;
                     reader.once(&mut seen, key)?;
-                    if key.number == 0 {
+                    if key.number() == 0 {
                         reader.unknown_field(key, &mut self.unknown)?;
                     } else if !reader.null()? {
-                        let read = match key.number {
+                        let read = match key.number() {
                             $($number => self.$field.read_json(reader),)*
                             $($($member_number => {
                                 if self.$slot.is_some() {

@@ -41,7 +41,7 @@ pub enum OnUnknown {
 pub struct Options {
     /// What becomes of what is not known.
     pub unknown: OnUnknown,
-    /// The longest line that is read, bytes.
+    /// The longest line that is read, bytes; 4 GiB at most.
     pub max_bytes: usize,
 }
 
@@ -57,9 +57,10 @@ impl Default for Options {
 /// # Errors
 /// What is wrong with the line and at which byte.
 pub fn decode(line: &[u8], options: Options) -> std::result::Result<ExportEvent<'_>, Box<Error>> {
-    if line.len() > options.max_bytes {
-        let problem = Problem::TooLong { bytes: line.len(), limit: options.max_bytes };
-        return Err(Box::new(Error { at: options.max_bytes, problem }));
+    let limit = options.max_bytes.min(u32::MAX as usize);
+    if line.len() > limit {
+        let problem = Problem::TooLong { bytes: line.len(), limit };
+        return Err(Box::new(Error { at: limit, problem }));
     }
     let text = std::str::from_utf8(line).map_err(|error| Box::new(Error { at: error.valid_up_to(), problem: Problem::NotUtf8 }))?;
     let mut reader = Reader::new(text, options.unknown);

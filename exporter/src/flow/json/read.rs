@@ -119,10 +119,10 @@ impl<'a> ReadJson<'a> for TcpFlags<'a> {
         while more {
             let key = reader.key(&Flags::FIELDS, &seen)?;
             reader.once(&mut seen, key)?;
-            if key.number == 0 {
+            if key.number() == 0 {
                 reader.unknown_field(key, &mut self.unknown)?;
             } else if !reader.null()? && reader.boolean()? {
-                self.set.0 |= 1 << (key.number - 1);
+                self.set.0 |= 1 << (key.number() - 1);
             }
             more = reader.more_members()?;
         }

@@ -21,15 +21,33 @@ pub struct Reader<'a> {
     pub(super) last_time: (&'a str, crate::flow::Timestamp),
 }
 
-/// A key of an object.
+/// A key of an object: where it stands and what it means, packed so that reading one returns it in a register.
 #[derive(Clone, Copy, Debug)]
-pub struct Key {
-    /// Where its opening quote stands.
-    start: usize,
+pub struct Key(u64);
+
+impl Key {
+    #[inline]
+    fn new(start: usize, position: u8, number: u32) -> Self {
+        Self((start as u64) << 32 | u64::from(position) << 24 | u64::from(number))
+    }
+
+    /// Where its opening quote stands. Lines are shorter than 4 GiB.
+    #[inline]
+    fn start(self) -> usize {
+        (self.0 >> 32) as usize
+    }
+
     /// Position in the message's fields, meaningless when unknown.
-    position: u8,
-    /// The proto number; 0 is a field the message does not have.
-    pub number: u32,
+    #[inline]
+    fn position(self) -> u8 {
+        (self.0 >> 24) as u8
+    }
+
+    /// The proto number, below 2^24; 0 is a field the message does not have.
+    #[inline]
+    pub fn number(self) -> u32 {
+        self.0 as u32 & 0xff_ffff
+    }
 }
 
 /// The fields of a message that were read already.
@@ -157,17 +175,19 @@ impl<'a> Reader<'a> {
         Ok(byte == b',')
     }
 
-    /// Reads a key and its colon, up to the value. Lines nearly always hold their fields in the order of the schema, so the field behind the last one is
-    /// tried first.
+    /// Reads a key and its colon, up to the value. Lines nearly always hold their fields in the order of the schema with small gaps, so the
+    /// next few fields are tried first.
     #[inline]
     pub fn key(&mut self, fields: &'static Fields, seen: &Seen) -> Result<Key> {
         self.space();
         let start = self.at;
         let rest = self.bytes.get(start..).unwrap_or_default();
-        if let Some((length, number)) = fields.expected(seen.next, rest) {
-            self.at = start + length;
-            self.space();
-            return Ok(Key { start, position: seen.next, number });
+        for position in seen.next..seen.next + 4 {
+            if let Some((length, number)) = fields.expected(position, rest) {
+                self.at = start + length;
+                self.space();
+                return Ok(Key::new(start, position, number));
+            }
         }
         self.other_key(fields)
     }
@@ -185,7 +205,7 @@ impl<'a> Reader<'a> {
         self.at = end + 2;
         let (number, position) = fields.key(self.bytes.get(start + 1..end).unwrap_or_default()).unwrap_or_default();
         self.space();
-        Ok(Key { start, position, number })
+        Ok(Key::new(start, position, number))
     }
 
     /// A key that holds an escape, or has white space behind it.
@@ -195,19 +215,19 @@ impl<'a> Reader<'a> {
         let (number, position) = fields.key(self.text()?.as_bytes()).unwrap_or_default();
         self.take(b':', "a colon")?;
         self.space();
-        Ok(Key { start, position, number })
+        Ok(Key::new(start, position, number))
     }
 
     /// Refuses a field that was read before.
     #[inline]
     pub fn once(&self, seen: &mut Seen, key: Key) -> Result<()> {
-        let bit = 1 << (key.position & 63);
-        if key.number != 0 {
+        let bit = 1 << (key.position() & 63);
+        if key.number() != 0 {
             if seen.fields & bit != 0 {
-                return Err(self.error_at(key.start, Problem::Twice(self.key_name(key))));
+                return Err(self.error_at(key.start(), Problem::Twice(self.key_name(key))));
             }
             seen.fields |= bit;
-            seen.next = key.position + 1;
+            seen.next = key.position() + 1;
         }
         Ok(())
     }
@@ -224,14 +244,14 @@ impl<'a> Reader<'a> {
     /// The error of a second member of a oneof.
     #[cold]
     pub fn second_member(&self, key: Key) -> Box<Error> {
-        self.error_at(key.start, Problem::Oneof(self.key_name(key)))
+        self.error_at(key.start(), Problem::Oneof(self.key_name(key)))
     }
 
     /// Keeps a field the message does not have, or refuses it.
     #[cold]
     pub fn unknown_field(&mut self, key: Key, unknown: &mut Unknown<'a>) -> Result<()> {
         if self.on_unknown == OnUnknown::Refuse {
-            return Err(self.error_at(key.start, Problem::UnknownField(self.key_name(key))));
+            return Err(self.error_at(key.start(), Problem::UnknownField(self.key_name(key))));
         }
         self.keep(key, unknown)
     }
@@ -247,7 +267,7 @@ impl<'a> Reader<'a> {
 
     /// Goes back to a key and keeps it with its value, or passes over both.
     fn keep(&mut self, key: Key, unknown: &mut Unknown<'a>) -> Result<()> {
-        self.at = key.start;
+        self.at = key.start();
         let mut field = String::new();
         self.copy_string(&mut field)?;
         self.take(b':', "a colon")?;
@@ -260,7 +280,7 @@ impl<'a> Reader<'a> {
     }
 
     fn key_name(&self, key: Key) -> String {
-        let mut again = Reader { text: self.text, bytes: self.bytes, at: key.start, ..*self };
+        let mut again = Reader { text: self.text, bytes: self.bytes, at: key.start(), ..*self };
         again.text().map(Cow::into_owned).unwrap_or_default()
     }
 

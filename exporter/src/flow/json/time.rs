@@ -98,17 +98,15 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
-/// The inverse of `days_from_civil`.
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let of_era = days.rem_euclid(146_097);
+/// The inverse of `days_from_civil`, for days since 0000-03-01.
+fn civil_from_days(days: u32) -> (u32, u32, u32) {
+    let (era, of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * month + 2) / 5 + 1;
     let month = if month < 10 { month + 3 } else { month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+    (year_of_era + era * 400 + u32::from(month <= 2), month, day)
 }
 
 /// Longest text of a time: `YYYY-MM-DDTHH:MM:SS.nnnnnnnnnZ`.
@@ -116,15 +114,16 @@ pub const LONGEST: usize = 30;
 
 /// Writes a time of the years 0 to 9999 into a buffer and tells its length. Other years are cut to four digits.
 pub fn format(time: Timestamp, out: &mut [u8; LONGEST]) -> usize {
-    let days = time.seconds.div_euclid(86_400);
-    let of_day = time.seconds.rem_euclid(86_400) as u32;
-    let (year, month, day) = civil_from_days(days);
+    // Seconds since 0000-03-01, which no year that can be written comes before.
+    let seconds = time.seconds.saturating_add(719_468 * 86_400).unsigned_abs();
+    let of_day = (seconds % 86_400) as u32;
+    let (year, month, day) = civil_from_days((seconds / 86_400) as u32);
     *out = *b"0000-00-00T00:00:00.000000000Z";
-    let year = year.rem_euclid(10_000) as u32;
+    let year = year % 10_000;
     put_two(out, 0, year / 100);
     put_two(out, 2, year % 100);
-    put_two(out, 5, month as u32);
-    put_two(out, 8, day as u32);
+    put_two(out, 5, month);
+    put_two(out, 8, day);
     put_two(out, 11, of_day / 3600);
     put_two(out, 14, of_day / 60 % 60);
     put_two(out, 17, of_day % 60);
@@ -150,8 +149,9 @@ pub fn format(time: Timestamp, out: &mut [u8; LONGEST]) -> usize {
 
 #[inline]
 fn put_two(out: &mut [u8; LONGEST], at: usize, value: u32) {
-    out[at] = b'0' + (value / 10) as u8;
-    out[at + 1] = b'0' + (value % 10) as u8;
+    let tens = value / 10;
+    out[at] = b'0' + tens as u8;
+    out[at + 1] = b'0' + (value - tens * 10) as u8;
 }
 
 #[inline]
