@@ -9,8 +9,8 @@ use super::identify::Sighting;
 use super::key::{self, Kept};
 use super::line::{Kind, Prepared};
 use super::service;
-use super::surroundings::Surroundings;
-use super::template::{Stands, Template};
+use super::surroundings::{Surroundings, hubble_lacks};
+use super::template::{Hole, Stands, Template};
 use super::window::whole_seconds;
 use crate::config::{FilterText, FlowLog, FoldBy, build};
 use crate::filter::{Answer, Filters, FlowFilter, PerFlow, UnknownPorts};
@@ -125,13 +125,16 @@ impl LineRules for CompiledLog {
             service::remove_client_port(&mut flow);
         }
         flow.summary = summary::of(&flow).into();
+        if hubble_lacks(drop_reason) {
+            flow.summary = format!("{drop_reason}; {}", flow.summary).into();
+        }
         let kind = Kind::Kernel { connections: by_service, drop_reason: drop_reason.into() };
         self.prepare(flow, kind, Stands::ForPackets)
     }
 
     fn unattributed(&self) -> Prepared {
         let mut template = Template::extensions_only();
-        template.tell_apart("unattributed");
+        template.tell_apart("unattributed", &[Hole::Extensions]);
         Prepared { template, kind: Kind::Unattributed, ..Prepared::default() }
     }
 }
@@ -205,7 +208,8 @@ impl CompiledLog {
         let (tuple, labels) = (key::tuple(&flow, &self.kept), self.labels(&flow).into());
         let mut template = Template::of(&self.encoder, flow, stands);
         if let Kind::Kernel { drop_reason, .. } = &kind {
-            template.tell_apart(drop_reason);
+            let holes = if hubble_lacks(drop_reason) { &[Hole::Extensions, Hole::Summary][..] } else { &[Hole::Extensions] };
+            template.tell_apart(drop_reason, holes);
         }
         let key = key::text(&tuple, template.fixed());
         Prepared { key: key.into_bytes().into(), labels, template, kind }
