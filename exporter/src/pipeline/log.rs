@@ -192,16 +192,18 @@ impl CompiledLog {
         self.encoder.encode(event, line);
     }
 
-    /// The line of an input flow that folds.
+    /// Leaves out of an input flow that folds what its lines never say, be they of one flow or of many.
+    pub fn reduce_input(&self, flow: &mut Flow<'_>) {
+        if self.fold_by == FoldBy::Service && !self.aggregate {
+            service::remove_client_port(flow);
+        }
+    }
+
+    /// The line of an input flow that folds, reduced already.
     #[must_use]
-    pub fn prepare_input(&self, mut flow: Flow<'_>) -> Prepared {
-        if self.aggregate {
-            return self.prepare(flow, Kind::Input, Stands::ForReduced { by_time: self.by_time });
-        }
-        if self.fold_by == FoldBy::Service {
-            service::remove_client_port(&mut flow);
-        }
-        self.prepare(flow, Kind::Input, Stands::ForFlows)
+    pub fn prepare_input(&self, flow: Flow<'_>) -> Prepared {
+        let stands = if self.aggregate { Stands::ForReduced { by_time: self.by_time } } else { Stands::ForFlows };
+        self.prepare(flow, Kind::Input, stands)
     }
 
     fn prepare(&self, flow: Flow<'_>, kind: Kind, stands: Stands) -> Prepared {
