@@ -9,3 +9,9 @@ pub fn machine() -> String {
     let processors = std::thread::available_parallelism().map_or(0, usize::from);
     format!("{processors} processors,{}", model.trim_start_matches(['\t', ':']))
 }
+
+/// How busy the machine is: the load averages.
+pub fn load() -> String {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    format!("load {}", load.split_whitespace().take(3).collect::<Vec<_>>().join(" "))
+}

@@ -168,7 +168,8 @@ fn loader<'a>(folder: &Path, constants: &'a Constants) -> EbpfLoader<'a> {
     loader
 }
 
-/// The error with all its causes: the verifier's words are in the last.
+/// The error with all its causes: the verifier's words are in the last. Its log can have thousands of lines, of which the end says why; the whole goes
+/// to the daemon log at level debug.
 fn refused(name: &'static str, error: &dyn std::error::Error) -> Error {
     let mut why = error.to_string();
     let mut cause = error.source();
@@ -176,7 +177,12 @@ fn refused(name: &'static str, error: &dyn std::error::Error) -> Error {
         why = format!("{why}: {next}");
         cause = next.source();
     }
-    Error::Load { name, why }
+    tracing::debug!(program = name, why, "refused");
+    let mut lines: Vec<&str> = why.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+    if lines.len() > 8 {
+        lines.splice(1..lines.len() - 6, ["…"]);
+    }
+    Error::Load { name, why: lines.join("\n") }
 }
 
 fn missing(name: &'static str) -> Error {
