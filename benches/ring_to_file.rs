@@ -18,7 +18,8 @@ use flowlog::pipeline::surroundings::{Shared, Side, Surroundings};
 use flowlog::sources::SourceKind;
 use flowlog::sources::clock::ArrivalClock;
 use flowlog::sources::intake::SharedIntake;
-use flowlog_bpf::event::{Count, Event, FlowKey, FlowReport, Tcp, Why};
+use flowlog_benches::events::report;
+use flowlog_bpf::event::Event;
 use flowlog_sinks::spool::{Intake, IntakeOptions, Options};
 
 /// Events of each run.
@@ -34,7 +35,9 @@ const ENTRY: &str = "
 #[tokio::main(flavor = "multi_thread", worker_threads = 1)]
 async fn main() {
     println!("machine: {}; {}", flowlog_benches::machine(), flowlog_benches::load());
-    println!("{EVENTS} reports of one packet each, TCP over IPv4, 9-path mask, window 1 s, one flow log with a file; intake, spool and file on disk");
+    println!(
+        "{EVENTS} reports of one packet each, TCP over IPv4, 9-path mask, window 1 s, one flow log with a file; intake, spool and file on disk"
+    );
     for keys in [100, 10_000, 100_000] {
         run(keys).await;
     }
@@ -47,7 +50,7 @@ async fn run(keys: u32) {
     let clock = Arc::new(ArrivalClock::after(0));
     let intake = SharedIntake::new(intake, Arc::clone(&clock));
     let mut log = start(folder.path(), &intake, clock).await;
-    let (started, before) = (Instant::now(), processor_seconds());
+    let (started, before) = (Instant::now(), flowlog_benches::processor_seconds("/proc/self/stat"));
     let (mut written, mut position) = (0, 0);
     while written < EVENTS {
         for (bytes, events) in &ring {
@@ -65,10 +68,11 @@ async fn run(keys: u32) {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
-    let (elapsed, seconds) = (started.elapsed().as_secs_f64(), processor_seconds() - before);
+    let (elapsed, seconds) = (started.elapsed().as_secs_f64(), flowlog_benches::processor_seconds("/proc/self/stat") - before);
     log.stop_engine(true).await;
     log.stop_sinks(true).await;
-    let lines: u64 = std::fs::read_dir(folder.path().join("out")).expect("the files").map(|file| count_lines(&file.expect("a file").path())).sum();
+    let lines: u64 =
+        std::fs::read_dir(folder.path().join("out")).expect("the files").map(|file| count_lines(&file.expect("a file").path())).sum();
     println!(
         "{keys:>7} keys: {:>5.2} M events/s per core, {:>5.2} M events/s in {elapsed:.1} s; {:.0} lines per window, {lines} lines in files",
         written as f64 / seconds / 1e6,
@@ -82,7 +86,8 @@ async fn start(folder: &Path, intake: &SharedIntake, clock: Arc<ArrivalClock>) -
     let out = folder.join("out");
     std::fs::create_dir(&out).expect("a folder");
     let path = out.join("events.log");
-    let text = format!("flowLogs:\n  - name: bench\n    filePath: {}\n    fileMaxSizeMb: 1000\n    fileMaxBackups: 1000{ENTRY}", path.display());
+    let text =
+        format!("flowLogs:\n  - name: bench\n    filePath: {}\n    fileMaxSizeMb: 1000\n    fileMaxBackups: 1000{ENTRY}", path.display());
     let file = config::read(text.as_bytes(), false).expect("a valid configuration").file;
     let entry = file.flow_logs.first().expect("an entry");
     let mut around = Surroundings { node_name: "node".to_owned(), ..Surroundings::default() };
@@ -117,45 +122,6 @@ fn ring(keys: u32) -> Vec<(Vec<u8>, u64)> {
     batches
 }
 
-fn report(number: u32) -> FlowReport {
-    let mut address = [0; 16];
-    address[10..12].fill(0xff);
-    let (mut source, mut destination) = (address, address);
-    source[12..].copy_from_slice(&(0x0a00_0000 + number / 1000).to_be_bytes());
-    destination[12..].copy_from_slice(&0x0a80_0001_u32.to_be_bytes());
-    let key = FlowKey { source, destination, source_port: 32768 + (number % 1000) as u16, destination_port: 443, protocol: 6, family: 4 };
-    let one = Count { packets: 1, bytes: 1500 };
-    FlowReport {
-        key,
-        why: Why::Interval,
-        boot_ns: 1_000,
-        first_ns: 900,
-        last_ns: 1_000,
-        entered: Count::default(),
-        left_after_entering: Count::default(),
-        left_from_here: one,
-        other: Count::default(),
-        entered_tcp: Tcp::default(),
-        left_tcp: Tcp { flags: 0x10, ..Tcp::default() },
-        entered_ifindex: 0,
-        left_ifindex: 2,
-        source_mac: [2, 0, 0, 0, 0, 1],
-        destination_mac: [2, 0, 0, 0, 0, 2],
-        l3_device: false,
-        fragment: false,
-        vlan: None,
-        tunnel: None,
-        last: false,
-    }
-}
-
 fn count_lines(path: &Path) -> u64 {
     memchr::memchr_iter(b'\n', &std::fs::read(path).expect("a file")).count() as u64
-}
-
-/// Processor time of this process so far.
-fn processor_seconds() -> f64 {
-    let usage = std::fs::read_to_string("/proc/self/stat").expect("procfs");
-    let fields: Vec<u64> = usage.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2).filter_map(|n| n.parse().ok()).collect();
-    fields.iter().sum::<u64>() as f64 / rustix::param::clock_ticks_per_second() as f64
 }
