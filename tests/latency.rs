@@ -42,8 +42,7 @@ fn a_packet_stands_in_the_log_300_ms_after_its_window() {
     let lab = Lab::new();
     let mut daemon = Daemon::new(&lab.router, EVERYTHING).started();
     let median = (0..ROUNDS).map(|round| {
-        let mut times: Vec<Duration> =
-            (0..PACKETS).map(|packet| time_to_line(&lab, &daemon, 4000 + round * PACKETS + packet)).collect();
+        let mut times: Vec<Duration> = (0..PACKETS).map(|packet| time_to_line(&lab, &daemon, 4000 + round * PACKETS + packet)).collect();
         times.sort();
         println!("packets at the start of a window, until they stand in events.log: {times:?}");
         times[times.len() / 2]

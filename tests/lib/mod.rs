@@ -15,3 +15,4 @@ pub mod skip;
 pub mod spooled;
 pub mod tls;
 pub mod totals;
+pub mod windows;
