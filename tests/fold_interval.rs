@@ -7,11 +7,13 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flowlog::pipeline::engine::MOST_LINES;
+use flowlog_tests::daemon::Daemon;
+use flowlog_tests::lab::Namespace;
 use flowlog_tests::program::flowlog;
-use flowlog_tests::scale;
+use flowlog_tests::{scale, skip};
 use jiff::{Timestamp, ToSpan};
 use serde_json::Value;
 
@@ -80,13 +82,19 @@ fn written(path: &Path) -> HashMap<Key, Sum> {
         let flow = &line["flow"];
         let time = flow["time"].as_str().expect("a time").parse::<Timestamp>().expect("a time");
         let nanoseconds = time.as_nanosecond() - start.as_nanosecond();
-        let address: std::net::Ipv4Addr = flow["IP"]["destination"].as_str().expect("an address").parse().expect("an address");
-        let port = flow["l4"]["TCP"]["destination_port"].as_u64().expect("a port") as u16;
-        let count = |way: &str| flow["aggregate"][format!("{way}_flow_count")].as_u64().unwrap_or(0);
-        let sum = Sum { nanoseconds, directions: ["ingress", "egress", "unknown_direction"].map(count) };
-        assert_eq!(sums.insert(((nanoseconds / 1_000_000_000) as i64 / INTERVAL, address.into(), port), sum), None, "twice: {line}");
+        let (address, port, directions) = aggregated(flow);
+        let sum = Sum { nanoseconds, directions };
+        assert_eq!(sums.insert(((nanoseconds / 1_000_000_000) as i64 / INTERVAL, address, port), sum), None, "twice: {line}");
     }
     sums
+}
+
+/// The fields of an aggregated flow, and how many it stands for by direction.
+fn aggregated(flow: &Value) -> (u32, u16, [u64; 3]) {
+    let address: std::net::Ipv4Addr = flow["IP"]["destination"].as_str().expect("an address").parse().expect("an address");
+    let port = flow["l4"]["TCP"]["destination_port"].as_u64().expect("a port") as u16;
+    let count = |way: &str| flow["aggregate"][format!("{way}_flow_count")].as_u64().unwrap_or(0);
+    (address.into(), port, ["ingress", "egress", "unknown_direction"].map(count))
 }
 
 /// A replay in a folder, with its state kept.
@@ -171,4 +179,48 @@ fn an_interrupted_replay_goes_on_with_the_same_input_alone() {
     std::fs::remove_file(folder.path().join("out.log")).expect("the lines");
     assert_success(&replay(folder.path(), &other).output().expect("flowlog"));
     assert!(written(&folder.path().join("out.log")) == expected, "lines are missing, or wrong");
+}
+
+#[test]
+fn a_daemon_that_is_killed_within_intervals_has_each_event_in_one_line_and_a_line_a_key_and_interval_at_most() {
+    if skip::lacks_root("a_daemon_that_is_killed_within_intervals_has_each_event_in_one_line_and_a_line_a_key_and_interval_at_most") {
+        return;
+    }
+    let namespace = Namespace::new("interval");
+    let folder = tempfile::tempdir().expect("a folder");
+    let input = folder.path().join("events.jsonl");
+    let mut expected = HashMap::<(u32, u16), [u64; 3]>::new();
+    for ((_, address, port), sum) in events(&input, EVENTS) {
+        add(expected.entry((address, port)).or_default(), sum.directions);
+    }
+    let source = format!("jsonl:{}", input.display());
+    let mut daemon = Daemon::new(&namespace, CONFIGURATION).with(&["--source", &source]);
+    let begun = Instant::now();
+    daemon.start();
+    for moment in [400, 1100, 700, 1600] {
+        std::thread::sleep(Duration::from_millis(moment));
+        daemon.kill();
+        daemon.start();
+    }
+    // The last interval that got events ends within the next 30 s.
+    daemon.wait_long("every event in a line", Duration::from_secs(180), |daemon| {
+        let metrics = daemon.metrics();
+        metrics.sum("flowlog_inputs_total", &[]) == EVENTS && metrics.sum("flowlog_passed_total", &[]) == EVENTS
+    });
+    daemon.stop();
+    let intervals = begun.elapsed().as_secs() / INTERVAL as u64 + 2;
+    let (mut found, mut most) = (HashMap::<(u32, u16), [u64; 3]>::new(), HashMap::<(u32, u16), u64>::new());
+    for line in daemon.lines_in(&daemon.path(""), "out") {
+        let (address, port, directions) = aggregated(&line["flow"]);
+        add(found.entry((address, port)).or_default(), directions);
+        *most.entry((address, port)).or_default() += 1;
+    }
+    let most = most.into_values().max().expect("lines");
+    println!("{EVENTS} events of {} keys, killed 4 times, in {most} lines a key at most, of {intervals} intervals at most", expected.len());
+    assert!(found == expected, "events are missing, or doubled");
+    assert!(most <= intervals, "{most} lines of a key in {intervals} intervals");
+}
+
+fn add(sum: &mut [u64; 3], directions: [u64; 3]) {
+    sum.iter_mut().zip(directions).for_each(|(sum, more)| *sum += more);
 }
