@@ -148,7 +148,12 @@ impl Daemon {
 
     /// Waits until something is so; fails after a minute with the daemon's own log.
     pub fn wait(&self, what: &str, done: impl Fn(&Daemon) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        self.wait_long(what, PATIENCE, done);
+    }
+
+    /// The same with more patience.
+    pub fn wait_long(&self, what: &str, patience: Duration, done: impl Fn(&Daemon) -> bool) {
+        let deadline = Instant::now() + patience;
         while !done(self) {
             assert!(Instant::now() < deadline, "waited for {what} in vain");
             std::thread::sleep(Duration::from_millis(50));

@@ -13,6 +13,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::Value;
@@ -187,6 +188,19 @@ impl Lab {
     pub fn counters(&self) -> Counters {
         self.router.counters("ra").and(self.router.counters("rb"))
     }
+
+    /// The same once nothing passes any more: last acknowledgements and repeated segments are on their way for a while.
+    pub fn at_rest(&self) -> Counters {
+        let mut last = self.counters();
+        loop {
+            std::thread::sleep(Duration::from_secs(1));
+            let now = self.counters();
+            if now == last {
+                return now;
+            }
+            last = now;
+        }
+    }
 }
 
 impl Default for Lab {
@@ -233,7 +247,7 @@ impl Drop for Worker {
 }
 
 /// How long a listener waits before it looks whether it shall end.
-const TICK: std::time::Duration = std::time::Duration::from_millis(50);
+const TICK: Duration = Duration::from_millis(50);
 
 /// Takes datagrams on a port and throws them away.
 pub fn datagrams(namespace: &Namespace, port: u16) -> Worker {

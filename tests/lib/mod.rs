@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: scratch folders, the lab of network namespaces, the daemon under test, the real servers.
 
+pub mod capture;
 pub mod daemon;
 pub mod flows;
 pub mod http;
@@ -15,3 +16,4 @@ pub mod skip;
 pub mod spooled;
 pub mod tls;
 pub mod totals;
+pub mod windows;
