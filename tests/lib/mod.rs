@@ -12,6 +12,8 @@ pub mod s3;
 pub mod scale;
 pub mod service;
 pub mod skip;
+pub mod source;
 pub mod spooled;
+pub mod tailer;
 pub mod tls;
 pub mod totals;
