@@ -325,6 +325,7 @@ impl<S: Sink> Driver<S> {
                 self.concurrency.succeeded();
                 self.flights[index].done = Some(done);
                 self.advance();
+                self.mark().await;
             }
         }
     }
