@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use flowlog_tests::flows::request_number;
+use flowlog_tests::feed::Feed;
 use flowlog_tests::scale;
 use jiff::{Timestamp, ToSpan};
 
-use crate::destinations::{Batches, SMALL, Servers, feed, wait_until_delivered};
+use crate::destinations::{Batches, SMALL, Servers, assert_each_once, wait_until_delivered};
 
 /// Flows between two kills at most: some more than a sink sends meanwhile, so that a kill always falls between a send and an answer.
 const FLOWS_A_KILL: u64 = 10_000;
@@ -26,26 +26,23 @@ fn moments(seed: u64) -> impl Iterator<Item = Duration> {
 fn killed_at_random_moments_while_sending_it_leaves_no_gap_anywhere_and_repeats_only_what_was_on_the_way() {
     let (servers, kills, start) = (Servers::shared(), scale::of("sink_kills"), Timestamp::now() - 1.minute());
     let mut daemon = servers.daemon("crashes", Batches::Small).started();
-    let mut next = 0;
+    let mut feed = Feed::new(&daemon);
     for moment in moments(11).take(kills as usize) {
-        let (begun, last) = (Instant::now(), next + FLOWS_A_KILL);
-        while begun.elapsed() < moment && next < last {
-            feed(&daemon, next..next + 500, Duration::from_millis(20));
-            next += 500;
+        let (begun, last) = (Instant::now(), feed.count() + FLOWS_A_KILL);
+        while begun.elapsed() < moment && feed.count() < last {
+            feed.more(500, Duration::from_millis(20));
         }
         daemon.kill();
         daemon.start();
     }
-    feed(&daemon, next..next + 500, Duration::ZERO);
-    wait_until_delivered(&daemon, "crashes", next + 500, &["search", "stream", "audit"]);
+    feed.more(500, Duration::ZERO);
+    wait_until_delivered(&daemon, "crashes", feed.count(), &["search", "stream", "audit"]);
     daemon.stop();
 
     let lines = daemon.texts();
     let [(_, _, last)] = daemon.verified("crashes")[..] else { panic!("one identity all along") };
     assert_eq!(last, lines.len() as u64, "as many lines as records");
-    let mut numbers: Vec<u64> = lines.iter().filter_map(|line| request_number(line)).collect();
-    numbers.sort_unstable();
-    assert_eq!(numbers, (0..next + 500).collect::<Vec<u64>>(), "events.log");
+    assert_each_once(&lines, feed.count());
     let repeats = servers.assert_hold("crashes", &lines, start) as u64;
     println!("{kills} kills in {} records: {repeats} of them repeated in Kafka, none elsewhere", lines.len());
     assert!(repeats <= kills * ON_THE_WAY * SMALL, "{repeats} repeats in Kafka are more than can have been on the way");

@@ -1,13 +1,12 @@
 //! A Loki, a Kafka and a MinIO, the configuration that sends to all three and to a file, and what each of them holds.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use flowlog_sinks::spool::stored_cursors;
 use flowlog_tests::daemon::Daemon;
-use flowlog_tests::flows::{CLIENTS, request};
+use flowlog_tests::flows::{CLIENTS, request_number};
 use flowlog_tests::loki::{Entry, entries};
 use flowlog_tests::s3::client::Client;
 use flowlog_tests::service::Service;
@@ -18,8 +17,6 @@ use flowlog_tests::s3::audit::{Archive, Audit, audit};
 
 /// How long servers may take for everything that a test has for them.
 const PATIENCE: Duration = Duration::from_secs(900);
-/// Flows written at a time.
-const PIECE: u64 = 500;
 
 /// The servers. A test has a place of its own in each: a tenant, a topic and a bucket of its flow log's name.
 pub struct Servers {
@@ -118,13 +115,18 @@ impl Servers {
         all
     }
 
+    /// What lies in a bucket below a prefix.
+    pub fn stored(&self, bucket: &str, prefix: &str) -> Archive {
+        let client = self.bucket_client();
+        client.keys(bucket, prefix).into_iter().map(|key| (key.clone(), client.get(bucket, &key))).collect()
+    }
+
     /// What a bucket holds of a flow log, held against its manifests; each key has one version.
     pub fn audited(&self, bucket: &str, log: &str) -> Audit {
-        let client = self.bucket_client();
-        let keys = client.keys(bucket, "audit");
-        assert_eq!(client.versions(bucket).len(), keys.len(), "nothing is stored twice under one name");
-        let keys = keys.into_iter().filter(|key| key.contains(&format!("/log={log}/")));
-        audit(&keys.map(|key| (key.clone(), client.get(bucket, &key))).collect::<Archive>())
+        let mut archive = self.stored(bucket, "audit");
+        assert_eq!(self.bucket_client().versions(bucket).len(), archive.len(), "nothing is stored twice under one name");
+        archive.retain(|key, _| key.contains(&format!("/log={log}/")));
+        audit(&archive)
     }
 
     /// Fails unless Loki, Kafka and the bucket each hold these lines once, in order per stream, per key and over all objects. Line `n`
@@ -183,19 +185,12 @@ fn assert_same<'l>(who: &str, found: impl IntoIterator<Item = (&'l String, u64)>
     assert_eq!(count, lines.len() as u64, "{who} lacks the last ones");
 }
 
-/// Appends these requests to what the daemon follows, with a pause after each piece.
-pub fn feed(daemon: &Daemon, numbers: std::ops::Range<u64>, pause: Duration) {
-    let mut input = std::fs::File::options().append(true).open(daemon.path("flows.jsonl")).expect("the input");
-    for first in numbers.clone().step_by(PIECE as usize) {
-        let time = Timestamp::now();
-        let mut text = String::new();
-        for n in first..(first + PIECE).min(numbers.end) {
-            text.push_str(&request(time + jiff::SignedDuration::from_micros((n - first) as i64), n));
-            text.push('\n');
-        }
-        input.write_all(text.as_bytes()).expect("flows");
-        std::thread::sleep(pause);
-    }
+/// Fails unless these lines hold each of the first `count` requests once.
+pub fn assert_each_once(lines: &[String], count: u64) {
+    let mut numbers: Vec<u64> = lines.iter().filter_map(|line| request_number(line)).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers.len() as u64, count, "requests in events.log");
+    assert!(numbers.iter().copied().eq(0..count), "a request is missing in events.log, and another is there twice");
 }
 
 /// Waits until `events.log` and these sinks have all of a flow log that has at least so many records.

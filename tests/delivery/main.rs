@@ -6,6 +6,6 @@
 mod arrivals;
 mod crashes;
 mod destinations;
-
+mod memory;
 mod outages;
-
+mod secrets;

@@ -3,40 +3,38 @@
 use std::time::Duration;
 
 use flowlog_tests::daemon::{Daemon, Metrics};
-use flowlog_tests::flows::request_number;
+use flowlog_tests::feed::Feed;
 use flowlog_tests::scale;
 use jiff::{Timestamp, ToSpan};
 
-use crate::destinations::{Batches, Servers, feed, wait_until_delivered};
+use crate::destinations::{Batches, Servers, assert_each_once, wait_until_delivered};
 
 #[test]
 fn servers_killed_in_the_middle_of_it_and_started_again_get_everything() {
     let (servers, start) = (Servers::start(), Timestamp::now() - 1.minute());
     let mut daemon = servers.daemon("outages", Batches::Small).started();
-    feed(&daemon, 0..10_000, Duration::from_millis(10));
+    let mut feed = Feed::new(&daemon);
+    feed.more(10_000, Duration::from_millis(10));
     for server in [&servers.loki, &servers.kafka, &servers.minio] {
         server.kill();
     }
-    feed(&daemon, 10_000..20_000, Duration::from_millis(10));
+    feed.more(10_000, Duration::from_millis(10));
     std::thread::sleep(Duration::from_secs(scale::of("outage_seconds")));
-    let metrics = daemon.metrics();
-    for sink in ["search", "stream", "audit"] {
-        let of = [format!("sink=\"{sink}\"")];
-        assert_eq!(metrics.sum("flowlog_sink_healthy", &[&of[0]]), 0, "{sink}");
-        assert!(metrics.sum("flowlog_sink_lag_records", &[&of[0]]) > 0, "{sink}");
-    }
+    daemon.wait("signs of illness", |daemon| {
+        let metrics = daemon.metrics();
+        let of = |family: &str, sink: &str| metrics.sum(family, &[&format!("sink=\"{sink}\"")]);
+        ["search", "stream", "audit"].iter().all(|sink| of("flowlog_sink_healthy", sink) == 0 && of("flowlog_sink_lag_records", sink) > 0)
+    });
     std::thread::scope(|scope| {
         for server in [&servers.loki, &servers.kafka, &servers.minio] {
             scope.spawn(|| server.restart());
         }
     });
-    feed(&daemon, 20_000..25_000, Duration::from_millis(10));
+    feed.more(5_000, Duration::from_millis(10));
     wait_until_delivered(&daemon, "outages", 25_000, &["search", "stream", "audit"]);
     daemon.stop();
     let lines = daemon.texts();
-    let mut numbers: Vec<u64> = lines.iter().filter_map(|line| request_number(line)).collect();
-    numbers.sort_unstable();
-    assert_eq!(numbers, (0..25_000).collect::<Vec<u64>>(), "events.log");
+    assert_each_once(&lines, feed.count());
     println!("{} messages were repeated", servers.assert_hold("outages", &lines, start));
 }
 
@@ -61,11 +59,12 @@ fn a_dead_sink_whose_spool_is_at_its_bound_costs_the_others_nothing_and_its_own_
         \x20 - {name: drops, filePath: drops.log, fileMaxBackups: 10000, includeFilters: [{verdict: [DROPPED]}], sinks: [stream, audit]}\n";
     daemon.configure(&format!("{logs}{sinks}"));
     daemon.start();
-    feed(&daemon, 0..2000, Duration::from_millis(10));
+    let mut feed = Feed::new(&daemon);
+    feed.more(2_000, Duration::from_millis(10));
     wait_until_delivered(&daemon, "plenty", 2000, &["search", "stream", "audit"]);
     // The archive, which would rather hold its records than lose them, dies and leaves the spool full.
     servers.minio.kill();
-    feed(&daemon, 2000..42_000, Duration::from_millis(10));
+    feed.more(40_000, Duration::from_millis(10));
     wait_until_delivered(&daemon, "plenty", 42_000, &["search", "stream"]);
     wait_until_delivered(&daemon, "drops", 6000, &["stream"]);
     daemon.wait("an end of the others' lag", |daemon| {
@@ -87,9 +86,7 @@ fn a_dead_sink_whose_spool_is_at_its_bound_costs_the_others_nothing_and_its_own_
     daemon.stop();
     assert!(dropped > 0 && gaps > 0, "{dropped} records in {gaps} gaps");
     let lines = daemon.texts();
-    let mut numbers: Vec<u64> = lines.iter().filter_map(|line| request_number(line)).collect();
-    numbers.sort_unstable();
-    assert_eq!(numbers, (0..42_000).collect::<Vec<u64>>(), "events.log");
+    assert_each_once(&lines, feed.count());
     servers.assert_searchable("dead", &lines, start);
     let audit = servers.audited("dead", "plenty");
     assert_eq!((audit.lost, audit.lines.len() as u64 + dropped), (dropped, lines.len() as u64), "the manifests name the loss");

@@ -1,11 +1,13 @@
 //! What the end-to-end tests share: scratch folders, the lab of network namespaces, the daemon under test, the real servers.
 
 pub mod daemon;
+pub mod feed;
 pub mod flows;
 pub mod http;
 pub mod kafka;
 pub mod lab;
 pub mod loki;
+pub mod memory;
 pub mod program;
 pub mod reader;
 pub mod s3;

@@ -200,6 +200,62 @@ fn a_cut_that_was_stored_is_given_back_after_a_kill() {
     });
 }
 
+/// Says something about every start, in a batch that holds no records, and remembers what it said.
+#[derive(Default)]
+struct Herald {
+    said: Mutex<Vec<serde_json::Value>>,
+    answers: bool,
+}
+
+impl Sink for Herald {
+    type Frozen = serde_json::Value;
+
+    fn limits(&self) -> Limits {
+        Limits { max_bytes: 1, max_records: 1, max_age: Duration::ZERO }
+    }
+
+    fn max_backoff(&self) -> Duration {
+        Duration::from_millis(2)
+    }
+
+    fn freeze(&self, reader: &mut Reader, _limits: &Limits, cut: Option<&Cut>, now: i64) -> Result<Step<Self::Frozen>, ReadError> {
+        let cut = cut.cloned().unwrap_or(Cut { end: reader.cursor(), intent: serde_json::json!(now) });
+        Ok(Step::Batch(Batch { frozen: cut.intent.clone(), records: 0, bytes: 1, cut: Some(cut) }))
+    }
+
+    async fn send(&self, said: &Self::Frozen) -> Outcome {
+        self.said.lock().unwrap().push(said.clone());
+        if !self.answers {
+            return Outcome::Retry { why: "the answer was lost".to_owned(), after: None, shrink: false };
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        Outcome::Delivered { state: None }
+    }
+
+    async fn check(&self) -> Result<(), Health> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_cut_without_records_is_given_back_after_a_kill_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = fill(folder.path(), 1);
+    let said = |herald: &Herald| herald.said.lock().unwrap().first().cloned();
+    let first = [false, true].map(|answers| {
+        let herald = Arc::new(Herald { answers, ..Herald::default() });
+        runtime().block_on(async {
+            let running = start(&spool, herald.clone(), options()).unwrap();
+            while said(&herald).is_none() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            drop(running);
+        });
+        said(&herald)
+    });
+    assert_eq!(first[0], first[1], "the same is said again");
+}
+
 #[test]
 fn a_kill_right_behind_an_answer_repeats_nothing_of_a_sink_that_is_marked() {
     let folder = tempfile::tempdir().unwrap();
