@@ -2,11 +2,13 @@
 
 pub mod capture;
 pub mod daemon;
+pub mod feed;
 pub mod flows;
 pub mod http;
 pub mod kafka;
 pub mod lab;
 pub mod loki;
+pub mod memory;
 pub mod program;
 pub mod reader;
 pub mod s3;

@@ -4,7 +4,7 @@
 use flowlog_sinks::s3::Options;
 use flowlog_tests::s3::stub::{Fault, Stub};
 
-use crate::audit::{Archive, Audit, audit, read_folder};
+use flowlog_tests::s3::audit::{Archive, Audit, audit, read_folder};
 use crate::drive::{Crash, Did, Drive, Log};
 use crate::shared::{NOON, Place};
 

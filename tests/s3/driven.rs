@@ -10,7 +10,7 @@ use flowlog_sinks::spool::{Start, WhenFull};
 use flowlog_tests::reader;
 use flowlog_tests::s3::client::Client;
 
-use crate::audit::{Archive, audit};
+use flowlog_tests::s3::audit::{Archive, audit};
 use crate::delivery::numbers;
 use crate::drive::Log;
 use crate::locked::{client, place, servers};
