@@ -1,6 +1,12 @@
-//! What the benches share: the description of the machine and seeded inputs.
+//! What the benches share: the description of the machine, seeded inputs, and `flowlog` as a process of its own.
 
 pub mod flows;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+use flowlog::cli::{Cli, Command};
+use flowlog::commands;
 
 /// The machine in one line: processors and their model.
 pub fn machine() -> String {
@@ -8,4 +14,36 @@ pub fn machine() -> String {
     let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
     let processors = std::thread::available_parallelism().map_or(0, usize::from);
     format!("{processors} processors,{}", model.trim_start_matches(['\t', ':']))
+}
+
+/// How busy the machine is, as it says itself.
+pub fn load() -> String {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split(' ').take(3).collect::<Vec<_>>().join(" ")
+}
+
+/// Processor seconds of all child processes that have ended.
+pub fn children_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // Behind the name in brackets: field 3 is the first, 16 and 17 are those of children, in hundredths of a second.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    fields.skip(13).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+}
+
+/// Does what `flowlog` does with the arguments of this process: a bench starts itself to measure a command from its start to its end.
+pub fn flowlog() -> ExitCode {
+    let matches = Cli::command().get_matches();
+    let result = match Cli::from_arg_matches(&matches).map(|cli| cli.command) {
+        Ok(Command::Observe(arguments)) => commands::observe::run(&arguments, matches.subcommand_matches("observe").unwrap_or(&matches)),
+        Ok(Command::Replay(arguments)) => commands::replay::run(&arguments),
+        Ok(_) => return ExitCode::from(2),
+        Err(error) => error.exit(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("flowlog: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
 }

@@ -3,6 +3,7 @@
 pub mod daemon;
 pub mod flows;
 pub mod http;
+pub mod jsonl_daemon;
 pub mod kafka;
 pub mod lab;
 pub mod loki;

@@ -52,13 +52,14 @@ pub struct Style {
 pub struct Printer {
     pub(super) style: Style,
     /// Records printed so far, of those that count for headings and separators.
-    pub(super) records: u64,
+    pub records: u64,
     /// For standard output.
     pub out: Vec<u8>,
     /// For standard error: what relays say of their nodes.
     pub errors: Vec<u8>,
+    /// Rows of `-o table`, which are laid out when all are known.
+    pub table: Table,
     row: Vec<u8>,
-    table: Table,
 }
 
 /// A column of the table and a line of a paragraph: the heading, and the key with the colon right-aligned.
@@ -81,6 +82,16 @@ impl Printer {
         Self { style, ..Self::default() }
     }
 
+    /// Whether it makes a difference what was printed before.
+    pub fn counts_records(style: &Style) -> bool {
+        matches!(style.format, Format::Dict | Format::Table)
+    }
+
+    /// Whether anything was printed.
+    pub fn has_printed(&self) -> bool {
+        !(self.out.is_empty() && self.errors.is_empty() && self.table.is_empty())
+    }
+
     /// Prints one event.
     pub fn print(&mut self, event: &ExportEvent<'_>) {
         match &event.event {
@@ -98,9 +109,12 @@ impl Printer {
         }
     }
 
-    /// Prints what was held back until the end.
-    pub fn finish(&mut self) {
-        self.table.finish(&mut self.out);
+    /// Forgets what was printed, and takes so many records to stand before what comes.
+    pub fn restart(&mut self, records: u64) {
+        self.records = records;
+        self.out.clear();
+        self.errors.clear();
+        self.table.clear();
     }
 
     fn json(&mut self, event: &ExportEvent<'_>) {
