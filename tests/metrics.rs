@@ -1,17 +1,18 @@
 //! Hubble's metrics as a dashboard sees them: flows go through the program, and the exposition that comes out is compared whole.
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use flowlog_tests::jsonl_daemon::JsonlDaemon;
+use flowlog_tests::tls::Authority;
 use flowlog_tests::{http, program, skip};
 
 const WEB: &str = r#"{"ID":7,"identity":1001,"namespace":"shop","labels":["k8s:app=web"],"pod_name":"web-1","workloads":[{"name":"web","kind":"Deployment"}]}"#;
 const API: &str = r#"{"identity":1002,"namespace":"shop","labels":["k8s:app.kubernetes.io/name=api","k8s:app=other"],"pod_name":"api-1","workloads":[{"name":"api","kind":"StatefulSet"}]}"#;
 const WORLD: &str = r#"{"identity":2,"labels":["reserved:world"]}"#;
 /// Names of everything, each with its options.
-const EVERYTHING: &str =
-    "dns:query drop tcp flow flows-to-world:any-drop;port httpV2:exemplars=true icmp port-distribution policy sctp";
+const EVERYTHING: &str = "dns:query drop tcp flow flows-to-world:any-drop;port httpV2:exemplars=true icmp port-distribution policy sctp";
 
 /// A flow between two ends.
 fn flow(source: &str, destination: &str, rest: &str) -> String {
@@ -93,7 +94,7 @@ fn exposition(specs: &[&str], input: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let (config, file) = (folder.path().join("flowlog.yaml"), folder.path().join("metrics.prom"));
     // What a flow log's filters leave out is counted all the same.
-    std::fs::write(&config, "flowLogs: [{name: none, filePath: stdout, includeFilters: [{uuid: [no]}]}]").unwrap();
+    std::fs::write(&config, "flowLogs: [{name: none, filePath: stdout, includeFilters: [{uuid: [nobody]}]}]").unwrap();
     let mut command = Command::new(program::flowlog());
     command.args(["replay", "--config"]).arg(&config).arg("--metrics-file").arg(&file);
     command.args(specs.iter().flat_map(|spec| ["--metrics", spec])).arg("-");
@@ -104,9 +105,9 @@ fn exposition(specs: &[&str], input: &str) -> String {
     std::fs::read_to_string(file).unwrap()
 }
 
-/// Hubble's samples, without comments and without flowlog's own.
+/// Samples of Hubble's flow metrics: no comments, none of flowlog's own, none about exporters, which only a daemon has.
 fn samples(exposition: &str) -> Vec<&str> {
-    exposition.lines().filter(|line| line.starts_with("hubble_")).collect()
+    exposition.lines().filter(|line| line.starts_with("hubble_") && !line.starts_with("hubble_dynamic_exporter")).collect()
 }
 
 /// Each family by itself gives these samples of the same flows, and nothing else but lost events.
@@ -183,7 +184,7 @@ fn flows_are_counted_by_protocol_type_subtype_and_verdict() {
             r#"hubble_flows_processed_total{protocol="TCP",subtype="to-endpoint",type="Trace",verdict="FORWARDED"} 5"#,
             r#"hubble_flows_processed_total{protocol="TCP",subtype="to-endpoint",type="Trace",verdict="REDIRECTED"} 1"#,
             r#"hubble_flows_processed_total{protocol="UDP",subtype="",type="Drop",verdict="DROPPED"} 1"#,
-            r#"hubble_flows_processed_total{protocol="Unknown L4",subtype="7",type="Unknown",verdict="TRANSLATED"} 1"#,
+            r#"hubble_flows_processed_total{protocol="Unknown flow",subtype="7",type="Unknown",verdict="TRANSLATED"} 1"#,
         ],
     );
 }
@@ -271,7 +272,10 @@ fn every_context_option_names_the_ends_as_upstream_does() {
         inner.split(',').filter(|label| !own.contains(label)).collect::<Vec<_>>().join(",")
     };
     for (options, expected) in [
-        ("sourceContext=identity;destinationContext=identity", r#"destination="k8s:app.kubernetes.io/name=api,k8s:app=other",source="k8s:app=web""#),
+        (
+            "sourceContext=identity;destinationContext=identity",
+            r#"destination="k8s:app.kubernetes.io/name=api,k8s:app=other",source="k8s:app=web""#,
+        ),
         ("sourceContext=namespace;destinationContext=ip", r#"destination="10.0.0.2",source="shop""#),
         ("sourceContext=pod;destinationContext=pod-name", r#"destination="api-1",source="shop/web-1""#),
         ("destinationContext=dns|ip", r#"destination="api.example,b.example""#),
@@ -350,9 +354,8 @@ fn exemplars_stand_where_openmetrics_is_asked_for_and_nowhere_else() {
     daemon.wait("the flows on its page", |_| page().contains("status=\"503\"} 1"));
     let page = page();
     let trace = |id: &str, value: &str| format!(r#" # {{traceID="{id}"}} {value} 1767323045.678"#);
-    let request = |status: &str| {
-        format!(r#"hubble_http_requests_total{{method="GET",protocol="HTTP/1.1",reporter="server",status="{status}"}} 1"#)
-    };
+    let request =
+        |status: &str| format!(r#"hubble_http_requests_total{{method="GET",protocol="HTTP/1.1",reporter="server",status="{status}"}} 1"#);
     let bucket = |bound: &str, count: u64| {
         format!(r#"hubble_http_request_duration_seconds_bucket{{method="GET",reporter="server",le="{bound}"}} {count}"#)
     };
@@ -368,4 +371,45 @@ fn exemplars_stand_where_openmetrics_is_asked_for_and_nowhere_else() {
     }
     assert!(page.ends_with("# EOF\n"), "{page}");
     assert!(!http::get(daemon.port(), "/metrics").contains("traceID"));
+}
+
+#[test]
+fn mutual_tls_lets_in_only_clients_of_its_authority() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ours, other) = (Authority::new(folder.path(), "ours"), Authority::new(folder.path(), "other"));
+    let (certificate, key) = ours.sign("metrics.test");
+    let (ours_client, other_client) = (ours.sign("scraper"), other.sign("scraper"));
+    let path = |path: &Path| path.to_str().unwrap().to_owned();
+    let files = [path(&certificate), path(&key), path(&ours.certificate())];
+    let arguments = ["--listen-cert-file", &files[0], "--listen-key-file", &files[1], "--listen-client-ca-file", &files[2]];
+    let daemon = JsonlDaemon::start("flowLogs:\n  - name: all\n    filePath: events.log\n", &arguments);
+    let get = |client: Option<&(PathBuf, PathBuf)>| {
+        let mut command = Command::new("curl");
+        command.args(["--silent", "--show-error", "--max-time", "20", "--cacert"]).arg(ours.certificate());
+        command.arg("--resolve").arg(format!("metrics.test:{}:127.0.0.1", daemon.port()));
+        if let Some((certificate, key)) = client {
+            command.arg("--cert").arg(certificate).arg("--key").arg(key);
+        }
+        command.arg(format!("https://metrics.test:{}/metrics", daemon.port())).output().expect("curl")
+    };
+    let page = get(Some(&ours_client));
+    assert!(page.status.success() && String::from_utf8_lossy(&page.stdout).contains("\nhubble_"), "{page:?}");
+    for stranger in [None, Some(&other_client)] {
+        let refused = get(stranger);
+        assert!(!refused.status.success() && refused.stdout.is_empty(), "{refused:?}");
+    }
+    // Plain HTTP finds nobody, and `flowlog status` says how to ask.
+    let plain = Command::new("curl")
+        .args(["--silent", "--max-time", "20"])
+        .arg(format!("http://127.0.0.1:{}/metrics", daemon.port()))
+        .output()
+        .unwrap();
+    assert!(!String::from_utf8_lossy(&plain.stdout).contains("hubble_"), "{plain:?}");
+    let status = Command::new(program::flowlog()).args(["status", "--state-dir"]).arg(daemon.path("state")).output().unwrap();
+    assert!(String::from_utf8_lossy(&status.stderr).contains("to TLS clients only: curl --cacert"), "{status:?}");
+    // A new certificate of the same files is shown without a restart.
+    let before = std::fs::read(&certificate).unwrap();
+    ours.sign("metrics.test");
+    assert_ne!(std::fs::read(&certificate).unwrap(), before);
+    assert!(get(Some(&ours_client)).status.success());
 }

@@ -20,7 +20,8 @@ flowLogs:
   - {name: aggregated, filePath: aggregated.log, fieldAggregate: [l7, verdict], aggregationInterval: 1s, fieldMask: [time, l7, verdict]}
   - {name: packed, filePath: packed.log, window: 0, fileCompress: true, fileMaxSizeMb: 1, fieldMask: [time, l7, Summary]}
 "#;
-const LINES: usize = 3000;
+/// Enough that `packed.log` has two backups: the newest one stays plain.
+const LINES: usize = 6000;
 
 /// Requests that carry the planted texts, and now and then a line that is torn in the middle of one.
 fn input() -> String {
@@ -62,7 +63,8 @@ fn files(folder: &Path, except: &[&str]) -> Vec<(PathBuf, Vec<u8>)> {
 
 /// Which of the planted texts stand in some bytes.
 fn hits(bytes: &[u8]) -> Vec<&'static str> {
-    PLANTED.into_iter().filter(|text| bytes.windows(text.len()).any(|window| window == text.as_bytes())).collect()
+    let text = String::from_utf8_lossy(bytes);
+    PLANTED.into_iter().filter(|planted| text.contains(planted)).collect()
 }
 
 fn no_hits(name: &str, bytes: &[u8]) {
@@ -78,12 +80,11 @@ fn look_through(folder: &Path, except: &[&str]) {
     }
     for stem in ["lines", "folded", "service", "aggregated", "packed"] {
         let of_log = files.iter().filter(|(path, _)| path.parent() == Some(folder) && is_of(path, stem));
-        let kept = of_log.filter(|(_, bytes)| bytes.windows(10).any(|window| window == b"kept-value")).count();
+        let kept = of_log.filter(|(_, bytes)| String::from_utf8_lossy(bytes).contains("kept-value")).count();
         assert!(kept > 0, "{stem}.log holds no line of the input");
     }
     let spooled = files.iter().filter(|(path, bytes)| path.components().any(|part| part.as_os_str() == "spool") && bytes.len() > 1000);
     assert!(spooled.count() >= 5, "a spool for each flow log: {:?}", files.iter().map(|(path, _)| path).collect::<Vec<_>>());
-    assert!(files.iter().any(|(path, _)| path.extension().is_some_and(|extension| extension == "gz")), "no file was compressed");
 }
 
 fn is_of(path: &Path, stem: &str) -> bool {
@@ -102,14 +103,19 @@ fn nothing_planted_is_found_behind_a_replay() {
     let output: Output = command.arg("input").env("FLOWLOG_LOG", "trace").current_dir(folder.path()).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("6 of 3000 input lines could not be read"), "{said}");
+    assert!(said.contains("12 of 6000 input lines could not be read"), "{said}");
     no_hits("its log", said.as_bytes());
     look_through(folder.path(), &["input"]);
 }
 
 #[test]
 fn nothing_planted_is_found_behind_the_daemon_nor_on_its_pages() {
-    let arguments = ["--metrics", "dns:query drop tcp flow flows-to-world httpV2:exemplars=true policy", "--log-level", "trace"];
+    let arguments = [
+        "--metrics",
+        "dns:query drop tcp flow flows-to-world httpV2:exemplars=true policy",
+        "--log-level",
+        "flowlog=trace,flowlog_sinks=trace",
+    ];
     let mut daemon = JsonlDaemon::start(CONFIGURATION, &arguments);
     daemon.feed(&input());
     let delivered = |daemon: &JsonlDaemon| {
@@ -119,6 +125,8 @@ fn nothing_planted_is_found_behind_the_daemon_nor_on_its_pages() {
         })
     };
     daemon.wait("the last line", delivered);
+    let is_packed = |(path, _): &(PathBuf, Vec<u8>)| path.extension().is_some_and(|extension| extension == "gz");
+    daemon.wait("a compressed backup", |daemon| files(daemon.folder(), &["state"]).iter().any(is_packed));
     for page in ["/metrics", "/status", "/readyz"] {
         no_hits(page, http::get(daemon.port(), page).as_bytes());
     }

@@ -21,7 +21,6 @@ pub mod reading;
 pub mod request;
 mod status;
 pub mod table;
-mod texts;
 mod threads;
 mod times;
 mod tracker;

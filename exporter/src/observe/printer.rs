@@ -1,13 +1,12 @@
 //! Events to text, in one of the formats of `-o`. Everything goes to one buffer that the caller writes out in big pieces.
 
 use crate::flow::json::{Out, WriteJson};
-use crate::flow::{AuthType, Event, ExportEvent, Flow, Policy, Record, Timestamp, TrafficDirection, Verdict};
+use crate::flow::{AuthType, Event, ExportEvent, Flow, Policy, Record, Timestamp, TrafficDirection, Verdict, datapath};
 use crate::mask::Encoder;
 
 use super::color::{self, Colors};
 use super::endpoint::{self, Side};
 use super::table::Table;
-use super::texts;
 use super::times::Layout;
 
 /// The formats of `-o`.
@@ -330,25 +329,25 @@ fn flow_type(flow: &Flow<'_>, out: &mut Vec<u8>) {
     // The datapath's numbers are bytes.
     let code = sub_type as u8;
     match r#type {
-        texts::TRACE => match texts::trace_point(code) {
+        datapath::TRACE => match datapath::trace_point(code) {
             Some(name) => out.extend_from_slice(name.as_bytes()),
             None => out.extend_from_slice(itoa::Buffer::new().format(code).as_bytes()),
         },
-        texts::DROP => match texts::drop_reason(code) {
+        datapath::DROP => match datapath::drop_reason(code) {
             Some(text) => out.extend_from_slice(text.as_bytes()),
             None => {
                 out.extend_from_slice(itoa::Buffer::new().format(code).as_bytes());
                 out.extend_from_slice(b", 0");
             }
         },
-        texts::POLICY_VERDICT => {
+        datapath::POLICY_VERDICT => {
             out.extend_from_slice(b"policy-verdict:");
-            out.extend_from_slice(texts::policy_match(flow.policy_match_type).as_bytes());
+            out.extend_from_slice(datapath::policy_match(flow.policy_match_type).as_bytes());
             out.push(b' ');
             name_or_number(flow.traffic_direction.name(), flow.traffic_direction.0, out);
         }
-        texts::CAPTURE => name_or_number(flow.debug_capture_point.name(), flow.debug_capture_point.0, out),
-        texts::TRACE_SOCK => out.extend_from_slice(match sub_type {
+        datapath::CAPTURE => name_or_number(flow.debug_capture_point.name(), flow.debug_capture_point.0, out),
+        datapath::TRACE_SOCK => out.extend_from_slice(match sub_type {
             1 => b"pre-xlate-fwd",
             2 => b"post-xlate-fwd",
             3 => b"pre-xlate-rev",
@@ -360,7 +359,7 @@ fn flow_type(flow: &Flow<'_>, out: &mut Vec<u8>) {
 }
 
 fn verdict(style: &Style, flow: &Flow<'_>, out: &mut Vec<u8>) {
-    let by_policy = flow.event_type.as_ref().is_some_and(|kind| kind.r#type == texts::POLICY_VERDICT);
+    let by_policy = flow.event_type.as_ref().is_some_and(|kind| kind.r#type == datapath::POLICY_VERDICT);
     let allowed = (&flow.ingress_allowed_by, &flow.egress_allowed_by);
     let denied = (&flow.ingress_denied_by, &flow.egress_denied_by);
     let (color, word, by) = match flow.verdict {
