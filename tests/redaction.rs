@@ -18,7 +18,7 @@ flowLogs:
   - {name: folded, filePath: folded.log, window: 1s, fieldMask: [time, l4, l7, Summary, verdict, extensions]}
   - {name: service, filePath: service.log, window: 1s, foldBy: service, fieldMask: [time, l7, Summary, verdict, extensions]}
   - {name: aggregated, filePath: aggregated.log, fieldAggregate: [l7, verdict], aggregationInterval: 1s, fieldMask: [time, l7, verdict]}
-  - {name: packed, filePath: packed.log, window: 0, fileCompress: true, fileMaxSizeMb: 1, fieldMask: [time, l7, Summary]}
+  - {name: packed, filePath: packed.log, window: 0, fileCompress: true, fileMaxSizeMb: 1, fileMinRotateInterval: 0s, fieldMask: [time, l7, Summary]}
 "#;
 /// Enough that `packed.log` has two backups: the newest one stays plain.
 const LINES: usize = 6000;
