@@ -98,8 +98,7 @@ impl Printer {
             Some(Event::NodeStatus(status)) => self.node_status(event, status),
             Some(Event::AgentEvent(_) | Event::DebugEvent(_) | Event::LostEvents(_) | Event::Flow(_)) => {
                 match self.style.format {
-                    Format::Json => self.json(event),
-                    Format::LegacyJson => self.legacy_json(event),
+                    Format::Json | Format::LegacyJson => self.json(event),
                     Format::Compact => self.compact(event),
                     Format::Dict | Format::Table => self.fields(event),
                 }
@@ -117,22 +116,13 @@ impl Printer {
     }
 
     fn json(&mut self, event: &ExportEvent<'_>) {
+        let start = self.out.len();
         match (&self.style.mask, &event.event) {
+            _ if self.style.format == Format::LegacyJson => bare(event, &mut self.out),
             (Some(encoder), Some(Event::Flow(_))) => encoder.encode(event, &mut self.out),
             _ => envelope(event, &mut self.out),
         }
-        self.out.push(b'\n');
-    }
-
-    fn legacy_json(&mut self, event: &ExportEvent<'_>) {
-        let mut out = Out::new(&mut self.out);
-        match &event.event {
-            Some(Event::Flow(flow)) => flow.write_json(&mut out),
-            Some(Event::LostEvents(lost)) => lost.write_json(&mut out),
-            Some(Event::AgentEvent(agent)) => agent.write_json(&mut out),
-            Some(Event::DebugEvent(debug)) => debug.write_json(&mut out),
-            Some(Event::NodeStatus(_)) | None => {}
-        }
+        self.style.colors.neutralise_json(&mut self.out, start);
         self.out.push(b'\n');
     }
 
@@ -268,6 +258,18 @@ pub(super) fn envelope(event: &ExportEvent<'_>, out: &mut Vec<u8>) {
     out.field(",\"node_name\":", &event.node_name);
     out.field(",\"time\":", &event.time);
     out.close(start);
+}
+
+/// The event without its envelope.
+fn bare(event: &ExportEvent<'_>, out: &mut Vec<u8>) {
+    let mut out = Out::new(out);
+    match &event.event {
+        Some(Event::Flow(flow)) => flow.write_json(&mut out),
+        Some(Event::LostEvents(lost)) => lost.write_json(&mut out),
+        Some(Event::AgentEvent(agent)) => agent.write_json(&mut out),
+        Some(Event::DebugEvent(debug)) => debug.write_json(&mut out),
+        Some(Event::NodeStatus(_)) | None => {}
+    }
 }
 
 fn compact_flow(style: &Style, flow: &Flow<'_>, out: &mut Vec<u8>) {
