@@ -107,7 +107,7 @@ fn killed_inside_rotation_compression_commit_and_reload_it_says_everything_once(
         }
     }
     let written = source.stop();
-    load.map(Worker::stop);
+    load.into_iter().for_each(|worker| drop(worker.stop()));
     let read = |daemon: &Daemon| daemon.metrics().sum("flowlog_input_lines_total", &[r#"flow_log="all""#]);
     daemon.wait("the last line", |daemon| read(daemon) >= written);
     daemon.finish();

@@ -60,7 +60,7 @@ fn a_clock_that_jumps_an_hour_either_way_stops_nothing_and_loses_nothing() {
         }
         assert!(daemon.page("/readyz").is_some(), "off by {offset}: {:?}", daemon.flowlog_status());
     }
-    load.map(Worker::stop);
+    load.into_iter().for_each(|worker| drop(worker.stop()));
     std::thread::sleep(Duration::from_millis(500));
     daemon.finish();
 

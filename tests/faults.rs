@@ -72,7 +72,7 @@ fn passes(lab: &Lab, daemon: &mut Daemon, fault: impl FnOnce(&Daemon), relief: i
     relief(daemon);
     daemon.wait("readiness", |daemon| daemon.page("/readyz").is_some());
     daemon.wait("the file", |daemon| daemon.metrics().sum("flowlog_sink_healthy", &[]) == 1);
-    load.map(Worker::stop);
+    load.into_iter().for_each(|worker| drop(worker.stop()));
     std::thread::sleep(Duration::from_millis(500));
     daemon.finish();
     let lines = daemon.lines_in(&daemon.path("out"), "events");

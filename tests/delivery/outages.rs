@@ -42,7 +42,9 @@ fn servers_killed_in_the_middle_of_it_and_started_again_get_everything() {
 fn assert_untouched(metrics: &Metrics, log: &str, sink: &str) {
     let of = [format!("flow_log=\"{log}\""), format!("sink=\"{sink}\"")];
     let of = [of[0].as_str(), of[1].as_str()];
-    for family in ["flowlog_sink_lag_records", "flowlog_sink_gaps_total", "flowlog_sink_dropped_records_total", "flowlog_sink_rejected_total"] {
+    for family in
+        ["flowlog_sink_lag_records", "flowlog_sink_gaps_total", "flowlog_sink_dropped_records_total", "flowlog_sink_rejected_total"]
+    {
         assert_eq!(metrics.sum(family, &of), 0, "{family} of {sink} in {log}");
     }
 }

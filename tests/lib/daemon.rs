@@ -106,15 +106,21 @@ impl Daemon {
     }
 
     fn command(&self, word: &str) -> Command {
+        let mut command = self.program(&self.prefix, word);
+        command.arg("--pin-dir").arg(self.pins()).arg("--config").arg(&self.configuration);
+        command
+    }
+
+    /// `flowlog` where the daemon runs, on its state.
+    fn program(&self, prefix: &[String], word: &str) -> Command {
         let mut words: Vec<OsString> = Vec::new();
         if let Some(namespace) = &self.namespace {
             words.extend(["nsenter".into(), format!("--net=/run/netns/{namespace}").into()]);
         }
-        words.extend(self.prefix.iter().map(OsString::from));
+        words.extend(prefix.iter().map(OsString::from));
         words.push(flowlog().into());
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).arg(word);
-        command.arg("--state-dir").arg(self.state()).arg("--pin-dir").arg(self.pins()).arg("--config").arg(&self.configuration);
+        command.args(&words[1..]).arg(word).arg("--state-dir").arg(self.state());
         command.current_dir(self.folder.path());
         command
     }
@@ -183,9 +189,7 @@ impl Daemon {
 
     /// What `flowlog status` prints, and whether it calls the daemon healthy.
     pub fn flowlog_status(&self) -> (String, bool) {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/run/netns/{}", self.namespace)).arg(flowlog()).args(["status", "--state-dir"]).arg(self.state());
-        let output = command.output().expect("flowlog status");
+        let output = self.program(&[], "status").output().expect("flowlog status");
         (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.success())
     }
 
