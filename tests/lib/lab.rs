@@ -246,6 +246,11 @@ impl Drop for Worker {
     }
 }
 
+/// Ends workers and says how much they did together.
+pub fn stop_all(workers: impl IntoIterator<Item = Worker>) -> u64 {
+    workers.into_iter().map(Worker::stop).sum()
+}
+
 /// How long a listener waits before it looks whether it shall end.
 const TICK: Duration = Duration::from_millis(50);
 
