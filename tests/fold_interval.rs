@@ -203,7 +203,7 @@ fn a_daemon_that_is_killed_within_intervals_has_each_event_in_one_line_and_a_lin
         daemon.start();
     }
     // The last interval that got events ends within the next 30 s.
-    daemon.wait_long("every event in a line", Duration::from_secs(180), |daemon| {
+    daemon.wait_for("every event in a line", Duration::from_secs(180), |daemon| {
         let metrics = daemon.metrics();
         metrics.sum("flowlog_inputs_total", &[]) == EVENTS && metrics.sum("flowlog_passed_total", &[]) == EVENTS
     });

@@ -7,7 +7,7 @@
 //! Neighbours are permanent and IPv6 is off until [`Lab::with_ipv6`], so that no packet flows but those that a test sends. Segmentation offloads are off, so that
 //! an interface's own counters count packets of the wire. Everything goes away with the value.
 
-use std::net::{TcpListener, UdpSocket};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::process::Command;
 use std::sync::Arc;
@@ -246,6 +246,11 @@ impl Drop for Worker {
     }
 }
 
+/// Ends workers and says how much they did together.
+pub fn stop_all(workers: impl IntoIterator<Item = Worker>) -> u64 {
+    workers.into_iter().map(Worker::stop).sum()
+}
+
 /// How long a listener waits before it looks whether it shall end.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -274,6 +279,32 @@ pub fn connections(namespace: &Namespace, port: u16) -> Worker {
             0
         }
     })
+}
+
+/// Sends one datagram to each of these ports of the server.
+pub fn send(lab: &Lab, first: u16, count: u16) {
+    let work = move || {
+        let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+        (first..first + count).for_each(|port| drop(socket.send_to(&[1; 64], (SERVER, port))));
+    };
+    lab.client.inside(work).join().expect("the client");
+}
+
+/// Datagrams of 200 flows and short connections from the client to the server, some thousands of packets a second.
+pub fn load(lab: &Lab) -> [Worker; 4] {
+    let mut number = 0_u16;
+    let socket = lab.client.inside(|| UdpSocket::bind("0.0.0.0:0").expect("a socket")).join().expect("a thread");
+    let sender = Worker::start(&lab.client, move || {
+        number = (number + 1) % 200;
+        let _ = socket.send_to(&[1; 64], (SERVER, 30_000 + number));
+        std::thread::sleep(Duration::from_micros(200));
+        1
+    });
+    let opener = Worker::start(&lab.client, || {
+        std::thread::sleep(Duration::from_millis(10));
+        u64::from(TcpStream::connect((SERVER, 5002)).is_ok())
+    });
+    [opener, sender, connections(&lab.server, 5002), datagrams(&lab.server, 30_000)]
 }
 
 /// A small disk that can be filled.

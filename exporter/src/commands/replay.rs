@@ -132,7 +132,8 @@ fn begin(entry: &FlowLog, file: &File, state: &Path, arguments: &ReplayArgs, res
     let mut running = Vec::new();
     let origin = Origin { cluster: cluster.to_owned(), node, log: entry.name.clone() };
     for sink in sinks::wanted(entry, file, &origin) {
-        running.push(sinks::start(&spool, &sink).map_err(|error| wrong(&error))?);
+        let built = sinks::build(&log_folder(state, &entry.name), &sink).map_err(|error| wrong(&error))?;
+        running.push(sinks::start(&spool, &sink, built).map_err(|error| wrong(&error))?);
     }
     let log = ReplayLog::new(Arc::new(log), (output, resumed), fold, around);
     Ok(Replayed { name: entry.name.clone(), log, bound: entry.spool_max_bytes, sinks: running })

@@ -12,8 +12,8 @@ use super::service;
 use super::surroundings::{Surroundings, hubble_lacks};
 use super::template::{Hole, Stands, Template};
 use super::window::whole_seconds;
-use crate::config::{FilterText, FlowLog, FoldBy, build};
-use crate::filter::{Answer, Filters, FlowFilter, PerFlow, UnknownPorts};
+use crate::config::{FlowLog, FoldBy, build};
+use crate::filter::{Answer, Filters, PerFlow, UnknownPorts};
 use crate::flow::{ExportEvent, Flags, Flow, Protocol, summary};
 use crate::mask::{Encoder, Mask};
 
@@ -168,7 +168,7 @@ impl CompiledLog {
             aggregate: aggregation.is_some(),
             by_time: entry.field_aggregate.iter().any(|path| path == "time" || path.starts_with("time.")),
             end: entry.end.as_ref().map(|end| end.unix_ns),
-            filters: filters(entry).map_err(failed)?,
+            filters: build::filters(entry).map_err(|problems| failed(problems.to_string()))?,
             encoder: Encoder::compile(&with_counts(entry, mask.clone()).map_err(|error| failed(error.to_string()))?, redaction),
             fold_by: entry.fold_by,
             kept: Kept::by(&mask),
@@ -266,18 +266,6 @@ fn with_counts(entry: &FlowLog, mask: Mask) -> Result<Mask, crate::mask::Invalid
     let own = ["time".to_owned(), "aggregate".to_owned()];
     let listed = entry.field_aggregate.iter().filter(|path| !path.starts_with("time."));
     Mask::parse(&listed.chain(&own).collect::<Vec<_>>())
-}
-
-fn filters(entry: &FlowLog) -> Result<Filters, String> {
-    let list = |texts: &[FilterText]| -> Result<Vec<String>, String> { Ok(texts.iter().map(|text| text.value.to_string()).collect()) };
-    let (include, exclude) = (list(&entry.include_filters)?, list(&entry.exclude_filters)?);
-    let decode = |texts: &'_ [String]| -> Result<Vec<FlowFilter<'static>>, String> {
-        texts.iter().map(|text| FlowFilter::from_json(text).map_err(|error| error.to_string())).collect()
-    };
-    Filters::compile(&decode(&include)?, &decode(&exclude)?).map_err(|errors| {
-        let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        texts.join("; ")
-    })
 }
 
 fn nanoseconds(duration: Duration) -> i64 {
