@@ -37,7 +37,7 @@ fn configuration(n: usize) -> String {
   - name: all
     filePath: {}/events.log
     fileMaxSizeMb: 1
-    fileMaxBackups: 0
+    fileMaxBackups: 10000
     fileMinRotateInterval: 0s
     fileCompress: zstd
     fieldMask: {}
@@ -107,7 +107,7 @@ fn killed_inside_rotation_compression_commit_and_reload_it_says_everything_once(
         }
     }
     let written = source.stop();
-    load.map(Worker::stop);
+    let _packets = load.map(Worker::stop);
     let read = |daemon: &Daemon| daemon.metrics().sum("flowlog_input_lines_total", &[r#"flow_log="all""#]);
     daemon.wait("the last line", |daemon| read(daemon) >= written);
     daemon.finish();

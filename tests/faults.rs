@@ -54,7 +54,7 @@ const RESTLESS: &str = "flowLogs:
   - name: all
     filePath: out/events.log
     fileMaxSizeMb: 1
-    fileMaxBackups: 0
+    fileMaxBackups: 10000
     fileMinRotateInterval: 0s
     fileCompress: zstd
     spoolMaxBytes: 8MiB
@@ -72,7 +72,7 @@ fn passes(lab: &Lab, daemon: &mut Daemon, fault: impl FnOnce(&Daemon), relief: i
     relief(daemon);
     daemon.wait("readiness", |daemon| daemon.page("/readyz").is_some());
     daemon.wait("the file", |daemon| daemon.metrics().sum("flowlog_sink_healthy", &[]) == 1);
-    load.map(Worker::stop);
+    let _packets = load.map(Worker::stop);
     std::thread::sleep(Duration::from_millis(500));
     daemon.finish();
     let lines = daemon.lines_in(&daemon.path("out"), "events");

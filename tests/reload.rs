@@ -34,7 +34,7 @@ fn valid(n: usize) -> String {
   - name: all
     filePath: {folder}/{stem}.log
     fileMaxSizeMb: {size}
-    fileMaxBackups: 0
+    fileMaxBackups: 10000
     fileMinRotateInterval: 0s
     fieldMask: {mask}
     window: {window}
@@ -157,7 +157,7 @@ fn reloads_under_load_lose_and_double_nothing_and_name_what_they_refuse() {
     editor.write(0, &text);
     daemon.wait("the last one", |daemon| daemon.page("/readyz").is_some());
     assert_eq!(daemon.log().matches("the reload is refused").count() as u64, refused, "each is named once");
-    load.map(Worker::stop);
+    let _packets = load.map(Worker::stop);
     let written = source.stop();
     daemon.wait("the last line", |daemon| daemon.metrics().sum("flowlog_input_lines_total", &[r#"flow_log="all""#]) >= written);
     daemon.finish();
