@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use flowlog_tests::daemon::Daemon;
 use flowlog_tests::flows::number_of;
-use flowlog_tests::lab::{self, Lab, Worker};
+use flowlog_tests::lab::{self, Lab};
 use flowlog_tests::source::Source;
 use flowlog_tests::totals::{Totals, assert_each_once};
 use flowlog_tests::{scale, skip};
@@ -107,7 +107,7 @@ fn killed_inside_rotation_compression_commit_and_reload_it_says_everything_once(
         }
     }
     let written = source.stop();
-    let _packets = load.map(Worker::stop);
+    lab::stop_all(load);
     let read = |daemon: &Daemon| daemon.metrics().sum("flowlog_input_lines_total", &[r#"flow_log="all""#]);
     daemon.wait("the last line", |daemon| read(daemon) >= written);
     daemon.finish();

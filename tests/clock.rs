@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use flowlog_tests::daemon::Daemon;
-use flowlog_tests::lab::{self, Lab, Worker};
+use flowlog_tests::lab::{self, Lab};
 use flowlog_tests::skip;
 use flowlog_tests::totals::{Totals, assert_each_once};
 use jiff::{Timestamp, ToSpan};
@@ -60,7 +60,7 @@ fn a_clock_that_jumps_an_hour_either_way_stops_nothing_and_loses_nothing() {
         }
         assert!(daemon.page("/readyz").is_some(), "off by {offset}: {:?}", daemon.flowlog_status());
     }
-    let _packets = load.map(Worker::stop);
+    lab::stop_all(load);
     std::thread::sleep(Duration::from_millis(500));
     daemon.finish();
 

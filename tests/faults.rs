@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flowlog_tests::daemon::{Daemon, EVERYTHING};
-use flowlog_tests::lab::{self, Lab, Tmpfs, Worker, send, sh};
+use flowlog_tests::lab::{self, Lab, Tmpfs, send, sh};
 use flowlog_tests::skip;
 use flowlog_tests::totals::{Totals, assert_each_once};
 
@@ -72,7 +72,7 @@ fn passes(lab: &Lab, daemon: &mut Daemon, fault: impl FnOnce(&Daemon), relief: i
     relief(daemon);
     daemon.wait("readiness", |daemon| daemon.page("/readyz").is_some());
     daemon.wait("the file", |daemon| daemon.metrics().sum("flowlog_sink_healthy", &[]) == 1);
-    let _packets = load.map(Worker::stop);
+    lab::stop_all(load);
     std::thread::sleep(Duration::from_millis(500));
     daemon.finish();
     let lines = daemon.lines_in(&daemon.path("out"), "events");

@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 
 use flowlog_tests::daemon::Daemon;
 use flowlog_tests::flows::number_of;
-use flowlog_tests::lab::{self, Lab, Worker};
+use flowlog_tests::lab::{self, Lab};
 use flowlog_tests::source::Source;
 use flowlog_tests::totals::{Totals, assert_each_once};
 use flowlog_tests::{scale, skip};
@@ -157,7 +157,7 @@ fn reloads_under_load_lose_and_double_nothing_and_name_what_they_refuse() {
     editor.write(0, &text);
     daemon.wait("the last one", |daemon| daemon.page("/readyz").is_some());
     assert_eq!(daemon.log().matches("the reload is refused").count() as u64, refused, "each is named once");
-    let _packets = load.map(Worker::stop);
+    lab::stop_all(load);
     let written = source.stop();
     daemon.wait("the last line", |daemon| daemon.metrics().sum("flowlog_input_lines_total", &[r#"flow_log="all""#]) >= written);
     daemon.finish();

@@ -188,6 +188,19 @@ impl Lab {
     pub fn counters(&self) -> Counters {
         self.router.counters("ra").and(self.router.counters("rb"))
     }
+
+    /// The same once nothing passes any more: last acknowledgements and repeated segments are on their way for a while.
+    pub fn at_rest(&self) -> Counters {
+        let mut last = self.counters();
+        loop {
+            std::thread::sleep(Duration::from_secs(1));
+            let now = self.counters();
+            if now == last {
+                return now;
+            }
+            last = now;
+        }
+    }
 }
 
 impl Default for Lab {
@@ -231,6 +244,11 @@ impl Drop for Worker {
             let _ = thread.join();
         }
     }
+}
+
+/// Ends workers and says how much they did together.
+pub fn stop_all(workers: impl IntoIterator<Item = Worker>) -> u64 {
+    workers.into_iter().map(Worker::stop).sum()
 }
 
 /// How long a listener waits before it looks whether it shall end.

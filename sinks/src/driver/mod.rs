@@ -51,6 +51,12 @@ pub trait Sink: Send + Sync + 'static {
         Duration::from_millis(250)
     }
 
+    /// Whether the cursor is all there is to remember, and repeats are worth avoiding: then each delivered batch is marked at once, so that
+    /// a kill of the process repeats only what was on the way.
+    fn is_marked(&self) -> bool {
+        false
+    }
+
     /// Called before a cursor is stored: everything delivered has to be as durable at the destination as it will get. Blocking.
     ///
     /// # Errors

@@ -103,6 +103,14 @@ impl Spool {
         cursor::store(self.folder(), sink, stored)
     }
 
+    /// Marks how far a sink has got since its cursor was stored: survives this process, and not the machine. Cheap.
+    ///
+    /// # Errors
+    /// If the disk does not take it just now.
+    pub fn mark(&self, sink: &str, cursor: &Cursor) -> io::Result<()> {
+        cursor::mark(self.folder(), sink, cursor)
+    }
+
     /// The sinks that have a cursor here, with what they stored.
     ///
     /// # Errors

@@ -168,12 +168,15 @@ async fn listen(settings: &Settings, life: &Life, log: &Arc<LogGuard>) -> Result
         clock: Arc::clone(&life.commons.clock),
         log_dropped: Box::new(move || log.dropped_lines() as u64),
     };
-    Listener::start(address, Arc::new(pages)).await.map(Some).map_err(|error| Failure::Runtime(error.to_string()))
+    Listener::start(address, settings.listen_tls.clone(), Arc::new(pages))
+        .await
+        .map(Some)
+        .map_err(|error| Failure::Runtime(error.to_string()))
 }
 
 fn announce(state: &State, arguments: &RunArgs, life: &Life, listener: Option<&Listener>) {
     let config = std::fs::canonicalize(&arguments.config).unwrap_or_else(|_| arguments.config.clone());
-    let listen = listener.map(|listener| listener.address().to_string());
+    let listen = listener.map(Listener::url);
     let running = Running { pid: std::process::id(), listen, config, files: life.manager.files() };
     if let Err(error) = state.announce(&running) {
         tracing::warn!(%error, "`flowlog status` and `flowlog observe` will not find this daemon");

@@ -89,9 +89,9 @@ impl Parser<'_> {
             return Err(self.error(&format!("nests deeper than {MAX_DEPTH}")));
         }
         let at = self.at();
-        let condition = self.chain("||")?;
+        let condition = self.condition()?;
         let expression = if self.eat("?") {
-            let then = self.chain("||")?;
+            let then = self.condition()?;
             self.need(":")?;
             let otherwise = self.expression()?;
             self.call(at, "?:", false, vec![condition, then, otherwise])
@@ -103,40 +103,60 @@ impl Parser<'_> {
     }
 
     /// A chain of `||`, whose elements are chains of `&&`, whose elements are comparisons.
-    fn chain(&mut self, operator: &'static str) -> Parsed {
+    fn condition(&mut self) -> Parsed {
         let at = self.at();
-        let mut terms = Vec::new();
+        let mut alternatives = Vec::new();
         loop {
-            terms.push(if operator == "||" { self.chain("&&")? } else { self.binary(0)? });
-            if !self.eat(operator) {
-                break;
+            let from = self.at();
+            let mut terms = vec![self.binary(0)?];
+            while self.eat("&&") {
+                terms.push(self.binary(0)?);
+            }
+            alternatives.push(self.chain(from, Kind::And, terms)?);
+            if !self.eat("||") {
+                return self.chain(at, Kind::Or, alternatives);
             }
         }
-        if terms.len() == 1
-            && let Some(only) = terms.pop()
-        {
-            return Ok(only);
-        }
-        let inner = deepest(&terms);
-        self.node(at, if operator == "||" { Kind::Or(terms) } else { Kind::And(terms) }, inner)
     }
 
-    fn binary(&mut self, level: usize) -> Parsed {
-        let Some(operators) = BINARY.get(level) else {
-            return self.unary();
-        };
-        let mut left = self.binary(level + 1)?;
+    /// The terms joined; one term is no chain.
+    fn chain(&self, at: usize, kind: fn(Vec<Expression>) -> Kind, mut terms: Vec<Expression>) -> Parsed {
+        match terms.pop() {
+            Some(only) if terms.is_empty() => Ok(only),
+            last => {
+                terms.extend(last);
+                let inner = deepest(&terms);
+                self.node(at, kind(terms), inner)
+            }
+        }
+    }
+
+    /// Operands with operators between them that bind at least as tightly as `loosest`. One call a nesting, not one a level of [`BINARY`]:
+    /// the stack has to hold [`MAX_DEPTH`] of them.
+    fn binary(&mut self, loosest: usize) -> Parsed {
+        let mut left = self.unary()?;
         loop {
             let at = self.at();
-            let operator = match self.peek() {
-                Token::Symbol(symbol) if operators.contains(symbol) => *symbol,
-                Token::Name(name) if name == "in" && operators.contains(&"in") => "in",
-                _ => return Ok(left),
+            let Some((level, operator)) = self.operator().filter(|(level, _)| *level >= loosest) else {
+                return Ok(left);
             };
-            self.take();
+            self.next += 1;
             let right = self.binary(level + 1)?;
             left = self.call(at, operator, false, vec![left, right])?;
         }
+    }
+
+    /// The operator that comes next, and its level.
+    fn operator(&self) -> Option<(usize, &'static str)> {
+        let written = match self.peek() {
+            Token::Symbol(symbol) => symbol,
+            Token::Name(name) if name == "in" => "in",
+            _ => return None,
+        };
+        BINARY
+            .iter()
+            .enumerate()
+            .find_map(|(level, operators)| operators.iter().find(|known| **known == written).map(|known| (level, *known)))
     }
 
     fn unary(&mut self) -> Parsed {
