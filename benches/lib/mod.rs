@@ -1,5 +1,6 @@
 //! What the benches share: the description of the machine, seeded inputs, and `flowlog` as a process of its own.
 
+pub mod events;
 pub mod flows;
 
 use std::process::ExitCode;
@@ -16,18 +17,26 @@ pub fn machine() -> String {
     format!("{processors} processors,{}", model.trim_start_matches(['\t', ':']))
 }
 
-/// How busy the machine is, as it says itself.
+/// How busy the machine is: the load averages.
 pub fn load() -> String {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    load.split(' ').take(3).collect::<Vec<_>>().join(" ")
+    format!("load {}", load.split_whitespace().take(3).collect::<Vec<_>>().join(" "))
+}
+
+/// Processor time that a process has had so far, read from its `/proc/PID/stat`, in seconds.
+pub fn processor_seconds(stat: &str) -> f64 {
+    let text = std::fs::read_to_string(stat).unwrap_or_default();
+    // Behind the name, which may hold blanks: fields 14 and 15 of proc(5).
+    let ticks = text.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+    ticks.filter_map(|number| number.parse::<u64>().ok()).sum::<u64>() as f64 / rustix::param::clock_ticks_per_second() as f64
 }
 
 /// Processor seconds of all child processes that have ended.
 pub fn children_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // Behind the name in brackets: field 3 is the first, 16 and 17 are those of children, in hundredths of a second.
+    // Behind the name in brackets: field 3 is the first, 16 and 17 are those of children.
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-    fields.skip(13).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+    fields.skip(13).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / rustix::param::clock_ticks_per_second() as f64
 }
 
 /// Does what `flowlog` does with the arguments of this process: a bench starts itself to measure a command from its start to its end.

@@ -86,6 +86,8 @@ fn rows_and_ring(page: &mut Page, counters: &Counters, ring_unread: u64, ring_by
         ("flowlog_drops_counted_packets_total", "Dropped packets counted in drop rows.", counters.drops_counted.packets),
         ("flowlog_drops_unattributed_packets_total", "Dropped packets that found no drop row.", counters.drops_unattributed.packets),
         ("flowlog_drops_unparsed_packets_total", "Dropped packets without a readable IP header.", counters.drops_unparsed),
+        ("flowlog_drops_spent_packets_total", "Segments freed by a socket that needed them no more; not drops.", counters.drops_spent),
+        ("flowlog_drops_unspecified_packets_total", "Packets freed without a reason; not taken for drops.", counters.drops_unspecified),
     ] {
         page.family(name, Kind::Counter, help).sample(&[], value);
     }

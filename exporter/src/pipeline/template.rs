@@ -129,9 +129,9 @@ impl Template {
         Self { written: text.len() as u32, text: text.into(), holes: holes.into() }
     }
 
-    /// Keeps its lines apart from those of an otherwise equal template, if it has a hole for `extensions` in which they would differ.
-    pub fn tell_apart(&mut self, by: &str) {
-        if !by.is_empty() && self.holes.iter().any(|(_, hole)| *hole == Hole::Extensions) {
+    /// Keeps its lines apart from those of an otherwise equal template, if it has one of the `holes` in which they would differ.
+    pub fn tell_apart(&mut self, by: &str, holes: &[Hole]) {
+        if !by.is_empty() && self.holes.iter().any(|(_, hole)| holes.contains(hole)) {
             // No byte of JSON is zero.
             self.text = [&self.text, &b"\0"[..], by.as_bytes()].concat().into();
         }
