@@ -34,7 +34,7 @@ const ENTRY: &str = "
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 1)]
 async fn main() {
-    println!("machine: {}; load {}", flowlog_benches::machine(), flowlog_benches::load());
+    println!("machine: {}; {}", flowlog_benches::machine(), flowlog_benches::load());
     println!(
         "{EVENTS} reports of one packet each, TCP over IPv4, 9-path mask, window 1 s, one flow log with a file; intake, spool and file on disk"
     );
