@@ -66,11 +66,12 @@ fn every_format_prints_what_upstream_printed() {
 }
 
 /// Runs both programs on a file; what differs, if anything does.
-fn difference(hubble: &Path, file: &Path, arguments: &[String]) -> Option<String> {
+fn difference(hubble: &Path, file: &Path, arguments: &[String], variables: &[(&str, &str)]) -> Option<String> {
     let arguments: Vec<String> =
         ["--input-file".to_owned(), file.display().to_string()].into_iter().chain(arguments.iter().cloned()).collect();
-    let theirs = command(hubble.to_owned(), &arguments).stdin(Stdio::null()).output().expect("hubble starts");
-    let ours = command(ours::flowlog(), &arguments).stdin(Stdio::null()).output().expect("flowlog starts");
+    let run = |program: PathBuf| command(program, &arguments).envs(variables.iter().copied()).stdin(Stdio::null()).output();
+    let theirs = run(hubble.to_owned()).expect("hubble starts");
+    let ours = run(ours::flowlog()).expect("flowlog starts");
     if theirs.stdout == ours.stdout && theirs.status.success() == ours.status.success() {
         return None;
     }
@@ -78,7 +79,7 @@ fn difference(hubble: &Path, file: &Path, arguments: &[String]) -> Option<String
     let at = their_lines.lines().zip(our_lines.lines()).position(|(their, our)| their != our);
     let line = |lines: &str| at.and_then(|at| lines.lines().nth(at)).unwrap_or_default().to_owned();
     Some(format!(
-        "{arguments:?}\nhubble: {}, {} bytes: {}\n{}flowlog: {}, {} bytes: {}\n{}",
+        "{variables:?} {arguments:?}\nhubble: {}, {} bytes: {}\n{}flowlog: {}, {} bytes: {}\n{}",
         theirs.status,
         theirs.stdout.len(),
         line(&their_lines),
@@ -103,8 +104,8 @@ fn random_command_lines_print_what_the_real_command_prints() {
     for n in 0..scale::of("observe_command_lines") {
         let file = folder.path().join(format!("{n}.jsonl"));
         std::fs::write(&file, made_up::lines(&mut random)).unwrap();
-        let arguments = commands::line(&mut random);
-        differences.extend(difference(&hubble, &file, &arguments));
+        let (arguments, variables) = (commands::line(&mut random), commands::environment(&mut random));
+        differences.extend(difference(&hubble, &file, &arguments, &variables));
         // That the command lines are worth something: enough of them print, and enough are refused.
         let all: Vec<String> = ["--input-file".to_owned(), file.display().to_string()].into_iter().chain(arguments).collect();
         if n < 50 {

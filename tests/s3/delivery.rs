@@ -4,9 +4,9 @@
 use flowlog_sinks::s3::Options;
 use flowlog_tests::s3::stub::{Fault, Stub};
 
-use crate::audit::{Archive, Audit, audit, read_folder};
 use crate::drive::{Crash, Did, Drive, Log};
 use crate::shared::{NOON, Place};
+use flowlog_tests::s3::audit::{Archive, Audit, audit, read_folder};
 
 const SECOND: i64 = 1_000_000_000;
 const MINUTE: i64 = 60 * SECOND;

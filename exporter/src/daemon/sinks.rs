@@ -34,7 +34,7 @@ pub struct WantedSink {
     hash: config::Hash,
 }
 
-/// Why a sink can't be started. The others run.
+/// Why a sink can't be built or started.
 #[derive(Debug, thiserror::Error)]
 #[error("sink {name:?}: {why}")]
 pub struct SinkError {
@@ -99,36 +99,45 @@ pub fn label_paths(entry: &FlowLog, file: &File) -> Vec<String> {
     paths
 }
 
+/// A sink whose settings work, not started yet.
+pub struct Built {
+    start: Box<dyn FnOnce(&Spool, DriverOptions) -> std::io::Result<Running> + Send>,
+}
+
+fn built<S: driver::Sink>(sink: S) -> Built {
+    Built { start: Box::new(move |spool, options| driver::start(spool, Arc::new(sink), options)) }
+}
+
+/// Tries everything about a sink that can fail. Whatever runs under its name does not notice. `folder` is the flow log's.
+///
+/// # Errors
+/// When its settings can't be used.
+pub fn build(folder: &Path, sink: &WantedSink) -> Result<Built, SinkError> {
+    let failed = |why: String| SinkError { name: sink.name.clone(), why };
+    Ok(match &sink.kind {
+        SinkKind::File(output) if output.is_stdout() => built(StdoutSink::default()),
+        SinkKind::File(output) => built(FileSink::new(file_config(output).map_err(|error| failed(error.to_string()))?)),
+        SinkKind::Loki(loki) => {
+            let options = network_sinks::loki(loki, &batch(sink), &sink.tls, &sink.origin);
+            built(LokiSink::new(options).map_err(|error| failed(error.to_string()))?)
+        }
+        SinkKind::Kafka(kafka) => built(KafkaSink::new(network_sinks::kafka(kafka, &batch(sink), &sink.tls))),
+        SinkKind::S3(s3) => {
+            let now = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
+            let staging = folder.join(format!("staging-{}", sink.name));
+            let s3 = S3Sink::new(network_sinks::s3(s3, &batch(sink), &sink.tls), network_sinks::s3_origin(&sink.origin), staging, now);
+            built(s3.map_err(|error| failed(error.to_string()))?)
+        }
+    })
+}
+
 /// Starts a sink at its cursor. Needs the daemon's runtime.
 ///
 /// # Errors
-/// When its settings can't be used or its cursor not be read.
-pub fn start(spool: &Spool, sink: &WantedSink) -> Result<Running, SinkError> {
-    let failed = |why: String| SinkError { name: sink.name.clone(), why };
-    let driver_options = DriverOptions { name: sink.name.clone(), when_full: sink.when_full, start: Start::Oldest };
-    let running = match &sink.kind {
-        SinkKind::File(output) if output.is_stdout() => driver::start(spool, Arc::new(StdoutSink::default()), driver_options),
-        SinkKind::File(output) => {
-            let config = file_config(output).map_err(|error| failed(error.to_string()))?;
-            driver::start(spool, Arc::new(FileSink::new(config)), driver_options)
-        }
-        SinkKind::Loki(loki) => {
-            let options = network_sinks::loki(loki, &batch(sink), &sink.tls, &sink.origin);
-            let loki = LokiSink::new(options).map_err(|error| failed(error.to_string()))?;
-            driver::start(spool, Arc::new(loki), driver_options)
-        }
-        SinkKind::Kafka(kafka) => {
-            driver::start(spool, Arc::new(KafkaSink::new(network_sinks::kafka(kafka, &batch(sink), &sink.tls))), driver_options)
-        }
-        SinkKind::S3(s3) => {
-            let now = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
-            let staging = spool.folder().with_file_name(format!("staging-{}", sink.name));
-            let s3 = S3Sink::new(network_sinks::s3(s3, &batch(sink), &sink.tls), network_sinks::s3_origin(&sink.origin), staging, now)
-                .map_err(|error| failed(error.to_string()))?;
-            driver::start(spool, Arc::new(s3), driver_options)
-        }
-    };
-    running.map_err(|error| failed(error.to_string()))
+/// When its cursor can't be read.
+pub fn start(spool: &Spool, sink: &WantedSink, built: Built) -> Result<Running, SinkError> {
+    let options = DriverOptions { name: sink.name.clone(), when_full: sink.when_full, start: Start::Oldest };
+    (built.start)(spool, options).map_err(|error| SinkError { name: sink.name.clone(), why: error.to_string() })
 }
 
 /// Limits of a batch; a sink of `filePath` has none of its own.

@@ -54,15 +54,16 @@ pub fn run(input: &[u8]) {
 
 fn print(input: &[u8], style: &Style, what: Observed) -> Vec<u8> {
     let filters = Filters::compile(&[], &[]).expect("no filter");
-    let mut reading = Reading { what, filters, since: None, until: None, silent: true, lenient: false };
-    let mut printer = Printer::new(style.clone());
+    let reading = Reading { what, filters, since: None, until: None, silent: true };
+    let (mut printer, mut lenient, mut notes) = (Printer::new(style.clone()), false, Vec::new());
     for line in input.split(|byte| *byte == b'\n') {
-        if let Some(event) = reading.event(line, &"") {
+        if let Some(event) = reading.event(line, &"", &mut lenient, &mut notes) {
             printer.print(&event);
         }
     }
-    printer.finish();
-    printer.out
+    let mut out = printer.out;
+    printer.table.finish(&mut out).expect("memory takes it");
+    out
 }
 
 /// Nothing but newlines and tabs of all control characters, and of ours the colours, reaches a terminal; no escape reaches a file.

@@ -8,7 +8,7 @@ use rustix::fs::{CWD, FlockOperation, Gid, Mode, RenameFlags};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// So much is written at once, in whole lines.
@@ -143,10 +143,10 @@ impl Active {
         }
     }
 
-    /// Renames the file to a backup of its own and makes that durable. The caller opens the next one.
-    pub fn rename_away(&mut self, path: &Path, now: i64) -> io::Result<PathBuf> {
+    /// Renames the file to a backup of its own, of this time or the next that is free, and makes that durable. The caller opens the next
+    /// file. Gives the backup's time.
+    pub fn rename_away(&mut self, path: &Path, mut milliseconds: i64) -> io::Result<i64> {
         self.sync(path)?;
-        let mut milliseconds = now.div_euclid(1_000_000);
         loop {
             let backup = names::backup(path, milliseconds);
             if taken(&backup) {
@@ -166,7 +166,7 @@ impl Active {
             if let Some(folder) = folder_of(path) {
                 sync_folder(folder)?;
             }
-            return Ok(backup);
+            return Ok(milliseconds);
         }
     }
 }

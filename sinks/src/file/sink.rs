@@ -62,6 +62,8 @@ struct State {
     active: Option<Active>,
     /// When the file was last rotated by this process.
     rotated: Option<Instant>,
+    /// The time in the newest backup's name, milliseconds since 1970, once known.
+    newest: Option<i64>,
     looked: Option<Instant>,
     rotate_failed: Option<Instant>,
     /// The backups have to be looked through.
@@ -147,7 +149,12 @@ impl Inner {
         active.append(&frozen.bytes, &mut progress.0)?;
         let place = active.place();
         self.tidy(&mut state);
-        Ok(serde_json::to_value(place)?)
+        Ok(self.stored(place)?)
+    }
+
+    /// A place as it stands in the cursor file.
+    fn stored(&self, place: resume::Place) -> serde_json::Result<serde_json::Value> {
+        serde_json::to_value(resume::Stored { place, path: Some(self.config.path.clone()) })
     }
 
     fn open<'a>(&self, state: &'a mut State) -> io::Result<&'a mut Active> {
@@ -175,16 +182,23 @@ impl Inner {
 
     /// Rotates. What cannot be renamed is written on, and tried again later.
     fn rotate(&self, state: &mut State) -> io::Result<()> {
+        let newest = state.newest;
         let active = self.open(state)?;
         if !active.still_there(&self.config.path, &self.metrics)? {
             self.metrics.external_changes.fetch_add(1, Relaxed);
             state.active = None;
             return Ok(());
         }
-        match active.rename_away(&self.config.path, now()) {
-            Ok(_) => {
+        // Names are the order of backups: a clock that was set back must not put a newer one before an older one.
+        let newest = match newest {
+            Some(newest) => newest,
+            None => backups::list(&self.config.path)?.first().map_or(i64::MIN, |backup| backup.time),
+        };
+        match active.rename_away(&self.config.path, now().div_euclid(1_000_000).max(newest.saturating_add(1))) {
+            Ok(newest) => {
                 self.metrics.rotations.fetch_add(1, Relaxed);
-                *state = State { rotated: Some(Instant::now()), untidy: true, looked: state.looked, ..State::default() };
+                let (rotated, newest) = (Some(Instant::now()), Some(newest));
+                *state = State { rotated, newest, untidy: true, looked: state.looked, ..State::default() };
             }
             Err(error) => {
                 tracing::warn!(path = %self.config.path.display(), %error, "The file cannot be rotated; lines go on into it until it can.");
@@ -246,21 +260,21 @@ impl Sink for FileSink {
     }
 
     fn resume(&self, reader: &mut Reader, state: Option<&serde_json::Value>) -> Result<Option<serde_json::Value>, ResumeError> {
-        let place: Option<resume::Place> = state.and_then(|state| serde_json::from_value(state.clone()).ok());
+        let stored: Option<resume::Stored> = state.and_then(|state| serde_json::from_value(state.clone()).ok());
         let (config, metrics) = (&self.inner.config, &self.inner.metrics);
         // Without a file, whatever stands at the path later was written from here on.
-        let place = match place {
-            Some(place) => resume::resume(config, metrics, reader, place)?,
+        let place = match stored {
+            Some(stored) => resume::resume(config, metrics, reader, stored)?,
             None => resume::Place { inode: 0, born: 0, offset: 0 },
         };
         if !config.path.exists() {
-            return Ok(serde_json::to_value(place).ok());
+            return Ok(self.inner.stored(place).ok());
         }
         // Here a last line that is torn and not ours is closed, and a second owner is refused.
         let mut held = self.inner.lock();
         let active = self.inner.open(&mut held).map_err(|error| ResumeError::Destination(format!("{}: {error}", config.path.display())))?;
         let place = active.place();
-        Ok(serde_json::to_value(place).ok())
+        Ok(self.inner.stored(place).ok())
     }
 
     fn freeze(&self, reader: &mut Reader, limits: &Limits, cut: Option<&Cut>, _now: i64) -> Result<Step<Lines>, ReadError> {
