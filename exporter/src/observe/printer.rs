@@ -1,11 +1,11 @@
 //! Events to text, in one of the formats of `-o`. Everything goes to one buffer that the caller writes out in big pieces.
 
-use crate::flow::json::{Out, WriteJson};
 use crate::flow::{AuthType, Event, ExportEvent, Flow, Policy, Record, Timestamp, TrafficDirection, Verdict, datapath};
 use crate::mask::Encoder;
 
 use super::color::{self, Colors};
 use super::endpoint::{self, Side};
+use super::json;
 use super::table::Table;
 use super::times::Layout;
 
@@ -118,9 +118,9 @@ impl Printer {
     fn json(&mut self, event: &ExportEvent<'_>) {
         let start = self.out.len();
         match (&self.style.mask, &event.event) {
-            _ if self.style.format == Format::LegacyJson => bare(event, &mut self.out),
+            _ if self.style.format == Format::LegacyJson => json::bare(event, &mut self.out),
             (Some(encoder), Some(Event::Flow(_))) => encoder.encode(event, &mut self.out),
-            _ => envelope(event, &mut self.out),
+            _ => json::envelope(event, &mut self.out),
         }
         self.style.colors.neutralise_json(&mut self.out, start);
         self.out.push(b'\n');
@@ -240,35 +240,6 @@ impl Fields<'_> {
         if self.table {
             self.row.push(b'\n');
         }
-    }
-}
-
-/// The event as it stands in `events.log`.
-pub(super) fn envelope(event: &ExportEvent<'_>, out: &mut Vec<u8>) {
-    let mut out = Out::new(out);
-    let start = out.position();
-    match &event.event {
-        Some(Event::Flow(flow)) => out.member(",\"flow\":", flow, None),
-        Some(Event::NodeStatus(status)) => out.member(",\"node_status\":", status, None),
-        Some(Event::LostEvents(lost)) => out.member(",\"lost_events\":", lost, None),
-        Some(Event::AgentEvent(agent)) => out.member(",\"agent_event\":", agent, None),
-        Some(Event::DebugEvent(debug)) => out.member(",\"debug_event\":", debug, None),
-        None => {}
-    }
-    out.field(",\"node_name\":", &event.node_name);
-    out.field(",\"time\":", &event.time);
-    out.close(start);
-}
-
-/// The event without its envelope.
-fn bare(event: &ExportEvent<'_>, out: &mut Vec<u8>) {
-    let mut out = Out::new(out);
-    match &event.event {
-        Some(Event::Flow(flow)) => flow.write_json(&mut out),
-        Some(Event::LostEvents(lost)) => lost.write_json(&mut out),
-        Some(Event::AgentEvent(agent)) => agent.write_json(&mut out),
-        Some(Event::DebugEvent(debug)) => debug.write_json(&mut out),
-        Some(Event::NodeStatus(_)) | None => {}
     }
 }
 

@@ -13,12 +13,12 @@ use flowlog::observe::reading::Reading;
 use flowlog::observe::request::Request;
 
 const FLAGS: [&str; 6] = [
-    "-o compact --color always --print-node-name --print-policy-names",
+    "-o compact --color always --print-node-name --print-policy-names --debug",
     "-o compact --numeric --time-format RFC1123Z",
-    "-o dict --print-node-name --time-format RFC3339Nano --color always",
+    "-o dict --print-node-name --time-format RFC3339Nano --color always --debug",
     "-o table --ip-translation=false --print-policy-names",
     "-o table --print-node-name --time-format yearmonthday",
-    "-o json",
+    "-o json --debug",
 ];
 
 thread_local! {
@@ -43,16 +43,18 @@ pub fn request<'f>(flags: impl Iterator<Item = &'f str>, terminal: bool) -> Opti
 pub fn run(input: &[u8]) {
     STYLES.with(|styles| {
         for (style, terminal) in styles {
-            let printed = print(input, style, if style.format == Format::Dict { Observed::AgentEvents } else { Observed::Flows });
-            check(&printed, style, *terminal);
+            for what in [Observed::Flows, Observed::AgentEvents, Observed::DebugEvents] {
+                let (printed, errors) = print(input, style, what);
+                check(&printed, style, *terminal);
+                check(&errors, style, *terminal);
+            }
         }
     });
-    for (style, _) in [(Style::default(), false), (Style { format: Format::LegacyJson, ..Style::default() }, false)] {
-        print(input, &style, Observed::DebugEvents);
-    }
+    print(input, &Style { format: Format::LegacyJson, ..Style::default() }, Observed::Flows);
 }
 
-fn print(input: &[u8], style: &Style, what: Observed) -> Vec<u8> {
+/// What is printed on standard output and on standard error.
+fn print(input: &[u8], style: &Style, what: Observed) -> (Vec<u8>, Vec<u8>) {
     let filters = Filters::compile(&[], &[]).expect("no filter");
     let reading = Reading { what, filters, since: None, until: None, silent: true };
     let (mut printer, mut lenient, mut notes) = (Printer::new(style.clone()), false, Vec::new());
@@ -63,7 +65,7 @@ fn print(input: &[u8], style: &Style, what: Observed) -> Vec<u8> {
     }
     let mut out = printer.out;
     printer.table.finish(&mut out).expect("memory takes it");
-    out
+    (out, printer.errors)
 }
 
 /// Nothing but newlines and tabs of all control characters, and of ours the colours, reaches a terminal; no escape reaches a file.
