@@ -100,9 +100,12 @@ pub fn label_paths(entry: &FlowLog, file: &File) -> Vec<String> {
     paths
 }
 
+/// What starts a sink on a spool.
+type StartOn = dyn FnOnce(&Spool, DriverOptions) -> std::io::Result<Running> + Send;
+
 /// A sink whose settings work, not started yet.
 pub struct Built {
-    start: Box<dyn FnOnce(&Spool, DriverOptions) -> std::io::Result<Running> + Send>,
+    start: Box<StartOn>,
 }
 
 fn built<S: driver::Sink>(sink: S) -> Built {
