@@ -96,7 +96,15 @@ impl Daemon {
     pub fn spawn(&mut self) {
         assert!(self.process.is_none(), "it runs already");
         let log = std::fs::File::options().create(true).append(true).open(self.path("daemon.log")).expect("a log");
-        let child = self.command("run").args(["--listen", &self.address, "--node-name", "lab"]).args(&self.arguments).stderr(log).spawn();
+        // Tests share their disk with builds, which may have filled most of it.
+        let reserve = ["--disk-reserve-percent", "0"];
+        let child = self
+            .command("run")
+            .args(["--listen", &self.address, "--node-name", "lab"])
+            .args(reserve)
+            .args(&self.arguments)
+            .stderr(log)
+            .spawn();
         self.process = Some(child.expect("the daemon starts"));
     }
 

@@ -116,7 +116,8 @@ fn begin(entry: &FlowLog, file: &File, state: &Path, arguments: &ReplayArgs, res
     let log = CompiledLog::build(entry, &sinks::label_paths(entry, file)).map_err(|error| wrong(&error))?;
     let node = arguments.node_name.clone().unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned());
     let boot = boot_id().map_err(|error| failed(&error))?;
-    let options = Options { max_bytes: entry.spool_max_bytes, ..Options::new(&node, &boot) };
+    // Nothing else waits for this disk as the flows of a node do: no part of it is kept free.
+    let options = Options { max_bytes: entry.spool_max_bytes, min_free_percent: 0, ..Options::new(&node, &boot) };
     let (writer, found) = Writer::open(&log_folder(state, &entry.name).join("spool"), &options).map_err(|error| failed(&error))?;
     let spool = writer.spool();
     let mut fold = FoldTable::new(MOST_LINES);
