@@ -53,7 +53,7 @@ fn the_loki_example_delivers_every_drop_once_under_its_labels() {
     let mut ports: Vec<u16> =
         ports.map(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|n| n.parse().ok()).expect("a port")).collect();
     ports.sort_unstable();
-    assert_eq!(ports, wanted);
+    assert_eq!(ports, wanted, "{entries:#?}");
 }
 
 #[test]
@@ -92,4 +92,21 @@ fn the_s3_example_fills_a_locked_bucket() {
     }
     let lines = reader::archive(&server, &["lines", "audit", "flows/flows/v1/"]);
     assert!(!lines.is_empty() && lines.iter().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
+}
+
+#[test]
+fn folded_by_service_a_line_of_one_flow_leaves_the_client_s_port_out_as_a_line_of_many_does() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("flowlog.yaml");
+    let entry = "flowLogs:\n  - {name: a, filePath: stdout, foldBy: service, fieldMask: [l4]}\n";
+    std::fs::write(&config, entry).expect("a configuration");
+    let input = folder.path().join("flows.jsonl");
+    std::fs::write(&input, flows::line(Timestamp::now(), 40_000, "FORWARDED", "shop") + "\n").expect("a flow");
+    let output = Command::new(program::flowlog()).args(["replay", "--config"]).args([&config, &input]).output().expect("flowlog starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        text.contains(r#""destination_port":80"#) && !text.contains("source_port"),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

@@ -44,10 +44,11 @@ struct totals {
     struct count drops_unattributed;
     u64 drops_unparsed;
     u64 drops_unspecified;
+    u64 drops_spent;
 };
 
 _Static_assert(sizeof(struct interface) == 248, "interface");
-_Static_assert(sizeof(struct totals) == 128, "totals");
+_Static_assert(sizeof(struct totals) == 136, "totals");
 
 struct {
     MAP_INT(type, BPF_MAP_TYPE_PERCPU_HASH);

@@ -2,8 +2,9 @@
  * that report deltas as flow rows do.
  *
  * A drop lies between our two hooks, or "after": behind the egress hook (queue, device), before the ingress hook, in
- * a tap, or in another network namespace. In another namespace it counts only for flows that passed our hooks.
- * Reasons up to NOT_SPECIFIED are no drops to speak of: they are counted and left alone.
+ * a tap, or in another network namespace. In another namespace, and on an interface that is not watched, it counts
+ * only for flows that passed our hooks. Reasons up to NOT_SPECIFIED are no drops to speak of, and a transport that
+ * frees what its socket needs no more (spent) drops nothing either: both are counted and left alone.
  */
 
 #include "dead_frame.h"
@@ -13,6 +14,7 @@
 /* Set by the loader from the running kernel's names. Reasons from 256 on belong to subsystems; none is "after". */
 const volatile u32 reason_not_specified = 2;
 const volatile u64 after_reasons[4] = {};
+const volatile u64 spent_reasons[4] = {};
 
 struct drop_key {
     struct flow_key flow;
@@ -25,12 +27,13 @@ struct drop_row {
     u64 first_ns;
     u64 last_ns;
     u64 reported_ns;
+    u64 tcp_flags; /* OR since the last report */
     u32 ifindex;
     u32 bits; /* BIT_FRAGMENT */
 };
 
 _Static_assert(sizeof(struct drop_key) == 48, "drop_key");
-_Static_assert(sizeof(struct drop_row) == 40, "drop_row");
+_Static_assert(sizeof(struct drop_row) == 48, "drop_row");
 
 struct {
     MAP_INT(type, BPF_MAP_TYPE_HASH);
@@ -50,6 +53,7 @@ INLINE bool take_drop(struct drop_report *report, const struct drop_key *key, st
     report->count = atomic_take(&row->word) & ~WORD_DEAD;
     report->reason = key->reason;
     report->ifindex = row->ifindex;
+    report->tcp_flags = atomic_take(&row->tcp_flags);
     return report->count;
 }
 
@@ -90,6 +94,8 @@ INLINE bool add_drop(const struct drop_key *key, struct drop_row *first, u64 pac
         row->first_ns = now;
     if (~row->bits & first->bits)
         atomic_or(&row->bits, first->bits);
+    if (~row->tcp_flags & first->tcp_flags)
+        atomic_or(&row->tcp_flags, first->tcp_flags);
     if (atomic_add(&row->word, word_of(packets, bytes)) & WORD_DEAD)
         return false;
     if (!why && (s64)(now - row->reported_ns) >= (s64)report_interval_ns)
@@ -115,9 +121,24 @@ INLINE bool passed_our_hooks(const struct flow_key *key)
     return rows && map_lookup(rows, key);
 }
 
-INLINE bool is_after(u32 reason)
+/* Where the packet was: its device, the one it came in through, or the one it was routed to. */
+INLINE u32 interface_of(struct sk_buff *skb)
 {
-    return reason < 256 && after_reasons[(reason >> 6) & 3] >> (reason & 63) & 1;
+    struct net_device *device = skb->dev;
+    if (device)
+        return device->ifindex;
+    if (skb->skb_iif)
+        return skb->skb_iif;
+    struct dst_entry *route = (void *)(skb->_skb_refdst & ~1ul);
+    u32 ifindex = 0;
+    if (route && !read_kernel(&device, sizeof(device), &route->dev) && device)
+        read_kernel(&ifindex, sizeof(ifindex), &device->ifindex);
+    return ifindex;
+}
+
+INLINE bool among(const volatile u64 *reasons, u32 reason)
+{
+    return reason < 256 && reasons[(reason >> 6) & 3] >> (reason & 63) & 1;
 }
 
 /* As flow.bpf.c measures a frame, as far as it still has its link-layer header. */
@@ -145,6 +166,10 @@ SECTION("tp_btf/kfree_skb") int flowlog_drop(u64 *arguments)
             COUNT_ATOMIC(drops_unspecified, 1);
         return 0;
     }
+    if (among(spent_reasons, reason)) {
+        COUNT_ATOMIC(drops_spent, 1);
+        return 0;
+    }
     u32 headroom = skb->data - skb->head;
     u32 network = skb->network_header;
     u32 link = skb->mac_header;
@@ -160,15 +185,16 @@ SECTION("tp_btf/kfree_skb") int flowlog_drop(u64 *arguments)
     }
     struct drop_key key = {.flow = packet.key, .reason = reason};
     bool elsewhere = namespace_of(skb) != network_namespace;
-    if (elsewhere && !passed_our_hooks(&key.flow))
+    u32 ifindex = interface_of(skb);
+    bool watched = !elsewhere && (!ifindex || map_lookup(&interfaces, &ifindex));
+    if (!watched && !passed_our_hooks(&key.flow))
         return 0;
-    key.bits = (elsewhere || is_after(reason) ? BIT_AFTER : 0) | (skb->skb_iif ? BIT_ENTERED : 0);
+    key.bits = (elsewhere || among(after_reasons, reason) ? BIT_AFTER : 0) | (skb->skb_iif ? BIT_ENTERED : 0);
     u64 bytes;
     u64 packets = measure(skb, link != 0xffff && link < network ? network - link : 0, packet.headers, &bytes);
     u64 now = boot_time_ns();
-    struct drop_row first = {.first_ns = now, .last_ns = now, .reported_ns = now, .bits = packet.bits & BIT_FRAGMENT};
-    struct net_device *device = skb->dev;
-    first.ifindex = device ? device->ifindex : 0;
+    struct drop_row first = {.first_ns = now, .last_ns = now, .reported_ns = now, .ifindex = elsewhere ? 0 : ifindex,
+                             .bits = packet.bits & BIT_FRAGMENT, .tcp_flags = packet.tcp_flags};
     if (add_drop(&key, &first, packets, bytes)) {
         COUNT_ATOMIC(drops_counted.packets, packets);
         COUNT_ATOMIC(drops_counted.bytes, bytes);

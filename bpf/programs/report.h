@@ -93,6 +93,7 @@ struct drop_report {
     u64 count; /* packed word */
     u32 reason;
     u32 ifindex;
+    u64 tcp_flags; /* OR over what the report covers */
 };
 
 /* Flows that found no row of their own, summed with the ephemeral port set to 0. Plain 64-bit counts. */
@@ -123,6 +124,6 @@ _Static_assert(sizeof(struct flow_report) == 160, "flow_report");
 _Static_assert(__builtin_offsetof(struct flow_report, words) == 72, "flow_report.words");
 _Static_assert(__builtin_offsetof(struct flow_report, owners) == 136, "flow_report.owners");
 _Static_assert(sizeof(struct tunnel_report) == 200, "tunnel_report");
-_Static_assert(sizeof(struct drop_report) == 88, "drop_report");
+_Static_assert(sizeof(struct drop_report) == 96, "drop_report");
 _Static_assert(sizeof(struct fold_report) == 176, "fold_report");
 _Static_assert(sizeof(struct unattributed_report) == 64, "unattributed_report");

@@ -22,6 +22,10 @@ struct net_device {
     possible_net_t nd_net;
 };
 
+struct dst_entry {
+    struct net_device *dev;
+};
+
 struct sock_common {
     possible_net_t skc_net;
 };
@@ -39,6 +43,7 @@ struct sk_buff {
     u16 mac_header;
     u16 network_header;
     int skb_iif;
+    unsigned long _skb_refdst; /* a struct dst_entry; bit 0 says that no reference is held */
     unsigned int end;
     unsigned char *head;
     unsigned char *data;

@@ -41,6 +41,8 @@ pub struct Counters {
     pub drops_unparsed: u64,
     /// Packets freed without a reason (`NOT_SPECIFIED`): not taken for drops.
     pub drops_unspecified: u64,
+    /// Segments freed by a socket that needed them no more: they had arrived.
+    pub drops_spent: u64,
 }
 
 /// Packets of one interface: `seen = unparsed + rows + other + folded + unattributed`, each way.

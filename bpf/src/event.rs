@@ -178,6 +178,8 @@ pub struct DropReport {
     pub first_ns: u64,
     /// Last drop this delta covers.
     pub last_ns: u64,
+    /// OR of the TCP flags of what this delta covers.
+    pub tcp_flags: u16,
     /// Number of the running kernel's `enum skb_drop_reason`; see `Reasons`.
     pub reason: u32,
     /// How much.

@@ -168,7 +168,8 @@ fn loader<'a>(folder: &Path, constants: &'a Constants) -> EbpfLoader<'a> {
     loader
 }
 
-/// The error with all its causes: the verifier's words are in the last.
+/// The error with all its causes: the verifier's words are in the last. Its log can have thousands of lines, of which the end says why; the whole goes
+/// to the daemon log at level debug.
 fn refused(name: &'static str, error: &dyn std::error::Error) -> Error {
     let mut why = error.to_string();
     let mut cause = error.source();
@@ -176,7 +177,12 @@ fn refused(name: &'static str, error: &dyn std::error::Error) -> Error {
         why = format!("{why}: {next}");
         cause = next.source();
     }
-    Error::Load { name, why }
+    tracing::debug!(program = name, why, "refused");
+    let mut lines: Vec<&str> = why.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+    if lines.len() > 8 {
+        lines.splice(1..lines.len() - 6, ["…"]);
+    }
+    Error::Load { name, why: lines.join("\n") }
 }
 
 fn missing(name: &'static str) -> Error {
@@ -225,19 +231,45 @@ const AFTER: [&str; 24] = [
     "RECURSION_LIMIT",
 ];
 
-fn load_drops(folder: &Path, constants: &Constants, reasons: &Reasons) -> Result<DropPrograms, Error> {
-    let btf = Btf::from_sys_fs().map_err(|error| refused(DROP, &error))?;
-    let not_specified = reasons.number("NOT_SPECIFIED").unwrap_or(0);
-    let mut after = [0_u64; 4];
-    for number in AFTER.iter().filter_map(|name| reasons.number(name)) {
-        if let Some(word) = after.get_mut(number as usize / 64) {
+/// What a transport says of a segment that has reached its socket and is needed no more: a duplicate, an acknowledgement, a reset, or what a closed
+/// socket had not read. The packet arrived and is counted so; nothing was lost on its way.
+const SPENT: [&str; 14] = [
+    "QUEUE_PURGE",
+    "SOCKET_CLOSE",
+    "TCP_ABORT_ON_CLOSE",
+    "TCP_ABORT_ON_DATA",
+    "TCP_ABORT_ON_LINGER",
+    "TCP_CLOSE",
+    "TCP_FASTOPEN",
+    "TCP_FLAGS",
+    "TCP_OFOMERGE",
+    "TCP_OLD_ACK",
+    "TCP_OLD_DATA",
+    "TCP_OLD_SEQUENCE",
+    "TCP_RESET",
+    "TCP_TOO_OLD_ACK",
+];
+
+/// One bit a reason, for those of the names that the running kernel has.
+fn bits_of(names: &[&str], reasons: &Reasons) -> [u64; 4] {
+    let mut bits = [0_u64; 4];
+    for number in names.iter().filter_map(|name| reasons.number(name)) {
+        if let Some(word) = bits.get_mut(number as usize / 64) {
             *word |= 1 << (number % 64);
         }
     }
+    bits
+}
+
+fn load_drops(folder: &Path, constants: &Constants, reasons: &Reasons) -> Result<DropPrograms, Error> {
+    let btf = Btf::from_sys_fs().map_err(|error| refused(DROP, &error))?;
+    let not_specified = reasons.number("NOT_SPECIFIED").unwrap_or(0);
+    let (after, spent) = (bits_of(&AFTER, reasons), bits_of(&SPENT, reasons));
     let mut loader = loader(folder, constants);
     loader.btf(Some(&btf));
     loader.override_global("reason_not_specified", &not_specified, true);
     loader.override_global("after_reasons", &after[..], true);
+    loader.override_global("spent_reasons", &spent[..], true);
     let mut object = loader.load(DROP_OBJECT).map_err(|error| refused("drop", &error))?;
     let sweep = classifier(&mut object, DROP_SWEEP)?;
     let Some(Program::BtfTracePoint(program)) = object.program_mut(DROP) else {

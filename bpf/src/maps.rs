@@ -40,11 +40,11 @@ pub(crate) const UNATTRIBUTED_SIZE: usize = 48;
 /// `struct interface`.
 pub(crate) const INTERFACE_SIZE: usize = 248;
 /// `struct totals`.
-pub(crate) const TOTALS_SIZE: usize = 128;
+pub(crate) const TOTALS_SIZE: usize = 136;
 /// `struct drop_key`.
 pub(crate) const DROP_KEY_SIZE: usize = 48;
 /// `struct drop_row`.
-pub(crate) const DROP_ROW_SIZE: usize = 40;
+pub(crate) const DROP_ROW_SIZE: usize = 48;
 
 /// What decides whether pins found can be taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -169,6 +169,7 @@ pub(crate) fn counters(maps: &Maps, rows_capacity: u64) -> Result<Counters, Erro
         drops_unattributed: Count { packets: words[12], bytes: words[13] },
         drops_unparsed: words[14],
         drops_unspecified: words[15],
+        drops_spent: words[16],
     })
 }
 

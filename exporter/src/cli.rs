@@ -106,6 +106,15 @@ pub struct DaemonArgs {
     /// Address of /metrics, /healthz and /readyz; `off` for none [default: 127.0.0.1:9965]
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
+    /// Serve that address over TLS with this certificate, PEM; read again when it changes. With --listen-key-file [default: plain HTTP]
+    #[arg(long, value_name = "FILE")]
+    pub listen_cert_file: Option<PathBuf>,
+    /// The certificate's private key, PEM.
+    #[arg(long, value_name = "FILE")]
+    pub listen_key_file: Option<PathBuf>,
+    /// Let in only clients with a certificate of this authority, PEM: mutual TLS.
+    #[arg(long, value_name = "FILE")]
+    pub listen_client_ca_file: Option<PathBuf>,
     /// Hubble metrics in Cilium's syntax, as in `httpV2:exemplars=true;labelsContext=source_ip`. Repeatable [default: dns drop tcp flow icmp httpV2]
     #[arg(long = "metrics", value_name = "SPEC")]
     pub metrics: Vec<String>,
@@ -223,7 +232,7 @@ pub struct ReplayArgs {
     /// Name of the cluster [default: default]
     #[arg(long, value_name = "NAME", env = "FLOWLOG_CLUSTER_NAME")]
     pub cluster_name: Option<String>,
-    /// Folder of spools and cursors, kept afterwards [default: a temporary one, removed once all is delivered]
+    /// Folder of spools and cursors, kept afterwards; an interrupted replay goes on there [default: a temporary one, removed once all is delivered]
     #[arg(long, value_name = "FOLDER")]
     pub state_dir: Option<PathBuf>,
     /// Who the addresses are, for flows without names.

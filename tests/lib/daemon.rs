@@ -32,6 +32,7 @@ pub struct Daemon {
     address: String,
     arguments: Vec<String>,
     prefix: Vec<String>,
+    configuration: PathBuf,
     process: Option<Child>,
 }
 
@@ -52,7 +53,9 @@ impl Daemon {
 
     fn at(namespace: Option<String>, address: String, configuration: &str) -> Daemon {
         let folder = tempfile::Builder::new().prefix("flowlog-e2e-").tempdir().expect("a folder");
-        let daemon = Daemon { folder, namespace, address, arguments: Vec::new(), prefix: Vec::new(), process: None };
+        let configured = folder.path().join("flowlog.yaml");
+        let daemon =
+            Daemon { folder, namespace, address, arguments: Vec::new(), prefix: Vec::new(), configuration: configured, process: None };
         daemon.configure(configuration);
         daemon
     }
@@ -60,6 +63,14 @@ impl Daemon {
     /// Further arguments of `flowlog run`.
     pub fn with(mut self, arguments: &[&str]) -> Daemon {
         self.arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
+        self
+    }
+
+    /// Has its configuration at another path below its folder.
+    pub fn configured_at(mut self, path: &str, text: &str) -> Daemon {
+        self.configuration = self.path(path);
+        std::fs::create_dir_all(self.configuration.parent().expect("a folder")).expect("a folder");
+        self.configure(text);
         self
     }
 
@@ -95,23 +106,30 @@ impl Daemon {
     }
 
     fn command(&self, word: &str) -> Command {
+        let mut command = self.program(&self.prefix, word);
+        command.arg("--pin-dir").arg(self.pins()).arg("--config").arg(&self.configuration);
+        command
+    }
+
+    /// `flowlog` where the daemon runs, on its state.
+    fn program(&self, prefix: &[String], word: &str) -> Command {
         let mut words: Vec<OsString> = Vec::new();
         if let Some(namespace) = &self.namespace {
             words.extend(["nsenter".into(), format!("--net=/run/netns/{namespace}").into()]);
         }
-        words.extend(self.prefix.iter().map(OsString::from));
+        words.extend(prefix.iter().map(OsString::from));
         words.push(flowlog().into());
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).arg(word);
-        command.arg("--state-dir").arg(self.state()).arg("--pin-dir").arg(self.pins()).arg("--config").arg(self.path("flowlog.yaml"));
+        command.args(&words[1..]).arg(word).arg("--state-dir").arg(self.state());
         command.current_dir(self.folder.path());
         command
     }
 
     /// Writes its configuration, as an editor that renames does.
     pub fn configure(&self, text: &str) {
-        std::fs::write(self.path("flowlog.yaml.new"), text).expect("a configuration");
-        std::fs::rename(self.path("flowlog.yaml.new"), self.path("flowlog.yaml")).expect("a rename");
+        let new = self.configuration.with_extension("new");
+        std::fs::write(&new, text).expect("a configuration");
+        std::fs::rename(&new, &self.configuration).expect("a rename");
     }
 
     /// A path below its folder.
@@ -169,6 +187,12 @@ impl Daemon {
         Metrics::parse(&self.page("/metrics").expect("metrics"))
     }
 
+    /// What `flowlog status` prints, and whether it calls the daemon healthy.
+    pub fn flowlog_status(&self) -> (String, bool) {
+        let output = self.program(&[], "status").output().expect("flowlog status");
+        (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.success())
+    }
+
     /// Its `/status`.
     pub fn status(&self) -> Value {
         serde_json::from_str(&self.page("/status").expect("a status")).expect("JSON")
@@ -194,6 +218,25 @@ impl Daemon {
             process.kill().expect("SIGKILL");
             process.wait().expect("its end");
         }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_raw(self.pid().try_into().expect("a pid")).expect("a pid"), signal).expect("a signal");
+    }
+
+    /// Sends it SIGHUP.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    /// Stops it where it is, until it is thawed.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
     }
 
     /// Ends it by SIGTERM; says how long that took. Fails when it ends badly.
@@ -226,7 +269,7 @@ impl Daemon {
         self.lines_in(self.folder.path(), "events")
     }
 
-    /// The same of another file, by its folder and stem.
+    /// The same of another file, by its folder and stem. Backups may be compressed.
     pub fn lines_in(&self, folder: &Path, stem: &str) -> Vec<Value> {
         let parse = |line: &String| serde_json::from_str(line).unwrap_or_else(|error| panic!("{stem}: {error}: {line}"));
         texts(folder, stem).iter().map(parse).collect()
@@ -256,21 +299,33 @@ impl Daemon {
     }
 }
 
+/// The lines of a file with its backups before it, in the order in which they were written. Backups may be compressed.
 fn texts(folder: &Path, stem: &str) -> Vec<String> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).expect("the folder").flatten().map(|entry| entry.path()).collect();
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     files.retain(|path| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.starts_with(&format!("{stem}-")) && name.ends_with(".log")
+        name.starts_with(&format!("{stem}-")) && (name.ends_with(".log") || name.ends_with(".log.zst"))
     });
     files.sort();
+    // What a kill left beside its finished compression.
+    files.dedup_by(|compressed, plain| compressed.with_extension("") == *plain);
     files.push(folder.join(format!("{stem}.log")));
     let mut lines = Vec::new();
     for file in files {
-        let Ok(text) = std::fs::read_to_string(&file) else { continue };
+        let Some(text) = text_of(&file) else { continue };
         assert!(text.is_empty() || text.ends_with('\n'), "{} ends within a line", file.display());
         lines.extend(text.lines().map(str::to_owned));
     }
     lines
+}
+
+/// A file's text, of a compressed one too; `None` if it is not there.
+fn text_of(file: &Path) -> Option<String> {
+    let bytes = std::fs::read(file).ok()?;
+    let compressed = file.extension().is_some_and(|extension| extension == "zst");
+    let bytes = if compressed { zstd::decode_all(bytes.as_slice()).expect("a whole compression") } else { bytes };
+    Some(String::from_utf8(bytes).expect("UTF-8"))
 }
 
 impl Drop for Daemon {

@@ -40,6 +40,11 @@ const PLAIN: &[(&str, &[&str])] = &[
             "l7",
             "4:to-stack",
             "4",
+            "capture",
+            "trace:from-network",
+            "drop:x",
+            "l7:1",
+            "256",
             "policy-verdict",
             "trace-sock:2",
             "agent:message",
@@ -76,6 +81,11 @@ const PLAIN: &[(&str, &[&str])] = &[
             "1",
             "_flow.l4.TCP.destination_port == 80u",
             "has(_flow.l7)",
+            "has(_flow.tunnel) || _flow.ip_trace_id.trace_id > 0u",
+            "_flow.source.labels.exists(l, l.startsWith('k8s:'))",
+            "size(_flow.egress_denied_by) > 1",
+            "_flow.l7.http.code / 0u == 1u",
+            "_flow.nothing",
         ],
     ),
     ("allowlist", RAW),
@@ -91,6 +101,11 @@ const RAW: &[&str] = &[
     "[]",
     "",
     r#"{"event_type":[{"type":0}]}"#,
+    r#"{"source_ip":["10.0.0.0/8"],"not_known":[1]}"#,
+    r#"{"source_label":["k8s:app in (web)"],"reply":[false]}{"destination_fqdn":["*.google"]}"#,
+    r#"{"http_status_code":["5+"],"event_type":[{"type":4}]}"#,
+    r#"{"experimental":{"cel_expression":["_flow.verdict == Verdict.DROPPED"]}}"#,
+    r#"{"drop_reason_desc":["POLICY_DENIED"],"traffic_direction":["EGRESS"],"ip_version":["IPv4"]}"#,
 ];
 
 const SWITCHES: &[&str] =
@@ -110,6 +125,23 @@ const TIMES: &[&str] = &[
     "Jan  2 15:04:05.000",
 ];
 
+/// Variables that both commands read.
+const ENVIRONMENT: &[(&str, &[&str])] = &[
+    ("HUBBLE_COMPAT", &["legacy-json-output", "other,Legacy-JSON-Output", "nonsense", ""]),
+    ("HUBBLE_ALLOWLIST", RAW),
+    ("HUBBLE_DENYLIST", RAW),
+    ("NO_COLOR", &["1", ""]),
+];
+
+/// A random environment.
+pub fn environment(random: &mut Random) -> Vec<(&'static str, &'static str)> {
+    if !random.once_in(5) {
+        return Vec::new();
+    }
+    let (name, values) = ENVIRONMENT[random.below(ENVIRONMENT.len())];
+    vec![(name, random.of(values))]
+}
+
 /// A random command line.
 pub fn line(random: &mut Random) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
@@ -128,11 +160,15 @@ pub fn line(random: &mut Random) -> Vec<String> {
 }
 
 fn filter(random: &mut Random, words: &mut Vec<String>) {
-    match random.below(8) {
+    match random.below(9) {
         0 => words.push(random.of(SWITCHES).to_owned()),
         1..4 => {
             let (flag, values) = PLAIN[random.below(PLAIN.len())];
             words.extend([format!("--{flag}"), random.of(values).to_owned()]);
+        }
+        4 => {
+            let (flag, values) = [("-n", NAMESPACES), ("-l", LABELS), ("-t", &["drop", "trace", "l7"][..])][random.below(3)];
+            words.extend([flag.to_owned(), random.of(values).to_owned()]);
         }
         _ => {
             let (flag, values) = FLAGS[random.below(FLAGS.len())];
@@ -173,7 +209,8 @@ fn format(random: &mut Random, words: &mut Vec<String>) {
         words.extend(["--color".to_owned(), random.of(&["always", "never", "auto", "ALWAYS", "x"]).to_owned()]);
     }
     if random.once_in(20) {
-        words.extend(["--field-mask".to_owned(), random.of(&["verdict,source", "source.podName", "x", "", "l4.TCP"]).to_owned()]);
+        let masks = ["verdict,source", "source.podName", "x", "", "l4.TCP", "l7,Summary", "verdict,", "time,IP.source"];
+        words.extend(["--field-mask".to_owned(), random.of(&masks).to_owned()]);
     }
     if random.once_in(20) {
         words.push("--print-raw-filters".to_owned());

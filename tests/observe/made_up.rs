@@ -32,7 +32,14 @@ fn line(random: &mut Random) -> String {
             r#"{{"node_status":{{"state_change":"{}","node_names":["n1","n2"],"message":"gone"}},"node_name":"relay","time":"{time}"}}"#,
             random.of(&["NODE_CONNECTED", "NODE_UNAVAILABLE", "NODE_GONE", "NODE_ERROR"]),
         ),
-        2 => format!(r#"{{"agent_event":{{"type":"AGENT_STARTED"}},"time":"{time}"}}"#),
+        2 => format!(
+            r#"{{{},"node_name":"n1","time":"{time}"}}"#,
+            random.of(&[
+                r#""agent_event":{"type":"AGENT_STARTED"}"#,
+                r#""agent_event":{"type":"IPCACHE_UPSERTED","ipcache_update":{"cidr":"10.0.0.1/32","identity":1001}}"#,
+                r#""debug_event":{"type":"DBG_CT_VERDICT","message":"x","cpu":1,"hash":77}"#,
+            ])
+        ),
         3 => random
             .of(&[
                 "",
@@ -99,7 +106,7 @@ fn flow(random: &mut Random, time: &str) -> String {
     }
     let kind = kind(random);
     some(random, 10, kind);
-    let others: [(&str, &[&str]); 16] = [
+    let others: [(&str, &[&str]); 25] = [
         ("node_name", &[r#""n1""#, r#""prod/n1""#, r#""""#]),
         ("is_reply", &["true", "false", "null"]),
         ("traffic_direction", &[r#""INGRESS""#, r#""EGRESS""#, "9"]),
@@ -115,6 +122,21 @@ fn flow(random: &mut Random, time: &str) -> String {
         ("debug_capture_point", &[r#""DBG_CAPTURE_SNAT_PRE""#, "3"]),
         ("extensions", &[r#"{"@type":"type.googleapis.com/google.protobuf.Struct","value":{"packets":3,"b":{"x":[1.5,null]}}}"#]),
         ("egress_denied_by", &[r#"[{"name":"deny","kind":"CiliumNetworkPolicy"},{"name":"nokind"},{"name":"two","kind":"K"}]"#]),
+        (
+            "tunnel",
+            &[
+                r#"{"protocol":"VXLAN","IP":{"source":"192.168.0.1","destination":"192.168.0.2"},"l4":{"UDP":{"destination_port":8472}}}"#,
+                "{}",
+            ],
+        ),
+        ("ingress_denied_by", &[r#"[{"name":"in","kind":"NetworkPolicy","labels":["a=b"]},{"kind":"onlykind"}]"#]),
+        ("egress_allowed_by", &[r#"[{"name":"out","namespace":"","kind":"CiliumClusterwideNetworkPolicy"}]"#]),
+        ("policy_log", &[r#"["one","two"]"#]),
+        ("file", &[r#"{"name":"bpf_lxc.c","line":77}"#]),
+        ("proxy_port", &["15001"]),
+        ("sock_xlate_point", &[r#""SOCK_XLATE_POINT_PRE_DIRECTION_FWD""#, "4"]),
+        ("aggregate", &[r#"{"ingress_flow_count":3}"#, "{}"]),
+        ("trace_reason", &[r#""REPLY""#, r#""ENCRYPT_OVERLAY""#, "99"]),
         ("ingress_allowed_by", &[r#"[{"name":"allow","namespace":"shop","kind":"CiliumNetworkPolicy","revision":"3"}]"#]),
     ];
     for (name, values) in others {
@@ -143,7 +165,9 @@ fn layer4(random: &mut Random) -> String {
     let ports =
         format!(r#""source_port":{},"destination_port":{}"#, random.of(&["40000", "0", "53"]), random.of(&["80", "53", "0", "443"]));
     let flags = random.of(&["", r#","flags":{"SYN":true}"#, r#","flags":{"SYN":true,"ACK":true}"#, r#","flags":{}"#]);
-    match random.below(6) {
+    match random.below(8) {
+        4 => r#""l4":{"ICMPv6":{"type":129,"code":0}}"#.to_owned(),
+        5 => random.of(&[r#""l4":{"VRRP":{"type":1,"vrid":7}}"#, r#""l4":{"IGMP":{"type":22,"group_address":"224.0.0.1"}}"#]).to_owned(),
         0 => format!(r#""l4":{{"UDP":{{{ports}}}}}"#),
         1 => format!(r#""l4":{{"SCTP":{{{ports}}}}}"#),
         2 => r#""l4":{"ICMPv4":{"type":8}}"#.to_owned(),
@@ -162,7 +186,8 @@ fn endpoint(random: &mut Random) -> String {
 }
 
 fn kind(random: &mut Random) -> String {
-    let sub = random.of(&["0", "3", "133", "2", "4", "255", "260", "-1", "11", "1"]);
+    let drop = (random.below(256)).to_string();
+    let sub = random.of(&["0", "3", "133", "2", "4", "255", "260", "-1", "11", "1", &drop]);
     let http = format!(
         r#""http":{{"code":{},"method":"{}","url":"{}","headers":[{{"key":"a","value":"b"}}]}}"#,
         random.of(&["200", "404", "0", "503"]),

@@ -66,11 +66,12 @@ fn every_format_prints_what_upstream_printed() {
 }
 
 /// Runs both programs on a file; what differs, if anything does.
-fn difference(hubble: &Path, file: &Path, arguments: &[String]) -> Option<String> {
+fn difference(hubble: &Path, file: &Path, arguments: &[String], variables: &[(&str, &str)]) -> Option<String> {
     let arguments: Vec<String> =
         ["--input-file".to_owned(), file.display().to_string()].into_iter().chain(arguments.iter().cloned()).collect();
-    let theirs = command(hubble.to_owned(), &arguments).stdin(Stdio::null()).output().expect("hubble starts");
-    let ours = command(ours::flowlog(), &arguments).stdin(Stdio::null()).output().expect("flowlog starts");
+    let run = |program: PathBuf| command(program, &arguments).envs(variables.iter().copied()).stdin(Stdio::null()).output();
+    let theirs = run(hubble.to_owned()).expect("hubble starts");
+    let ours = run(ours::flowlog()).expect("flowlog starts");
     if theirs.stdout == ours.stdout && theirs.status.success() == ours.status.success() {
         return None;
     }
@@ -78,7 +79,7 @@ fn difference(hubble: &Path, file: &Path, arguments: &[String]) -> Option<String
     let at = their_lines.lines().zip(our_lines.lines()).position(|(their, our)| their != our);
     let line = |lines: &str| at.and_then(|at| lines.lines().nth(at)).unwrap_or_default().to_owned();
     Some(format!(
-        "{arguments:?}\nhubble: {}, {} bytes: {}\n{}flowlog: {}, {} bytes: {}\n{}",
+        "{variables:?} {arguments:?}\nhubble: {}, {} bytes: {}\n{}flowlog: {}, {} bytes: {}\n{}",
         theirs.status,
         theirs.stdout.len(),
         line(&their_lines),
@@ -103,8 +104,8 @@ fn random_command_lines_print_what_the_real_command_prints() {
     for n in 0..scale::of("observe_command_lines") {
         let file = folder.path().join(format!("{n}.jsonl"));
         std::fs::write(&file, made_up::lines(&mut random)).unwrap();
-        let arguments = commands::line(&mut random);
-        differences.extend(difference(&hubble, &file, &arguments));
+        let (arguments, variables) = (commands::line(&mut random), commands::environment(&mut random));
+        differences.extend(difference(&hubble, &file, &arguments, &variables));
         // That the command lines are worth something: enough of them print, and enough are refused.
         let all: Vec<String> = ["--input-file".to_owned(), file.display().to_string()].into_iter().chain(arguments).collect();
         if n < 50 {
@@ -139,6 +140,50 @@ fn a_rotated_set_is_read_oldest_first_whatever_it_is_compressed_with() {
     assert_eq!(run(&[]), (1..=4).map(line).collect::<String>());
     assert_eq!(run(&["--last", "2"]), [3, 4].map(line).concat());
     assert_eq!(run(&["--first", "1"]), line(1));
+}
+
+#[test]
+fn a_long_input_comes_out_in_its_order_with_its_warnings_however_it_is_stored_and_printed() {
+    let start = "2026-01-02T03:04:05Z".parse().unwrap();
+    // Some twenty blocks of input, which several threads work on.
+    let lines: Vec<String> = (1..=20_000).map(|n| flows::line(start, n, "FORWARDED", "shop")).collect();
+    let mut input = String::new();
+    for (n, line) in lines.iter().enumerate() {
+        match n {
+            5_000 => input.push_str(&format!("{}\n", &line[..line.len() / 2])),
+            9_000 | 15_000 => input.push_str(&format!("{{\"unheard_of\":1}}\n{line}\n")),
+            _ => input.push_str(&format!("{line}\n")),
+        }
+    }
+    let good: Vec<&String> = lines.iter().enumerate().filter(|(n, _)| *n != 5_000).map(|(_, line)| line).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let (plain, zstd) = (folder.path().join("plain.jsonl"), folder.path().join("packed.jsonl.zst"));
+    std::fs::write(&plain, &input).unwrap();
+    std::fs::write(&zstd, zstd::encode_all(input.as_bytes(), 1).unwrap()).unwrap();
+    let run = |path: &Path, more: &[&str]| {
+        let arguments: Vec<String> = ["--input-file", path.to_str().unwrap()].iter().chain(more).map(|&word| word.to_owned()).collect();
+        let output = command(ours::flowlog(), &arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        (text(&output.stdout).to_owned(), text(&output.stderr).to_owned())
+    };
+    for path in [&plain, &zstd] {
+        let (printed, said) = run(path, &["-o", "json"]);
+        assert!(printed.lines().eq(good.iter().copied()), "{} lines", printed.lines().count());
+        let said: Vec<&str> = said.lines().collect();
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[0].contains(":5001: the line ends in the middle") && said[1].contains(":9001: unknown field"), "{said:?}");
+    }
+    let (printed, said) = run(&plain, &["-o", "json", "--first", "6000"]);
+    assert!(printed.lines().eq(good[..6000].iter().copied()) && said.lines().count() == 1, "{said}");
+    let (printed, said) = run(&plain, &["-o", "json", "--last", "3"]);
+    assert!(printed.lines().eq(good[good.len() - 3..].iter().copied()) && said.lines().count() == 2, "{said}");
+    let (printed, _) = run(&plain, &["-o", "dict"]);
+    assert!(printed.starts_with("  TIMESTAMP: "));
+    assert_eq!(printed.lines().filter(|line| *line == "------------").count(), good.len() - 1);
+    let (printed, _) = run(&plain, &["-o", "table"]);
+    assert_eq!((printed.lines().count(), printed.matches("TIMESTAMP").count()), (good.len() + 1, 1));
+    let (printed, _) = run(&plain, &["-o", "compact", "--verdict", "DROPPED"]);
+    assert_eq!(printed, "");
 }
 
 #[test]

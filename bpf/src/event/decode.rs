@@ -20,11 +20,11 @@ const KEY_SIZE: usize = 40;
 const FLOW_SIZE: usize = 160;
 const TUNNEL_SIZE: usize = 40;
 const TCP_SIZE: usize = 16;
-const DROP_SIZE: usize = 88;
+const DROP_SIZE: usize = 96;
 const FOLD_SIZE: usize = 176;
 const UNATTRIBUTED_SIZE: usize = 64;
 const _: () = assert!(HEADER_SIZE + KEY_SIZE + 6 * 8 + 2 * TCP_SIZE + 8 + 16 == FLOW_SIZE);
-const _: () = assert!(HEADER_SIZE + KEY_SIZE + 3 * 8 + 8 == DROP_SIZE);
+const _: () = assert!(HEADER_SIZE + KEY_SIZE + 3 * 8 + 8 + 8 == DROP_SIZE);
 const _: () = assert!(HEADER_SIZE + KEY_SIZE + 10 * 8 + 2 * TCP_SIZE + 8 == FOLD_SIZE);
 const _: () = assert!(HEADER_SIZE + 6 * 8 == UNATTRIBUTED_SIZE);
 
@@ -266,6 +266,7 @@ fn decode_drop(header: &Header, fields: &mut Fields<'_>) -> Result<DropReport, M
         count: fields.packed()?,
         reason: fields.u32()?,
         ifindex: fields.u32()?,
+        tcp_flags: fields.u64()? as u16,
         after: header.has(BIT_AFTER),
         entered: header.has(BIT_ENTERED),
         fragment: header.has(BIT_FRAGMENT),

@@ -106,6 +106,7 @@ fn dropped(report: &DropReport, to: &mut Vec<u8>) {
     key(to, &report.key);
     words(to, &[report.first_ns, report.last_ns, pack(report.count)]);
     halves(to, &[report.reason, report.ifindex]);
+    words(to, &[u64::from(report.tcp_flags)]);
 }
 
 fn fold(report: &FoldReport, to: &mut Vec<u8>) {

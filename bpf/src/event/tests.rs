@@ -60,10 +60,10 @@ prop_compose! {
 prop_compose! {
     fn drops()(
         key in keys(), why in whys(), times: (u64, u64, u64), count in packed(), reason: u32, ifindex: u32,
-        bits: (bool, bool, bool, bool),
+        tcp_flags: u16, bits: (bool, bool, bool, bool),
     ) -> Event {
         Event::Drop(DropReport {
-            key, why, boot_ns: times.0, first_ns: times.1, last_ns: times.2, count, reason, ifindex,
+            key, why, boot_ns: times.0, first_ns: times.1, last_ns: times.2, count, reason, ifindex, tcp_flags,
             after: bits.0, entered: bits.1, fragment: bits.2, last: bits.3,
         })
     }

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use clap::ArgMatches;
@@ -13,12 +14,13 @@ use crate::cli::observe::ObserveArgs;
 use crate::config::settings::DEFAULT_STATE_DIR;
 use crate::daemon::state;
 use crate::flow::Timestamp;
+use crate::observe::block::{Block, Purpose, Work};
 use crate::observe::input::{self, Consumer};
 use crate::observe::printer::Printer;
 use crate::observe::raw_filters::to_yaml;
 use crate::observe::reading::Reading;
 use crate::observe::request::{Number, Request};
-use crate::sources::recorded::{self, Place};
+use crate::observe::table::Table;
 
 /// Bytes of output that are collected before they are written.
 const OUTPUT_BYTES: usize = 256 * 1024;
@@ -39,19 +41,11 @@ pub fn run(arguments: &ObserveArgs, matches: &ArgMatches) -> Result<(), Failure>
         Some(path) => path.clone(),
         None => daemons_file()?,
     };
-    let reading =
-        Reading { what: request.what, filters, since: request.since, until: request.until, silent: request.silent, lenient: false };
-    let mut observer = Observer {
-        reading,
-        printer: Printer::new(request.style.clone()),
-        number: request.number,
-        printed: 0,
-        held: VecDeque::new(),
-        live: false,
-        failure: None,
-        silent: request.silent,
-    };
-    let read = if request.follow { input::follow(&path, &mut observer) } else { input::read(&path, !request.silent, &mut observer) };
+    let silent = request.silent;
+    let reading = Reading { what: request.what, filters, since: request.since, until: request.until, silent };
+    let work = Arc::new(Work::new(reading, request.style));
+    let mut observer = Observer::new(&work, request.number, &path, silent);
+    let read = if request.follow { input::follow(&path, &work, &mut observer) } else { input::read(&path, !silent, &work, &mut observer) };
     observer.finish();
     match (observer.failure.take(), read) {
         (Some(error), _) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -75,91 +69,179 @@ fn daemons_file() -> Result<PathBuf, Failure> {
     file.ok_or_else(|| Failure::Runtime("the flowlog that runs here writes to no file yet; name one with --input-file".to_owned()))
 }
 
-/// Reads, selects and prints.
+/// Takes what the threads printed, in order, and writes it.
 struct Observer {
-    reading: Reading,
-    printer: Printer,
+    work: Arc<Work>,
     number: Number,
-    printed: u64,
+    /// Events of a selection so far.
+    selected: u64,
+    /// Records printed so far.
+    records: u64,
+    table: Table,
+    /// Not yet written.
+    out: Vec<u8>,
+    /// Bytes that are collected before they are written.
+    collect: usize,
     /// Lines of the newest events, for `--last`.
     held: VecDeque<Vec<u8>>,
     /// Whether what was there when the command began has been printed.
     live: bool,
-    failure: Option<io::Error>,
+    /// Whether something unknown was met.
+    lenient: bool,
     silent: bool,
+    failure: Option<io::Error>,
 }
 
 impl Consumer for Observer {
-    fn chunk(&mut self, lines: &[u8], first: Place<'_>) -> ControlFlow<()> {
-        recorded::split(lines, first, &mut |line, place| self.line(line, place))?;
-        self.flush(if self.live || first.path == std::path::Path::new("-") { 0 } else { OUTPUT_BYTES })
+    fn purpose(&self) -> Purpose {
+        match self.number {
+            _ if self.live => Purpose::Print,
+            Number::All => Purpose::Print,
+            Number::Last(0) => Purpose::Skip,
+            Number::First(_) | Number::Last(_) => Purpose::Select,
+        }
+    }
+
+    fn take(&mut self, block: &mut Block) -> ControlFlow<()> {
+        match self.number {
+            _ if block.purpose != Purpose::Select => {
+                self.note(block, usize::MAX);
+                self.print(block)
+            }
+            Number::First(most) => self.take_first(block, most),
+            Number::Last(most) => {
+                self.note(block, usize::MAX);
+                self.hold(block, most);
+                ControlFlow::Continue(())
+            }
+            Number::All => ControlFlow::Continue(()),
+        }
     }
 
     fn caught_up(&mut self) -> ControlFlow<()> {
-        self.print_held();
         self.live = true;
-        self.flush(0)
+        self.collect = 0;
+        self.print_held()?;
+        self.flush()
     }
 }
 
 impl Observer {
-    fn line(&mut self, line: &[u8], place: &Place<'_>) -> ControlFlow<()> {
-        if self.number == Number::Last(0) && !self.live {
-            return ControlFlow::Continue(());
+    fn new(work: &Arc<Work>, number: Number, path: &Path, silent: bool) -> Self {
+        Self {
+            work: Arc::clone(work),
+            number,
+            selected: 0,
+            records: 0,
+            table: Table::default(),
+            out: Vec::new(),
+            // Whoever writes to a pipe waits for what comes of it.
+            collect: if path == Path::new("-") { 0 } else { OUTPUT_BYTES },
+            held: VecDeque::new(),
+            live: false,
+            lenient: false,
+            silent,
+            failure: None,
         }
-        let Some(event) = self.reading.event(line, place) else { return ControlFlow::Continue(()) };
-        if let (Number::Last(most), false) = (self.number, self.live) {
+    }
+
+    /// Prints the first events of a selection.
+    fn take_first(&mut self, block: &mut Block, most: u64) -> ControlFlow<()> {
+        let left = usize::try_from(most - self.selected).unwrap_or(usize::MAX);
+        self.note(block, left);
+        let lines = block.ends.len().min(left);
+        self.selected += lines as u64;
+        let end = lines.checked_sub(1).and_then(|last| block.ends.get(last)).copied().unwrap_or_default();
+        block.printer.out.truncate(end);
+        std::mem::swap(&mut block.lines, &mut block.printer.out);
+        self.print_lines(block)?;
+        if lines == left { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Keeps the lines of a selection, as many as are asked for.
+    fn hold(&mut self, block: &Block, most: usize) {
+        for line in block.selected() {
             // The line of the oldest one becomes that of the newest.
             let mut kept = if self.held.len() >= most { self.held.pop_front().unwrap_or_default() } else { Vec::new() };
             kept.clear();
             kept.extend_from_slice(line);
             self.held.push_back(kept);
-            return ControlFlow::Continue(());
-        }
-        self.printer.print(&event);
-        self.printed += 1;
-        match self.number {
-            Number::First(most) if self.printed >= most => ControlFlow::Break(()),
-            _ if self.printer.out.len() >= OUTPUT_BYTES => self.flush(0),
-            _ => ControlFlow::Continue(()),
         }
     }
 
-    fn print_held(&mut self) {
-        for line in std::mem::take(&mut self.held) {
-            if let Some(event) = self.reading.event(&line, &"") {
-                self.printer.print(&event);
+    fn print_held(&mut self) -> ControlFlow<()> {
+        let mut block = Block::new(&self.work.style);
+        let mut held = std::mem::take(&mut self.held).into_iter().peekable();
+        while held.peek().is_some() {
+            block.lines.clear();
+            while block.lines.len() < OUTPUT_BYTES
+                && let Some(line) = held.next()
+            {
+                block.lines.extend_from_slice(&line);
             }
+            self.print_lines(&mut block)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Prints the lines of a block, of which all that is wrong was said already.
+    fn print_lines(&mut self, block: &mut Block) -> ControlFlow<()> {
+        let work = Arc::clone(&self.work);
+        block.purpose = Purpose::Print;
+        work.on(block, self.records);
+        let flow = self.print(block);
+        block.purpose = Purpose::Select;
+        flow
+    }
+
+    /// Writes out what a block printed.
+    fn print(&mut self, block: &mut Block) -> ControlFlow<()> {
+        if self.records == 0 && block.records_before > 0 && block.printer.has_printed() && Printer::counts_records(&self.work.style) {
+            // It begins the output, which it did not know.
+            self.work.on(block, 0);
+        }
+        self.records += block.printer.records - block.records_before;
+        self.table.append(&block.printer.table);
+        if !self.silent && !block.printer.errors.is_empty() {
+            // Nothing better can be done about a standard error that fails.
+            let _ = io::stderr().write_all(&block.printer.errors);
+        }
+        if self.out.is_empty() && block.printer.out.len() >= self.collect {
+            return self.write(&block.printer.out);
+        }
+        self.out.extend_from_slice(&block.printer.out);
+        if self.out.len() >= self.collect { self.flush() } else { ControlFlow::Continue(()) }
+    }
+
+    /// Says what is to be said of a block, up to so many events of it.
+    fn note(&mut self, block: &Block, events: usize) {
+        for note in block.notes.iter().filter(|note| note.behind < events) {
+            if !(note.unknown && self.lenient) {
+                let _ = io::stderr().write_all(note.text.as_bytes());
+            }
+            self.lenient |= note.unknown;
         }
     }
 
     fn finish(&mut self) {
-        self.print_held();
-        self.printer.finish();
-        let _ = self.flush(0);
+        if self.print_held().is_continue() && self.flush().is_continue() {
+            self.failure = self.table.finish(&mut io::stdout().lock()).err();
+        }
     }
 
-    /// Writes out what was printed, once it is this much.
-    fn flush(&mut self, at_least: usize) -> ControlFlow<()> {
-        if !self.printer.errors.is_empty() {
-            if !self.silent {
-                // Nothing better can be done about a standard error that fails.
-                let _ = io::stderr().write_all(&self.printer.errors);
-            }
-            self.printer.errors.clear();
-        }
-        if self.failure.is_some() {
-            return ControlFlow::Break(());
-        }
-        if self.printer.out.len() >= at_least.max(1) {
+    fn flush(&mut self) -> ControlFlow<()> {
+        let mut out = std::mem::take(&mut self.out);
+        let flow = self.write(&out);
+        out.clear();
+        self.out = out;
+        flow
+    }
+
+    fn write(&mut self, text: &[u8]) -> ControlFlow<()> {
+        if self.failure.is_none() && !text.is_empty() {
             let mut out = io::stdout().lock();
-            let written = out.write_all(&self.printer.out).and_then(|()| out.flush());
-            self.printer.out.clear();
-            if let Err(error) = written {
-                self.failure = Some(error);
-                return ControlFlow::Break(());
-            }
+            self.failure = out.write_all(text).and_then(|()| out.flush()).err();
         }
-        ControlFlow::Continue(())
+        if self.failure.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }

@@ -28,6 +28,12 @@ pub fn run(arguments: &StatusArgs) -> Result<(), Failure> {
     let Some(address) = &running.listen else {
         return Err(Failure::Runtime(format!("flowlog runs as process {} with --listen off, so it cannot be asked", running.pid)));
     };
+    if address.starts_with("https://") {
+        return Err(Failure::Runtime(format!(
+            "flowlog runs as process {} and answers on {address} to TLS clients only: curl --cacert CA --cert CERT --key KEY {address}/status",
+            running.pid
+        )));
+    }
     let status = ask(address)
         .map_err(|error| Failure::Runtime(format!("flowlog runs as process {} and does not answer on {address}: {error}", running.pid)))?;
     match arguments.output {

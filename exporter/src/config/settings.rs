@@ -12,6 +12,7 @@ use super::place::{Place, Problems};
 use super::yaml::{Kind, Mark, Node, Scalar};
 use crate::cli::{Attach, DaemonArgs, LogFormat};
 use crate::metrics::hubble::spec::Specs;
+use crate::metrics::tls::ListenTls;
 
 /// Default of `stateDir`.
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/flowlog";
@@ -60,6 +61,8 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// Address of the listener, `None` for none.
     pub listen: Option<SocketAddr>,
+    /// TLS of the listener.
+    pub listen_tls: Option<ListenTls>,
     /// Hubble metrics.
     pub metrics: Vec<String>,
     /// This node's name, where it is not the host's.
@@ -124,6 +127,7 @@ impl Reader<'_> {
                 Some(listen) => listen,
                 None => DEFAULT_LISTEN.parse().ok(),
             },
+            listen_tls: self.listen_tls(flags),
             metrics: if metrics.is_empty() { DEFAULT_METRICS.map(str::to_owned).into() } else { metrics },
             node_name: self.text("--node-name", flags.node_name.as_deref(), "nodeName", name),
             cluster_name: self
@@ -172,6 +176,25 @@ impl Reader<'_> {
     fn path(&mut self, given: Option<&Path>, key: &'static str) -> Option<PathBuf> {
         let of_file = self.in_file(key, word).map(PathBuf::from);
         given.map(Path::to_owned).or(of_file)
+    }
+
+    /// The listener's TLS: a certificate and its key belong together, and clients are only asked for theirs where there is one.
+    fn listen_tls(&mut self, flags: &DaemonArgs) -> Option<ListenTls> {
+        let cert_file = self.path(flags.listen_cert_file.as_deref(), "listenCertFile");
+        let key_file = self.path(flags.listen_key_file.as_deref(), "listenKeyFile");
+        let client_ca_file = self.path(flags.listen_client_ca_file.as_deref(), "listenClientCaFile");
+        let mut missing = |flag: &str, other: &str| {
+            let advice = format!("give --{flag} too: a certificate and its key belong together");
+            self.problems.reject(&flag_place(other), format!("is given without --{flag}"), Some(advice));
+        };
+        match (cert_file, key_file) {
+            (Some(cert_file), Some(key_file)) => return Some(ListenTls { cert_file, key_file, client_ca_file }),
+            (Some(_), None) => missing("listen-key-file", "--listen-cert-file"),
+            (None, Some(_)) => missing("listen-cert-file", "--listen-key-file"),
+            (None, None) if client_ca_file.is_some() => missing("listen-cert-file", "--listen-client-ca-file"),
+            (None, None) => {}
+        }
+        None
     }
 
     fn number(&mut self, flag: &str, given: Option<u64>, key: &'static str, least: u64, most: u64) -> Option<u32> {

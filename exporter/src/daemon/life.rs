@@ -99,7 +99,8 @@ impl Life {
         let mut manager = Manager::new(Arc::clone(&state), place);
         manager.apply(file).await;
         if found.corrupt_bytes > 0 {
-            declare(&intake, Gap { cause: cause::INTAKE.to_owned(), bytes: Some(found.corrupt_bytes), ..Gap::default() });
+            // What of it a flow log had not read, it declares where it comes to it.
+            tracing::error!(bytes = found.corrupt_bytes, "the intake has bytes that changed on disk");
         }
 
         let stop = Arc::new(AtomicBool::new(false));
@@ -129,26 +130,28 @@ impl Life {
     fn begin_kernel(&mut self, started: Started, rings: Vec<Ring>, last_arrival: i64) -> std::io::Result<()> {
         let Some(source) = self.kernel.clone() else { return Ok(()) };
         let Started { kernel, retired, adopted, changes } = started;
-        if !adopted && last_arrival > 0 {
-            let now = self.commons.clock.now().unix;
-            source.note(&Note::Gap(Gap {
-                cause: cause::UNOBSERVED.to_owned(),
-                first: Some(last_arrival),
-                last: Some(now),
-                ..Gap::default()
-            }));
-        }
-        for retired in retired {
-            empty(retired, &source);
-        }
-        source.learn(changes);
+        let unobserved = (!adopted && last_arrival > 0).then(|| Gap {
+            cause: cause::UNOBSERVED.to_owned(),
+            first: Some(last_arrival),
+            last: Some(self.commons.clock.now().unix),
+            ..Gap::default()
+        });
         let instance = kernel.instance();
         for ring in rings {
             let source = Arc::clone(&source);
             self.drains
                 .push(std::thread::Builder::new().name(format!("drain {}", ring.number())).spawn(move || source.drain(instance, ring))?);
         }
-        self.tend = Some(std::thread::Builder::new().name("sweep".to_owned()).spawn(move || source.tend(kernel))?);
+        // All of this may have to wait for room in the intake, which must not keep the daemon from starting, or from stopping.
+        let tend = move || {
+            if let Some(gap) = unobserved {
+                source.note(&Note::Gap(gap));
+            }
+            retired.into_iter().for_each(|retired| empty(retired, &source));
+            source.learn(changes);
+            source.tend(kernel)
+        };
+        self.tend = Some(std::thread::Builder::new().name("sweep".to_owned()).spawn(tend)?);
         Ok(())
     }
 
@@ -238,6 +241,10 @@ fn empty(mut retired: Retired, source: &KernelSource) {
         if refused == 0 && moved {
             break;
         }
+        if source.stop.load(Ordering::Acquire) {
+            tracing::warn!("programs of an earlier start are not emptied yet; the next start goes on with them");
+            return;
+        }
         // The flow logs make room.
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -250,12 +257,6 @@ fn empty(mut retired: Retired, source: &KernelSource) {
 fn ahead(intake: &Intake, instance: [u8; 16], rings: &[Ring]) -> Option<String> {
     let ring = rings.iter().find(|ring| ring.position() > intake.ring_end(&instance, ring.number()).unwrap_or_default())?;
     Some(format!("ring {} has been read up to byte {}, which is further than the intake knows", ring.number(), ring.position()))
-}
-
-fn declare(intake: &SharedIntake, gap: Gap) {
-    if !matches!(intake.note(&Note::Gap(gap.clone())), Ok(true)) {
-        tracing::error!(?gap, "a gap could not be declared");
-    }
 }
 
 /// The highest intake position that any spool's last commit names.

@@ -157,7 +157,7 @@ impl DaemonPages {
 fn configuration(page: &mut Page, view: &View) {
     page.family("flowlog_reload_rejected_total", Kind::Counter, "Configuration files that changed nothing because they could not be read.")
         .sample(&[], view.rejected);
-    page.family("hubble_dynamic_exporter_exporters_total", Kind::Gauge, "Number of configured exporters.")
+    page.family("hubble_dynamic_exporter_exporters_total", Kind::Untyped, "Number of configured exporters.")
         .sample(&[("status", "active")], view.logs.len())
         .sample(&[("status", "inactive")], 0);
     let mut family = page.family("hubble_dynamic_exporter_up", Kind::Gauge, "Status of exporter (1 - active, 0 - inactive).");

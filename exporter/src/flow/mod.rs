@@ -10,6 +10,7 @@ pub(crate) mod message;
 mod enums;
 
 mod any;
+pub mod datapath;
 mod events;
 mod few;
 pub(crate) mod fields;

@@ -11,6 +11,7 @@ use flowlog_sinks::driver::{Histogram, SinkMetrics};
 use flowlog_sinks::spool::SpoolMetrics;
 
 use super::text::{Kind, Page};
+use crate::pipeline::note::cause;
 use crate::pipeline::published::Snapshot;
 
 /// One flow log, as metrics see it.
@@ -86,6 +87,8 @@ fn rows_and_ring(page: &mut Page, counters: &Counters, ring_unread: u64, ring_by
         ("flowlog_drops_counted_packets_total", "Dropped packets counted in drop rows.", counters.drops_counted.packets),
         ("flowlog_drops_unattributed_packets_total", "Dropped packets that found no drop row.", counters.drops_unattributed.packets),
         ("flowlog_drops_unparsed_packets_total", "Dropped packets without a readable IP header.", counters.drops_unparsed),
+        ("flowlog_drops_spent_packets_total", "Segments freed by a socket that needed them no more; not drops.", counters.drops_spent),
+        ("flowlog_drops_unspecified_packets_total", "Packets freed without a reason; not taken for drops.", counters.drops_unspecified),
     ] {
         page.family(name, Kind::Counter, help).sample(&[], value);
     }
@@ -130,7 +133,10 @@ fn stages(page: &mut Page, logs: &[LogView<'_>]) {
     }
     let mut family = page.family("flowlog_lost_total", Kind::Counter, "What flowlog itself lost, by cause; each is declared as a gap.");
     for log in logs {
-        for (cause, count) in &log.snapshot.totals.lost {
+        let lost = &log.snapshot.totals.lost;
+        // From the start and at 0, so that the first loss is a rise and not a series that appears.
+        let never = cause::LOST.into_iter().filter(|cause| !lost.contains_key(*cause)).map(|cause| (cause, 0));
+        for (cause, count) in lost.iter().map(|(cause, count)| (cause.as_str(), *count)).chain(never) {
             family.sample(&[("flow_log", log.name), ("cause", cause)], count);
         }
     }

@@ -1,4 +1,4 @@
-//! Serves `/metrics`, `/healthz`, `/readyz` and `/status` over plain HTTP/1.1, on loopback by default.
+//! Serves `/metrics`, `/healthz`, `/readyz` and `/status` over HTTP/1.1, on loopback and without TLS by default.
 //!
 //! The listener never touches the data path: each request calls a function that reads counters. A connection that sends nothing is closed after ten
 //! seconds, and at most 64 are open at once, so that a stuck scraper can't exhaust descriptors of a node daemon.
@@ -15,10 +15,15 @@ use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::text::Format;
+use super::tls::{Acceptor, ListenTls, TlsError};
+
+/// How long a client may take for its handshake, and for its request.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the listener shows. The daemon implements it over its own counters.
 pub trait Pages: Send + Sync + 'static {
@@ -32,16 +37,25 @@ pub trait Pages: Send + Sync + 'static {
 
 /// Why the listener could not start.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}; choose another address with --listen")]
-pub struct ListenError {
-    address: SocketAddr,
-    source: std::io::Error,
+pub enum ListenError {
+    /// The address can't be had.
+    #[error("cannot listen on {address}: {source}; choose another address with --listen")]
+    Address {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file of its TLS can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// A running listener; dropping it closes the port.
 #[derive(Debug)]
 pub struct Listener {
     address: SocketAddr,
+    tls: bool,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -49,17 +63,24 @@ impl Listener {
     /// Binds `address` and serves until dropped. Port 0 lets the kernel choose.
     ///
     /// # Errors
-    /// When the address can't be bound.
-    pub async fn start(address: SocketAddr, pages: Arc<dyn Pages>) -> Result<Self, ListenError> {
-        let listener = TcpListener::bind(address).await.map_err(|source| ListenError { address, source })?;
-        let address = listener.local_addr().map_err(|source| ListenError { address, source })?;
-        Ok(Self { address, task: tokio::spawn(accept(listener, pages)) })
+    /// When the address can't be bound, or a file of its TLS can't be used.
+    pub async fn start(address: SocketAddr, tls: Option<ListenTls>, pages: Arc<dyn Pages>) -> Result<Self, ListenError> {
+        let acceptor = tls.map(Acceptor::new).transpose()?;
+        let listener = TcpListener::bind(address).await.map_err(|source| ListenError::Address { address, source })?;
+        let address = listener.local_addr().map_err(|source| ListenError::Address { address, source })?;
+        Ok(Self { address, tls: acceptor.is_some(), task: tokio::spawn(accept(listener, acceptor, pages)) })
     }
 
     /// The address that is really bound.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where its pages are.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}{}", if self.tls { "https://" } else { "" }, self.address)
     }
 }
 
@@ -69,7 +90,7 @@ impl Drop for Listener {
     }
 }
 
-async fn accept(listener: TcpListener, pages: Arc<dyn Pages>) {
+async fn accept(listener: TcpListener, mut acceptor: Option<Acceptor>, pages: Arc<dyn Pages>) {
     let open = Arc::new(Semaphore::new(64));
     loop {
         let Ok(permit) = Arc::clone(&open).acquire_owned().await else { return };
@@ -82,21 +103,32 @@ async fn accept(listener: TcpListener, pages: Arc<dyn Pages>) {
                 continue;
             }
         };
-        let pages = Arc::clone(&pages);
+        let (pages, acceptor) = (Arc::clone(&pages), acceptor.as_mut().map(Acceptor::current));
         tokio::spawn(async move {
-            let service = service_fn(move |request| {
-                let answer = answer(&request, pages.as_ref());
-                async move { Ok::<_, Infallible>(answer) }
-            });
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(Duration::from_secs(10))
-                .serve_connection(TokioIo::new(stream), service);
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection on the metrics port ended early");
+            match acceptor {
+                None => serve(stream, pages).await,
+                Some(acceptor) => match tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await {
+                    Ok(Ok(stream)) => serve(stream, pages).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "a client on the metrics port was not let in"),
+                    Err(_) => tracing::debug!("a client on the metrics port did not finish its handshake"),
+                },
             }
             drop(permit);
         });
+    }
+}
+
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, pages: Arc<dyn Pages>) {
+    let service = service_fn(move |request| {
+        let answer = answer(&request, pages.as_ref());
+        async move { Ok::<_, Infallible>(answer) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "a connection on the metrics port ended early");
     }
 }
 

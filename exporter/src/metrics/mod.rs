@@ -4,3 +4,4 @@ pub mod accounting;
 pub mod hubble;
 pub mod listener;
 pub mod text;
+pub mod tls;

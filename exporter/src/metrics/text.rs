@@ -13,6 +13,8 @@ pub enum Kind {
     Counter,
     /// Goes up and down.
     Gauge,
+    /// Goes up and down under a name that ends in `_total`, as upstream has one: its type is left open.
+    Untyped,
     /// Cumulative buckets with `_bucket`, `_sum` and `_count` samples.
     Histogram,
 }
@@ -87,6 +89,8 @@ impl Page {
         let (kind, total) = match kind {
             Kind::Counter => ("counter", "_total"),
             Kind::Gauge => ("gauge", ""),
+            Kind::Untyped if self.format == Format::OpenMetrics => ("unknown", ""),
+            Kind::Untyped => ("untyped", ""),
             Kind::Histogram => ("histogram", ""),
         };
         let stated = match self.format {

@@ -2,19 +2,23 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::progress::Progress;
+use super::block::{Block, Purpose, Work};
+use super::threads;
 use crate::sources::jsonl::{Follower, backups};
-use crate::sources::recorded::{self, Place};
 
 /// How often a followed file is looked at.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What is done with pieces of input.
+/// Takes what came of the input, in its order.
 pub trait Consumer {
-    /// Whole lines.
-    fn chunk(&mut self, lines: &[u8], first: Place<'_>) -> ControlFlow<()>;
+    /// What it wants to be done with what is read next.
+    fn purpose(&self) -> Purpose;
+
+    /// The next block.
+    fn take(&mut self, block: &mut Block) -> ControlFlow<()>;
 
     /// Everything that was there has been read; only what is written from now on follows.
     fn caught_up(&mut self) -> ControlFlow<()>;
@@ -24,24 +28,9 @@ pub trait Consumer {
 ///
 /// # Errors
 /// When it can't be read.
-pub fn read(path: &Path, progress: bool, consumer: &mut dyn Consumer) -> Result<(), String> {
+pub fn read(path: &Path, progress: bool, work: &Arc<Work>, consumer: &mut dyn Consumer) -> Result<(), String> {
     let files = rotated_set(path)?;
-    let mut progress = Progress::over(&files, progress);
-    let mut stopped = false;
-    for file in files {
-        let read = recorded::chunks(&file, &mut |chunk, first| {
-            progress.advance(chunk.len());
-            let flow = consumer.chunk(chunk, first);
-            stopped = flow.is_break();
-            flow
-        });
-        if read.is_err() || stopped {
-            progress.finish();
-            return read.map_err(|error| error.to_string());
-        }
-    }
-    progress.finish();
-    Ok(())
+    threads::read(files, progress, work, consumer.purpose(), &mut |block| consumer.take(block))
 }
 
 /// The backups of a path, oldest first, and the path itself.
@@ -60,20 +49,25 @@ fn rotated_set(path: &Path) -> Result<Vec<PathBuf>, String> {
 ///
 /// # Errors
 /// When it can't be read.
-pub fn follow(path: &Path, consumer: &mut dyn Consumer) -> Result<(), String> {
+pub fn follow(path: &Path, work: &Arc<Work>, consumer: &mut dyn Consumer) -> Result<(), String> {
     if path == Path::new("-") {
-        return read(path, false, consumer);
+        return read(path, false, work, consumer);
     }
     std::fs::metadata(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let mut follower = Follower::new(path, None);
-    let mut line = 1;
+    let mut block = Block { path: path.into(), ..Block::new(&work.style) };
     loop {
         let chunk = follower.look().map_err(|error| error.to_string())?;
         let flow = match &chunk {
             Some(chunk) => {
-                let first = Place { path, line };
-                line += memchr::memchr_iter(b'\n', chunk.bytes).count() as u64;
-                consumer.chunk(chunk.bytes, first)
+                block.lines.clear();
+                block.lines.extend_from_slice(chunk.bytes);
+                block.purpose = consumer.purpose();
+                work.on(&mut block, 1);
+                let flow = consumer.take(&mut block);
+                block.number += 1;
+                block.line += memchr::memchr_iter(b'\n', chunk.bytes).count() as u64;
+                flow
             }
             None => consumer.caught_up(),
         };

@@ -1,13 +1,12 @@
 //! Events to text, in one of the formats of `-o`. Everything goes to one buffer that the caller writes out in big pieces.
 
-use crate::flow::json::{Out, WriteJson};
-use crate::flow::{AuthType, Event, ExportEvent, Flow, Policy, Record, Timestamp, TrafficDirection, Verdict};
+use crate::flow::{AuthType, Event, ExportEvent, Flow, Policy, Record, Timestamp, TrafficDirection, Verdict, datapath};
 use crate::mask::Encoder;
 
 use super::color::{self, Colors};
 use super::endpoint::{self, Side};
+use super::json;
 use super::table::Table;
-use super::texts;
 use super::times::Layout;
 
 /// The formats of `-o`.
@@ -52,13 +51,14 @@ pub struct Style {
 pub struct Printer {
     pub(super) style: Style,
     /// Records printed so far, of those that count for headings and separators.
-    pub(super) records: u64,
+    pub records: u64,
     /// For standard output.
     pub out: Vec<u8>,
     /// For standard error: what relays say of their nodes.
     pub errors: Vec<u8>,
+    /// Rows of `-o table`, which are laid out when all are known.
+    pub table: Table,
     row: Vec<u8>,
-    table: Table,
 }
 
 /// A column of the table and a line of a paragraph: the heading, and the key with the colon right-aligned.
@@ -81,6 +81,16 @@ impl Printer {
         Self { style, ..Self::default() }
     }
 
+    /// Whether it makes a difference what was printed before.
+    pub fn counts_records(style: &Style) -> bool {
+        matches!(style.format, Format::Dict | Format::Table)
+    }
+
+    /// Whether anything was printed.
+    pub fn has_printed(&self) -> bool {
+        !(self.out.is_empty() && self.errors.is_empty() && self.table.is_empty())
+    }
+
     /// Prints one event.
     pub fn print(&mut self, event: &ExportEvent<'_>) {
         match &event.event {
@@ -88,8 +98,7 @@ impl Printer {
             Some(Event::NodeStatus(status)) => self.node_status(event, status),
             Some(Event::AgentEvent(_) | Event::DebugEvent(_) | Event::LostEvents(_) | Event::Flow(_)) => {
                 match self.style.format {
-                    Format::Json => self.json(event),
-                    Format::LegacyJson => self.legacy_json(event),
+                    Format::Json | Format::LegacyJson => self.json(event),
                     Format::Compact => self.compact(event),
                     Format::Dict | Format::Table => self.fields(event),
                 }
@@ -98,28 +107,22 @@ impl Printer {
         }
     }
 
-    /// Prints what was held back until the end.
-    pub fn finish(&mut self) {
-        self.table.finish(&mut self.out);
+    /// Forgets what was printed, and takes so many records to stand before what comes.
+    pub fn restart(&mut self, records: u64) {
+        self.records = records;
+        self.out.clear();
+        self.errors.clear();
+        self.table.clear();
     }
 
     fn json(&mut self, event: &ExportEvent<'_>) {
+        let start = self.out.len();
         match (&self.style.mask, &event.event) {
+            _ if self.style.format == Format::LegacyJson => json::bare(event, &mut self.out),
             (Some(encoder), Some(Event::Flow(_))) => encoder.encode(event, &mut self.out),
-            _ => envelope(event, &mut self.out),
+            _ => json::envelope(event, &mut self.out),
         }
-        self.out.push(b'\n');
-    }
-
-    fn legacy_json(&mut self, event: &ExportEvent<'_>) {
-        let mut out = Out::new(&mut self.out);
-        match &event.event {
-            Some(Event::Flow(flow)) => flow.write_json(&mut out),
-            Some(Event::LostEvents(lost)) => lost.write_json(&mut out),
-            Some(Event::AgentEvent(agent)) => agent.write_json(&mut out),
-            Some(Event::DebugEvent(debug)) => debug.write_json(&mut out),
-            Some(Event::NodeStatus(_)) | None => {}
-        }
+        self.style.colors.neutralise_json(&mut self.out, start);
         self.out.push(b'\n');
     }
 
@@ -240,23 +243,6 @@ impl Fields<'_> {
     }
 }
 
-/// The event as it stands in `events.log`.
-pub(super) fn envelope(event: &ExportEvent<'_>, out: &mut Vec<u8>) {
-    let mut out = Out::new(out);
-    let start = out.position();
-    match &event.event {
-        Some(Event::Flow(flow)) => out.member(",\"flow\":", flow, None),
-        Some(Event::NodeStatus(status)) => out.member(",\"node_status\":", status, None),
-        Some(Event::LostEvents(lost)) => out.member(",\"lost_events\":", lost, None),
-        Some(Event::AgentEvent(agent)) => out.member(",\"agent_event\":", agent, None),
-        Some(Event::DebugEvent(debug)) => out.member(",\"debug_event\":", debug, None),
-        None => {}
-    }
-    out.field(",\"node_name\":", &event.node_name);
-    out.field(",\"time\":", &event.time);
-    out.close(start);
-}
-
 fn compact_flow(style: &Style, flow: &Flow<'_>, out: &mut Vec<u8>) {
     style.times.write(flow.time, out);
     if style.node_name {
@@ -316,25 +302,25 @@ fn flow_type(flow: &Flow<'_>, out: &mut Vec<u8>) {
     // The datapath's numbers are bytes.
     let code = sub_type as u8;
     match r#type {
-        texts::TRACE => match texts::trace_point(code) {
+        datapath::TRACE => match datapath::trace_point(code) {
             Some(name) => out.extend_from_slice(name.as_bytes()),
             None => out.extend_from_slice(itoa::Buffer::new().format(code).as_bytes()),
         },
-        texts::DROP => match texts::drop_reason(code) {
+        datapath::DROP => match datapath::drop_reason(code) {
             Some(text) => out.extend_from_slice(text.as_bytes()),
             None => {
                 out.extend_from_slice(itoa::Buffer::new().format(code).as_bytes());
                 out.extend_from_slice(b", 0");
             }
         },
-        texts::POLICY_VERDICT => {
+        datapath::POLICY_VERDICT => {
             out.extend_from_slice(b"policy-verdict:");
-            out.extend_from_slice(texts::policy_match(flow.policy_match_type).as_bytes());
+            out.extend_from_slice(datapath::policy_match(flow.policy_match_type).as_bytes());
             out.push(b' ');
             name_or_number(flow.traffic_direction.name(), flow.traffic_direction.0, out);
         }
-        texts::CAPTURE => name_or_number(flow.debug_capture_point.name(), flow.debug_capture_point.0, out),
-        texts::TRACE_SOCK => out.extend_from_slice(match sub_type {
+        datapath::CAPTURE => name_or_number(flow.debug_capture_point.name(), flow.debug_capture_point.0, out),
+        datapath::TRACE_SOCK => out.extend_from_slice(match sub_type {
             1 => b"pre-xlate-fwd",
             2 => b"post-xlate-fwd",
             3 => b"pre-xlate-rev",
@@ -346,7 +332,7 @@ fn flow_type(flow: &Flow<'_>, out: &mut Vec<u8>) {
 }
 
 fn verdict(style: &Style, flow: &Flow<'_>, out: &mut Vec<u8>) {
-    let by_policy = flow.event_type.as_ref().is_some_and(|kind| kind.r#type == texts::POLICY_VERDICT);
+    let by_policy = flow.event_type.as_ref().is_some_and(|kind| kind.r#type == datapath::POLICY_VERDICT);
     let allowed = (&flow.ingress_allowed_by, &flow.egress_allowed_by);
     let denied = (&flow.ingress_denied_by, &flow.egress_denied_by);
     let (color, word, by) = match flow.verdict {

@@ -1,7 +1,6 @@
 //! A line to an event that is wanted, as the real command reads `--input-file`: strictly until a field is met that it does not know, then without
 //! what it does not know; the time range on the envelope's time; every event through the filters.
 
-use std::borrow::Cow;
 use std::fmt::Display;
 
 use crate::cli::observe::Observed;
@@ -22,17 +21,26 @@ pub struct Reading {
     pub until: Option<Timestamp>,
     /// Whether to say nothing of lines that can't be read.
     pub silent: bool,
-    /// Whether something unknown was met.
-    pub lenient: bool,
+}
+
+/// A word on a line, for standard error.
+#[derive(Debug)]
+pub struct Note {
+    /// Whether it is of something unknown, which is said once.
+    pub unknown: bool,
+    /// How many events of its block, up to its own line, are wanted.
+    pub behind: usize,
+    /// What is said.
+    pub text: String,
 }
 
 impl Reading {
-    /// The event of a line, if it is one and wanted. What is wrong with a line is said on standard error.
-    pub fn event<'l>(&mut self, line: &'l [u8], place: &dyn Display) -> Option<ExportEvent<'l>> {
-        let mut event = self.decode(line, place)?;
+    /// The event of a line, if it is one and wanted. What is wrong with the line becomes a note. `lenient`: whether something unknown was met.
+    pub fn event<'l>(&self, line: &'l [u8], place: &dyn Display, lenient: &mut bool, notes: &mut Vec<Note>) -> Option<ExportEvent<'l>> {
+        let mut event = self.decode(line, place, lenient, notes)?;
         if self.what == Observed::Flows && matches!(event.event, Some(Event::AgentEvent(_) | Event::DebugEvent(_))) {
             event.event = None;
-            self.warn_unknown(&"an agent or debug event, which is no flow", place);
+            self.note_unknown(&"an agent or debug event, which is no flow", place, lenient, notes);
         }
         // An event without a time counts as one of 1970.
         let time = event.time.unwrap_or_default();
@@ -55,41 +63,44 @@ impl Reading {
         }
     }
 
-    fn decode<'l>(&mut self, line: &'l [u8], place: &dyn Display) -> Option<ExportEvent<'l>> {
+    fn decode<'l>(&self, line: &'l [u8], place: &dyn Display, lenient: &mut bool, notes: &mut Vec<Note>) -> Option<ExportEvent<'l>> {
         let options = |unknown| Options { unknown, ..Options::default() };
-        if !self.lenient {
-            let error = match json::decode(line, options(OnUnknown::Refuse)) {
+        let mut unknown = None;
+        if !*lenient {
+            match json::decode(line, options(OnUnknown::Refuse)) {
                 Ok(event) => return Some(event),
-                Err(error) => error,
-            };
-            return match json::decode(line, options(OnUnknown::Drop)) {
-                Ok(event) => {
-                    self.warn_unknown(&error, place);
-                    Some(event)
-                }
-                Err(error) => self.warn_broken(&error, place, line),
-            };
+                Err(error) => unknown = Some(error),
+            }
         }
         match json::decode(line, options(OnUnknown::Drop)) {
-            Ok(event) => Some(event),
-            Err(error) => self.warn_broken(&error, place, line),
+            Ok(event) => {
+                if let Some(error) = unknown {
+                    self.note_unknown(&error, place, lenient, notes);
+                }
+                Some(event)
+            }
+            Err(error) => {
+                self.note_broken(&error, place, line, notes);
+                None
+            }
         }
-    }
-
-    fn warn_unknown(&mut self, what: &dyn Display, place: &dyn Display) {
-        if !self.lenient && !self.silent {
-            eprintln!("flowlog: {place}: {what}; what is not known is left out from here on, without further notice");
-        }
-        self.lenient = true;
     }
 
     #[cold]
-    fn warn_broken(&self, error: &json::Error, place: &dyn Display, line: &[u8]) -> Option<ExportEvent<'static>> {
+    fn note_unknown(&self, what: &dyn Display, place: &dyn Display, lenient: &mut bool, notes: &mut Vec<Note>) {
+        if !*lenient && !self.silent {
+            let text = format!("flowlog: {place}: {what}; what is not known is left out from here on, without further notice\n");
+            notes.push(Note { unknown: true, behind: 0, text });
+        }
+        *lenient = true;
+    }
+
+    #[cold]
+    fn note_broken(&self, error: &json::Error, place: &dyn Display, line: &[u8], notes: &mut Vec<Note>) {
         if !self.silent {
             let shown = String::from_utf8_lossy(line.get(..120).unwrap_or(line));
-            let shown: Cow<'_, str> = shown.escape_debug().to_string().into();
-            eprintln!("flowlog: {place}: {error}; the line is passed over: {shown}");
+            let text = format!("flowlog: {place}: {error}; the line is passed over: {}\n", shown.escape_debug());
+            notes.push(Note { unknown: false, behind: 0, text });
         }
-        None
     }
 }

@@ -1,9 +1,9 @@
 //! Values of filter flags: numbers as Go reads them, event types, TCP flags, IP versions, workloads.
 
 use crate::filter::EventTypeFilter;
-use crate::flow::{Flags, IpVersion, Workload};
+use crate::flow::{Flags, IpVersion, Workload, datapath};
 
-use super::{identity, texts};
+use super::identity;
 
 /// An unsigned number in digits only.
 pub fn decimal(text: &str) -> Option<u64> {
@@ -47,7 +47,7 @@ pub fn event_type(text: &str) -> Result<EventTypeFilter<'static>, String> {
         Some((kind, sub)) => (kind, Some(sub)),
         None => (text, None),
     };
-    let named = texts::message_type(kind);
+    let named = datapath::message_type(kind);
     let Some(r#type) = named.or_else(|| wrapping(kind)) else {
         return Err(format!("unable to parse type '{kind}', not a known type name and unable to parse as numeric value"));
     };
@@ -55,8 +55,8 @@ pub fn event_type(text: &str) -> Result<EventTypeFilter<'static>, String> {
     if let Some(sub) = sub {
         // Names of sub types belong to a type that is named.
         let known = match named {
-            Some(texts::TRACE) => texts::trace_point_number(sub),
-            Some(texts::AGENT) => texts::agent_event_number(sub),
+            Some(datapath::TRACE) => datapath::trace_point_number(sub),
+            Some(datapath::AGENT) => datapath::agent_event_number(sub),
             _ => None,
         };
         let Some(number) = known.or_else(|| wrapping(sub)) else {

@@ -9,7 +9,7 @@ use flowlog_bpf::event::{FlowKey, Tunnel, TunnelKind};
 
 use super::surroundings::{Side, Surroundings};
 use crate::flow::{
-    Emitter, Ethernet, EventType, Flags, Flow, FlowType, Icmp, Ip, IpVersion, Layer4, NetworkInterface, Protocol, Sctp, Tcp,
+    DropReason, Emitter, Ethernet, EventType, Flags, Flow, FlowType, Icmp, Ip, IpVersion, Layer4, NetworkInterface, Protocol, Sctp, Tcp,
     TraceObservationPoint, TrafficDirection, Udp, Verdict,
 };
 use crate::identity::{Identities, Who};
@@ -96,6 +96,9 @@ pub fn flow<'a>(key: &FlowKey, detail: &Detail, sighting: Sighting, identities: 
     flow
 }
 
+/// The sub type of a drop whose reason Hubble has no number for. Its readers print 0 as `Success`, and this as the number.
+const NO_HUBBLE_REASON: i32 = 255;
+
 /// Verdict, observation point, event type and interface.
 fn observe<'a>(flow: &mut Flow<'a>, sighting: Sighting, around: &'a Surroundings) {
     use TraceObservationPoint as Point;
@@ -112,7 +115,8 @@ fn observe<'a>(flow: &mut Flow<'a>, sighting: Sighting, around: &'a Surroundings
             let (_, hubble) = around.drop_reason(reason);
             flow.drop_reason_desc = hubble;
             flow.drop_reason = u32::try_from(hubble.0).unwrap_or_default();
-            flow.event_type = Some(EventType { r#type: 1, sub_type: hubble.0, ..EventType::default() });
+            let sub_type = if hubble == DropReason::DROP_REASON_UNKNOWN { NO_HUBBLE_REASON } else { hubble.0 };
+            flow.event_type = Some(EventType { r#type: 1, sub_type, ..EventType::default() });
             return;
         }
         (Sighting::Left { .. }, Side::Pod) => Point::TO_ENDPOINT,

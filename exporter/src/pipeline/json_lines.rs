@@ -51,7 +51,8 @@ pub fn apply(event: ExportEvent<'_>, arrival: i64, target: &mut Target<'_>) {
     }
     let time = time_of(&event).unwrap_or(arrival);
     match event {
-        ExportEvent { event: Some(Event::Flow(flow)), .. } if log.folds() => {
+        ExportEvent { event: Some(Event::Flow(mut flow)), .. } if log.folds() => {
+            log.reduce_input(&mut flow);
             let sums = InputSums::of(&flow, time);
             target.line.clear();
             if !log.aggregate {

@@ -108,7 +108,7 @@ impl KernelEvents {
     }
 
     fn flow(&mut self, report: &FlowReport, folded: bool, cx: &mut Context<'_>) {
-        let at = self.row_of(&report.key, Some(report), cx);
+        let at = self.row_of(&report.key, Some(report), report.entered_tcp.flags | report.left_tcp.flags, cx);
         let row = self.current(at, cx);
         row.folded |= folded;
         if report.entered_ifindex != 0 {
@@ -163,25 +163,17 @@ impl KernelEvents {
     }
 
     fn drop(&mut self, report: &DropReport, cx: &mut Context<'_>) {
-        let at = self.row_of(&report.key, None, cx);
+        let at = self.row_of(&report.key, None, report.tcp_flags, cx);
         let row = self.current(at, cx);
-        let (first, last) = (unix(report.first_ns, cx), unix(report.last_ns, cx));
         // A tuple of which only drops were ever seen goes with its drops.
         row.gone |= report.last && row.entered_ifindex == 0 && row.left_ifindex == 0;
-        let (gone, loopback) = (row.gone, row.entered_ifindex == LOOPBACK);
-        if gone {
-            self.flows.list(at);
-        }
-        let row = self.flows.row(at);
-        // The kernel says so of an ICMP message that a raw socket has received, as ping's do: nothing was lost.
-        if row.here && matches!(report.key.protocol, 1 | 58) && cx.around.drop_reason(report.reason).0 == "NO_SOCKET" {
-            return;
-        }
+        // The kernel says NO_SOCKET of an ICMP message that a raw socket has received, as ping's do: nothing was lost.
+        let received = row.here && matches!(report.key.protocol, 1 | 58) && cx.around.drop_reason(report.reason).0 == "NO_SOCKET";
         // What came in through `lo` had left through it and was counted there.
-        let after = report.after || (report.entered && loopback);
-        if after {
+        let after = report.after || (report.entered && row.entered_ifindex == LOOPBACK);
+        if !received && after {
             cx.totals.dropped_after.add(report.count);
-        } else {
+        } else if !received {
             if report.entered {
                 let open = row.fate.packets();
                 row.fate.dropped(report.count.packets);
@@ -189,18 +181,18 @@ impl KernelEvents {
             }
             cx.totals.dropped.add(report.count);
         }
-        // A tuple of which only drops were ever seen goes with its drops.
-        row.gone |= report.last && row.entered_ifindex == 0 && row.left_ifindex == 0;
-        if report.count.packets == 0 {
-            // The kernel's row was freed with nothing left to say: no line for that.
-            if row.gone {
-                self.flows.list(at);
-            }
+        if row.gone {
+            self.flows.list(at);
+        }
+        // The kernel's row may be freed with nothing left to say: no line for that.
+        if received || report.count.packets == 0 {
             return;
         }
+        let (first, last) = (unix(report.first_ns, cx), unix(report.last_ns, cx));
         let sighting = Sighting::Dropped { ifindex: report.ifindex, reason: report.reason, after };
-        self.add(at, sighting, if after { Count::default() } else { report.count }, 0, cx, |sums| {
+        self.add(at, sighting, if after { Count::default() } else { report.count }, report.tcp_flags, cx, |sums| {
             sums.cover(first, last);
+            sums.tcp_flags |= report.tcp_flags;
             sums.interface(report.ifindex);
             if after {
                 sums.dropped_after.add(report.count);
@@ -339,7 +331,7 @@ impl KernelEvents {
         slot
     }
 
-    fn row_of(&mut self, key: &FlowKey, report: Option<&FlowReport>, cx: &mut Context<'_>) -> u32 {
+    fn row_of(&mut self, key: &FlowKey, report: Option<&FlowReport>, tcp_flags: u16, cx: &mut Context<'_>) -> u32 {
         if let Some(at) = self.flows.find(key) {
             return at;
         }
@@ -356,16 +348,13 @@ impl KernelEvents {
         let reverse = self.flows.find(&reverse).map(|at| self.flows.peek(at).detail.reply);
         let at = self.flows.make(*key);
         let row = self.flows.row(at);
-        row.detail = match report {
-            Some(report) => Detail {
-                source_mac: report.source_mac,
-                destination_mac: report.destination_mac,
-                l3_device: report.l3_device,
-                tunnel: report.tunnel.map(Box::new),
-                reply: is_reply(key, report.entered_tcp.flags | report.left_tcp.flags, reverse),
-            },
-            None => Detail { l3_device: true, reply: is_reply(key, 0, reverse), ..Detail::default() },
-        };
+        row.detail = Detail { l3_device: true, reply: is_reply(key, tcp_flags, reverse), ..Detail::default() };
+        if let Some(report) = report {
+            row.detail.source_mac = report.source_mac;
+            row.detail.destination_mac = report.destination_mac;
+            row.detail.l3_device = report.l3_device;
+            row.detail.tunnel = report.tunnel.map(Box::new);
+        }
         // After a restart a flow's later reports come first; they are not its beginning.
         row.begun = report.is_some_and(|report| {
             let opened = report.entered_tcp.syn > 0 || report.left_tcp.syn > 0;

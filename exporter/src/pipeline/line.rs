@@ -7,7 +7,7 @@ use flowlog_sinks::spool::Gap;
 
 use super::bytes::{Put, Take};
 use super::sums::Sums;
-use super::surroundings::Surroundings;
+use super::surroundings::{Surroundings, hubble_lacks};
 use super::template::{Hole, Template, write_flags};
 use crate::flow::json::Out;
 use crate::flow::{Flags, Timestamp, summary};
@@ -116,6 +116,12 @@ pub fn write(prepared: &Prepared, sums: &Sums, uuid: &Uuid, around: &Surrounding
         Hole::Flags => write_flags(flags, line),
         Hole::Summary => {
             line.push(b'"');
+            if let Kind::Kernel { drop_reason, .. } = &prepared.kind
+                && hubble_lacks(drop_reason)
+            {
+                line.extend_from_slice(drop_reason.as_bytes());
+                line.extend_from_slice(b"; ");
+            }
             summary::write_tcp_flags(flags, line);
             line.push(b'"');
         }

@@ -9,11 +9,11 @@ use super::identify::Sighting;
 use super::key::{self, Kept};
 use super::line::{Kind, Prepared};
 use super::service;
-use super::surroundings::Surroundings;
-use super::template::{Stands, Template};
+use super::surroundings::{Surroundings, hubble_lacks};
+use super::template::{Hole, Stands, Template};
 use super::window::whole_seconds;
-use crate::config::{FilterText, FlowLog, FoldBy, build};
-use crate::filter::{Answer, Filters, FlowFilter, PerFlow, UnknownPorts};
+use crate::config::{FlowLog, FoldBy, build};
+use crate::filter::{Answer, Filters, PerFlow, UnknownPorts};
 use crate::flow::{ExportEvent, Flags, Flow, Protocol, summary};
 use crate::mask::{Encoder, Mask};
 
@@ -125,13 +125,16 @@ impl LineRules for CompiledLog {
             service::remove_client_port(&mut flow);
         }
         flow.summary = summary::of(&flow).into();
+        if hubble_lacks(drop_reason) {
+            flow.summary = format!("{drop_reason}; {}", flow.summary).into();
+        }
         let kind = Kind::Kernel { connections: by_service, drop_reason: drop_reason.into() };
         self.prepare(flow, kind, Stands::ForPackets)
     }
 
     fn unattributed(&self) -> Prepared {
         let mut template = Template::extensions_only();
-        template.tell_apart("unattributed");
+        template.tell_apart("unattributed", &[Hole::Extensions]);
         Prepared { template, kind: Kind::Unattributed, ..Prepared::default() }
     }
 }
@@ -165,7 +168,7 @@ impl CompiledLog {
             aggregate: aggregation.is_some(),
             by_time: entry.field_aggregate.iter().any(|path| path == "time" || path.starts_with("time.")),
             end: entry.end.as_ref().map(|end| end.unix_ns),
-            filters: filters(entry).map_err(failed)?,
+            filters: build::filters(entry).map_err(|problems| failed(problems.to_string()))?,
             encoder: Encoder::compile(&with_counts(entry, mask.clone()).map_err(|error| failed(error.to_string()))?, redaction),
             fold_by: entry.fold_by,
             kept: Kept::by(&mask),
@@ -189,23 +192,26 @@ impl CompiledLog {
         self.encoder.encode(event, line);
     }
 
-    /// The line of an input flow that folds.
+    /// Leaves out of an input flow that folds what its lines never say, be they of one flow or of many.
+    pub fn reduce_input(&self, flow: &mut Flow<'_>) {
+        if self.fold_by == FoldBy::Service && !self.aggregate {
+            service::remove_client_port(flow);
+        }
+    }
+
+    /// The line of an input flow that folds, reduced already.
     #[must_use]
-    pub fn prepare_input(&self, mut flow: Flow<'_>) -> Prepared {
-        if self.aggregate {
-            return self.prepare(flow, Kind::Input, Stands::ForReduced { by_time: self.by_time });
-        }
-        if self.fold_by == FoldBy::Service {
-            service::remove_client_port(&mut flow);
-        }
-        self.prepare(flow, Kind::Input, Stands::ForFlows)
+    pub fn prepare_input(&self, flow: Flow<'_>) -> Prepared {
+        let stands = if self.aggregate { Stands::ForReduced { by_time: self.by_time } } else { Stands::ForFlows };
+        self.prepare(flow, Kind::Input, stands)
     }
 
     fn prepare(&self, flow: Flow<'_>, kind: Kind, stands: Stands) -> Prepared {
         let (tuple, labels) = (key::tuple(&flow, &self.kept), self.labels(&flow).into());
         let mut template = Template::of(&self.encoder, flow, stands);
         if let Kind::Kernel { drop_reason, .. } = &kind {
-            template.tell_apart(drop_reason);
+            let holes = if hubble_lacks(drop_reason) { &[Hole::Extensions, Hole::Summary][..] } else { &[Hole::Extensions] };
+            template.tell_apart(drop_reason, holes);
         }
         let key = key::text(&tuple, template.fixed());
         Prepared { key: key.into_bytes().into(), labels, template, kind }
@@ -260,18 +266,6 @@ fn with_counts(entry: &FlowLog, mask: Mask) -> Result<Mask, crate::mask::Invalid
     let own = ["time".to_owned(), "aggregate".to_owned()];
     let listed = entry.field_aggregate.iter().filter(|path| !path.starts_with("time."));
     Mask::parse(&listed.chain(&own).collect::<Vec<_>>())
-}
-
-fn filters(entry: &FlowLog) -> Result<Filters, String> {
-    let list = |texts: &[FilterText]| -> Result<Vec<String>, String> { Ok(texts.iter().map(|text| text.value.to_string()).collect()) };
-    let (include, exclude) = (list(&entry.include_filters)?, list(&entry.exclude_filters)?);
-    let decode = |texts: &'_ [String]| -> Result<Vec<FlowFilter<'static>>, String> {
-        texts.iter().map(|text| FlowFilter::from_json(text).map_err(|error| error.to_string())).collect()
-    };
-    Filters::compile(&decode(&include)?, &decode(&exclude)?).map_err(|errors| {
-        let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        texts.join("; ")
-    })
 }
 
 fn nanoseconds(duration: Duration) -> i64 {

@@ -76,6 +76,12 @@ pub fn hubble_drop_reason(kernel: &str) -> DropReason {
     }
 }
 
+/// True of a drop that Hubble has no reason for: its line's Summary then begins with the kernel's.
+#[must_use]
+pub fn hubble_lacks(kernel: &str) -> bool {
+    !kernel.is_empty() && hubble_drop_reason(kernel) == DropReason::DROP_REASON_UNKNOWN
+}
+
 /// The shared holder.
 #[derive(Debug, Default)]
 pub struct Shared<T> {

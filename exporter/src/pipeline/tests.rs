@@ -164,6 +164,7 @@ fn dropped(key: FlowKey, reason: u32, count: u64) -> Event {
         last_ns: 6,
         reason,
         count,
+        tcp_flags: 2,
         after: false,
         entered: true,
         fragment: false,
@@ -229,6 +230,10 @@ fn two_reasons_that_hubble_has_no_name_for_are_two_lines() {
     lab.apply(dropped(key(THERE, 80), 4, 1));
     lab.apply(dropped(key(THERE, 80), 5, 2));
     assert_eq!(lab.lines(), ["{\"flow\":{\"verdict\":\"DROPPED\"}}"]);
+    // The summary names what Hubble has no number for.
+    let mut lab = Lab::new("    fieldMask: [event_type, Summary]\n");
+    lab.apply(dropped(key(THERE, 80), 4, 1));
+    assert_eq!(lab.lines(), ["{\"flow\":{\"event_type\":{\"type\":1,\"sub_type\":255},\"Summary\":\"QDISC_DROP; TCP Flags: SYN\"}}"]);
 }
 
 #[test]
@@ -334,6 +339,7 @@ fn any_event() -> impl Strategy<Value = Event> {
                     last_ns: u64::MAX,
                     reason,
                     count: big(a),
+                    tcp_flags: 2,
                     after,
                     entered: last,
                     fragment: false,

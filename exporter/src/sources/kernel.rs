@@ -56,6 +56,7 @@ impl KernelSource {
     /// Moves one ring until told to stop, and then until it is empty.
     pub fn drain(&self, instance: [u8; 16], mut ring: Ring) {
         self.skip_what_the_intake_has(instance, &mut ring);
+        let mut unread = 0;
         loop {
             let stopping = self.stop.load(Ordering::Acquire);
             match self.move_burst(instance, &mut ring) {
@@ -74,7 +75,9 @@ impl KernelSource {
                     std::thread::sleep(Duration::from_millis(200));
                 }
             }
-            self.unread.store(ring.unread(), Ordering::Relaxed);
+            // One sum over all rings: each drain adds what its own has changed by.
+            let before = std::mem::replace(&mut unread, ring.unread());
+            self.unread.fetch_add(unread.wrapping_sub(before), Ordering::Relaxed);
         }
     }
 

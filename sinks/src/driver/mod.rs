@@ -13,7 +13,7 @@ mod quarantine;
 mod run;
 mod send;
 
-pub use control::{DriverOptions, Running, start};
+pub use control::{Drained, DriverOptions, Running, start};
 pub use metrics::{Histogram, SinkMetrics};
 
 use crate::spool::{Cut, ReadError, Reader};

@@ -97,14 +97,17 @@ fn encode_stored(stored: &Stored) -> io::Result<Vec<u8>> {
 
 /// What a sink stored; `None` if nothing, or if it is damaged.
 pub(super) fn load(spool: &Path, sink: &str) -> io::Result<Option<Stored>> {
-    let stored = match std::fs::read(path(spool, "cursors", sink, "cursor")) {
-        Ok(bytes) => parse_stored(&bytes),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
-    match stored {
+    match read(&path(spool, "cursors", sink, "cursor"))? {
         Some(stored) => Ok(Some(marked(spool, sink, stored)?)),
         None => Ok(None),
+    }
+}
+
+fn read(path: &Path) -> io::Result<Option<Stored>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(parse_stored(&bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -153,15 +156,27 @@ pub(super) fn store(spool: &Path, sink: &str, stored: &Stored) -> io::Result<()>
     folder::replace(&path(spool, "cursors", sink, "cursor"), &encode_stored(stored)?)
 }
 
-/// Removes a sink's cursor file.
+/// Puts a sink's cursor file aside: it holds nothing any more, and a sink of that name that comes back goes on there.
 pub(super) fn forget(spool: &Path, sink: &str) -> io::Result<()> {
-    for extension in ["mark", "cursor"] {
-        match std::fs::remove_file(path(spool, "cursors", sink, extension)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+    let cursor = path(spool, "cursors", sink, "cursor");
+    if let Some(stored) = load(spool, sink)? {
+        // As far as its mark, which goes with it.
+        folder::replace(&cursor, &encode_stored(&stored)?)?;
+    }
+    match std::fs::remove_file(path(spool, "cursors", sink, "mark")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    match std::fs::rename(&cursor, path(spool, "cursors", sink, "former")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
     }
     folder::sync_folder(&spool.join("cursors"))
+}
+
+/// What a sink of this name had stored when it was forgotten; `None` if there was none, or if it is damaged.
+pub(super) fn former(spool: &Path, sink: &str) -> io::Result<Option<Stored>> {
+    read(&path(spool, "cursors", sink, "former"))
 }
 
 /// All cursors of a spool that can be read, by the name of their sink.
@@ -224,6 +239,8 @@ mod tests {
         forget(folder.path(), "audit").unwrap();
         forget(folder.path(), "audit").unwrap();
         assert_eq!(load(folder.path(), "audit").unwrap(), None);
+        assert_eq!(former(folder.path(), "audit").unwrap(), Some(example()));
+        assert_eq!(former(folder.path(), "never there").unwrap(), None);
     }
 
     #[test]

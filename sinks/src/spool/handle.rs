@@ -41,14 +41,17 @@ impl Spool {
     }
 
     /// A reader for the sink of this name, at its stored cursor, and what else is stored. From now on the spool keeps for the sink what
-    /// it has not released, as `when_full` says.
+    /// it has not released, as `when_full` says. A sink that was forgotten goes on where it was, as far as that is still there.
     ///
     /// # Errors
     /// If the cursor file cannot be read just now. A damaged one is like none.
     pub fn reader(&self, sink: &str, when_full: WhenFull, start: Start) -> io::Result<(Reader, Stored)> {
         let stored = cursor::load(self.folder(), sink)?;
+        let former = if stored.is_none() { cursor::former(self.folder(), sink)? } else { None };
         let mut state = self.shared.lock();
         let visible = *self.shared.visible.borrow();
+        let begin = state.segments.front().map_or(visible.position, |segment| segment.base);
+        let stored = stored.or(former.filter(|former| (begin..=visible.position).contains(&former.cursor.position)));
         let oldest = state.segments.front().map(|segment| Cursor { spool: segment.id, sequence: segment.number, position: segment.base });
         let end = Cursor { spool: visible.id, sequence: visible.sequence, position: visible.position };
         let stored = stored

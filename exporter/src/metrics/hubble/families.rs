@@ -7,9 +7,9 @@ use std::borrow::Cow;
 
 use super::spec::{Family, Spec};
 use super::table::Layout;
-use super::words::{self, event};
+use super::words;
 use crate::flow::{
-    Dns, DropReason, Flags, Flow, Http, IpVersion, L7FlowType, Layer7, Protocol, Record, SctpChunkType, TrafficDirection, Verdict,
+    Dns, DropReason, Flags, Flow, Http, IpVersion, L7FlowType, Layer7, Protocol, Record, SctpChunkType, TrafficDirection, Verdict, datapath,
 };
 use crate::metrics::text::Kind;
 
@@ -160,7 +160,7 @@ pub fn visit(spec: &Spec, flow: &Flow<'_>, kernel: bool, emit: &mut Emit<'_>) {
             if let Some(matched) = policy(flow) {
                 let [direction, action] =
                     [flow.traffic_direction.to_string(), flow.verdict.to_string()].map(|text| text.to_ascii_lowercase());
-                one(&[direction.into(), matched.into(), action.into()], Amount::Events);
+                one(&[direction.into(), matched, action.into()], Amount::Events);
             }
         }
         Family::Dns { query, ignore_aaaa } => {
@@ -238,15 +238,15 @@ fn to_world<'f>(flow: &'f Flow<'_>, kernel: bool, any_drop: bool, syn_only: bool
 }
 
 /// How a policy matched, for flows that tell.
-fn policy(flow: &Flow<'_>) -> Option<&'static str> {
+fn policy(flow: &Flow<'_>) -> Option<Cow<'static, str>> {
     match words::event_type(flow) {
         // The host may reach every endpoint on it: what is decided about it says nothing (identity 1 is reserved:host).
-        event::POLICY_VERDICT if flow.source.as_ref().is_some_and(|source| source.identity == 1) => None,
-        event::POLICY_VERDICT => Some(words::policy_match(flow.policy_match_type)),
-        event::ACCESS_LOG => Some(match words::record(flow) {
-            Some(Record::Dns(_)) => "l7/dns",
-            Some(Record::Http(_)) => "l7/http",
-            _ => "l7/",
+        datapath::POLICY_VERDICT if flow.source.as_ref().is_some_and(|source| source.identity == 1) => None,
+        datapath::POLICY_VERDICT => Some(datapath::policy_match(flow.policy_match_type).to_ascii_lowercase().into()),
+        datapath::LAYER7 => Some(match words::record(flow) {
+            Some(Record::Dns(_)) => "l7/dns".into(),
+            Some(Record::Http(_)) => "l7/http".into(),
+            _ => "l7/".into(),
         }),
         _ => None,
     }

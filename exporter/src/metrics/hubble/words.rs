@@ -2,21 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::flow::{Flow, Protocol, Record};
-
-/// Message types of the datapath.
-pub mod event {
-    /// A packet was dropped.
-    pub const DROP: i32 = 1;
-    /// A debug capture.
-    pub const CAPTURE: i32 = 3;
-    /// A packet was seen.
-    pub const TRACE: i32 = 4;
-    /// A policy decided.
-    pub const POLICY_VERDICT: i32 = 5;
-    /// A proxy saw a request.
-    pub const ACCESS_LOG: i32 = 129;
-}
+use crate::flow::{Flow, Protocol, Record, datapath};
 
 /// The datapath's number of a flow's event; 0 without one.
 #[must_use]
@@ -52,26 +38,11 @@ pub fn rcode(number: u32) -> &'static str {
     }
 }
 
-/// How a policy matched, in lower case.
-#[must_use]
-pub fn policy_match(number: u32) -> &'static str {
-    match number {
-        0 => "none",
-        1 => "l3-only",
-        2 => "l3-l4",
-        3 => "l4-only",
-        4 => "all",
-        5 => "l3-proto",
-        6 => "proto-only",
-        _ => "unknown",
-    }
-}
-
 /// Type and subtype of a flow.
 #[must_use]
 pub fn flow_type(flow: &Flow<'_>) -> (&'static str, Cow<'static, str>) {
     match event_type(flow) {
-        event::ACCESS_LOG => {
+        datapath::LAYER7 => {
             let subtype = match record(flow) {
                 Some(Record::Dns(_)) => "DNS",
                 Some(Record::Http(_)) => "HTTP",
@@ -79,46 +50,29 @@ pub fn flow_type(flow: &Flow<'_>) -> (&'static str, Cow<'static, str>) {
             };
             ("L7", subtype.into())
         }
-        event::DROP => ("Drop", "".into()),
-        event::CAPTURE => ("Capture", "".into()),
-        event::TRACE => ("Trace", trace_point(flow.event_type.as_ref().map_or(0, |event| event.sub_type)).into()),
-        event::POLICY_VERDICT => ("PolicyVerdict", "".into()),
+        datapath::DROP => ("Drop", "".into()),
+        datapath::CAPTURE => ("Capture", "".into()),
+        datapath::TRACE => {
+            // Its numbers fit a byte.
+            let point = flow.event_type.as_ref().map_or(0, |event| event.sub_type) as u8;
+            ("Trace", datapath::trace_point(point).unwrap_or_default().into())
+        }
+        datapath::POLICY_VERDICT => ("PolicyVerdict", "".into()),
         other => ("Unknown", other.to_string().into()),
     }
-}
-
-/// The datapath's observation points; its numbers fit a byte.
-fn trace_point(number: i32) -> &'static str {
-    const POINTS: [&str; 14] = [
-        "to-endpoint",
-        "to-proxy",
-        "to-host",
-        "to-stack",
-        "to-overlay",
-        "from-endpoint",
-        "from-proxy",
-        "from-host",
-        "from-stack",
-        "from-overlay",
-        "from-network",
-        "to-network",
-        "from-crypto",
-        "to-crypto",
-    ];
-    POINTS.get((number & 0xff) as usize).copied().unwrap_or_default()
 }
 
 /// The protocol that says most about a flow: layer 7 of a request, layer 4 of a packet.
 #[must_use]
 pub fn protocol(flow: &Flow<'_>) -> &'static str {
     match event_type(flow) {
-        event::ACCESS_LOG => match record(flow) {
+        datapath::LAYER7 => match record(flow) {
             Some(Record::Dns(_)) => "DNS",
             Some(Record::Http(_)) => "HTTP",
             Some(Record::Kafka(_)) => "Kafka",
             None => "Unknown L7",
         },
-        event::DROP | event::TRACE | event::POLICY_VERDICT | event::CAPTURE => layer4(flow).map_or("Unknown L4", layer4_name),
+        datapath::DROP | datapath::TRACE | datapath::POLICY_VERDICT | datapath::CAPTURE => layer4(flow).map_or("Unknown L4", layer4_name),
         _ => "Unknown flow",
     }
 }

@@ -1,4 +1,6 @@
-//! The fixed vocabulary of the printed columns: event types, trace points, drop reasons, policy matches (`spec/hubble.md` §9.5).
+//! What the datapath's numbers are called: event types, trace points, drop reasons, policy matches (`spec/hubble.md` §8.1, §9.5).
+//!
+//! Printed columns and labels of metrics use the same words, metrics in lower case.
 
 /// `event_type.type` of drops.
 pub const DROP: i32 = 1;
@@ -10,6 +12,8 @@ pub const TRACE: i32 = 4;
 pub const POLICY_VERDICT: i32 = 5;
 /// Of socket traces.
 pub const TRACE_SOCK: i32 = 7;
+/// Of requests that a proxy saw.
+pub const LAYER7: i32 = 129;
 /// Of agent events.
 pub const AGENT: i32 = 130;
 
@@ -22,7 +26,7 @@ pub fn message_type(name: &str) -> Option<i32> {
         "trace" => TRACE,
         "policy-verdict" => POLICY_VERDICT,
         "trace-sock" => TRACE_SOCK,
-        "l7" => 129,
+        "l7" => LAYER7,
         "agent" => AGENT,
         _ => return None,
     })
