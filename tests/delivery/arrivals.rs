@@ -26,7 +26,7 @@ fn every_flow_is_in_the_file_in_loki_in_kafka_and_in_the_bucket_once_and_in_orde
     let promtail = Service::start_with("promtail", &[&port.to_string(), live.to_str().expect("text"), "tailed"], &[]);
     promtail.wait_for_log("tail routine: started");
     feed.more(flows - 1, Duration::ZERO);
-    wait_until_delivered(&daemon, "arrivals", flows, &["search", "stream", "audit"]);
+    wait_until_delivered(&daemon, ("arrivals", "events"), flows, &["search", "stream", "audit"]);
     daemon.stop();
 
     let lines = daemon.texts();

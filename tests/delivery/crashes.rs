@@ -36,7 +36,7 @@ fn killed_at_random_moments_while_sending_it_leaves_no_gap_anywhere_and_repeats_
         daemon.start();
     }
     feed.more(500, Duration::ZERO);
-    wait_until_delivered(&daemon, "crashes", feed.count(), &["search", "stream", "audit"]);
+    wait_until_delivered(&daemon, ("crashes", "events"), feed.count(), &["search", "stream", "audit"]);
     daemon.stop();
 
     let lines = daemon.texts();

@@ -193,16 +193,16 @@ pub fn assert_each_once(lines: &[String], count: u64) {
     assert!(numbers.iter().copied().eq(0..count), "a request is missing in events.log, and another is there twice");
 }
 
-/// Waits until `events.log` and these sinks have all of a flow log that has at least so many records.
-pub fn wait_until_delivered(daemon: &Daemon, name: &str, records: u64, sinks: &[&str]) {
+/// Waits until these sinks have all of a flow log that has at least so many records and writes them to the file of this stem.
+pub fn wait_until_delivered(daemon: &Daemon, (name, stem): (&str, &str), records: u64, sinks: &[&str]) {
     let spool = flowlog::daemon::state::log_folder(&daemon.state(), name).join("spool");
     let all_have = |number: u64| {
         let cursors = stored_cursors(&spool).expect("cursors");
         let has = |sink: &str| cursors.iter().any(|(name, stored)| name == sink && stored.cursor.sequence > number);
         has("file") && sinks.iter().all(|sink| has(sink))
     };
-    daemon.wait_for("every sink's cursor", PATIENCE, |_| all_have(records));
+    daemon.wait_for(&format!("the cursors of {name}"), PATIENCE, |_| all_have(records));
     // Lines of other things that happened may stand between and behind them.
-    let lines = daemon.texts().len() as u64;
-    daemon.wait_for("every sink's cursor", PATIENCE, |_| all_have(lines));
+    let lines = daemon.texts_of(stem).len() as u64;
+    daemon.wait_for(&format!("the last records of {name}"), PATIENCE, |_| all_have(lines));
 }

@@ -31,7 +31,7 @@ fn servers_killed_in_the_middle_of_it_and_started_again_get_everything() {
         }
     });
     feed.more(5_000, Duration::from_millis(10));
-    wait_until_delivered(&daemon, "outages", 25_000, &["search", "stream", "audit"]);
+    wait_until_delivered(&daemon, ("outages", "events"), 25_000, &["search", "stream", "audit"]);
     daemon.stop();
     let lines = daemon.texts();
     assert_each_once(&lines, feed.count());
@@ -63,12 +63,12 @@ fn a_dead_sink_whose_spool_is_at_its_bound_costs_the_others_nothing_and_its_own_
     daemon.start();
     let mut feed = Feed::new(&daemon);
     feed.more(2_000, Duration::from_millis(10));
-    wait_until_delivered(&daemon, "plenty", 2000, &["search", "stream", "audit"]);
+    wait_until_delivered(&daemon, ("plenty", "events"), 2000, &["search", "stream", "audit"]);
     // The archive, which would rather hold its records than lose them, dies and leaves the spool full.
     servers.minio.kill();
     feed.more(40_000, Duration::from_millis(10));
-    wait_until_delivered(&daemon, "plenty", 42_000, &["search", "stream"]);
-    wait_until_delivered(&daemon, "drops", 6000, &["stream"]);
+    wait_until_delivered(&daemon, ("plenty", "events"), 42_000, &["search", "stream"]);
+    wait_until_delivered(&daemon, ("drops", "drops"), 6000, &["stream"]);
     daemon.wait("an end of the others' lag", |daemon| {
         let metrics = daemon.metrics();
         ["search", "stream", "file"].iter().all(|sink| metrics.sum("flowlog_sink_lag_records", &[&format!("sink=\"{sink}\"")]) == 0)
@@ -80,8 +80,8 @@ fn a_dead_sink_whose_spool_is_at_its_bound_costs_the_others_nothing_and_its_own_
     assert!(metrics.sum("flowlog_spool_bytes", &["flow_log=\"plenty\""]) <= 8 << 20, "the bound holds");
 
     servers.minio.restart();
-    wait_until_delivered(&daemon, "plenty", 42_000, &["search", "stream", "audit"]);
-    wait_until_delivered(&daemon, "drops", 6000, &["stream", "audit"]);
+    wait_until_delivered(&daemon, ("plenty", "events"), 42_000, &["search", "stream", "audit"]);
+    wait_until_delivered(&daemon, ("drops", "drops"), 6000, &["stream", "audit"]);
     let of = ["flow_log=\"plenty\"", "sink=\"audit\""];
     let metrics = daemon.metrics();
     let (dropped, gaps) = (metrics.sum("flowlog_sink_dropped_records_total", &of), metrics.sum("flowlog_sink_gaps_total", &of));

@@ -118,7 +118,7 @@ fn a_hidden_secret_and_a_masked_address_are_nowhere_behind_the_mask() {
     let long: String = (0..30_000_u64).map(|n| format!("{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
     text += &format!("{}\n", telling(start + 50.seconds(), 1000).replace("/order/", &format!("/{long}/order/")));
     std::fs::write(daemon.path("flows.jsonl"), text).expect("flows");
-    wait_until_delivered(&daemon, "secrets", 1001, &["search", "stream", "audit"]);
+    wait_until_delivered(&daemon, ("secrets", "events"), 1001, &["search", "stream", "audit"]);
 
     let all = everything(&servers, &daemon, start);
     let holds = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());

@@ -285,7 +285,12 @@ impl Daemon {
 
     /// The lines of `events.log` as they stand there, its backups first.
     pub fn texts(&self) -> Vec<String> {
-        texts(self.folder.path(), "events")
+        self.texts_of("events")
+    }
+
+    /// The same of another file, by its stem.
+    pub fn texts_of(&self, stem: &str) -> Vec<String> {
+        texts(self.folder.path(), stem)
     }
 
     /// Asserts that its spools are whole and in sequence, and returns the records of each identity of one flow log: spool, first, last.

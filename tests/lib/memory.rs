@@ -1,4 +1,7 @@
 //! What a daemon holds in memory while none of its sinks answers: everything that waits lies on the disk.
+//!
+//! No two of the flows fold, so with a window the fold table holds as many lines as come in meanwhile, up to its own bound (131 072 lines);
+//! without one, what is left is what spool and sinks hold.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +13,7 @@ pub const FLOWS_A_SECOND: u64 = 50_000;
 
 /// A daemon whose three sinks name a port on which nobody listens.
 const CONFIGURATION: &str = "flowLogs:
-  - {name: all, sinks: [search, stream, audit]}
+  - {name: all, window: WINDOW, sinks: [search, stream, audit]}
 sinks:
   search: {type: loki, url: 'http://127.0.0.1:9', labels: {source_ns: source.namespace, verdict: verdict}}
   stream: {type: kafka, brokers: ['127.0.0.1:9'], topic: flows}
@@ -40,12 +43,13 @@ impl Resident {
     }
 }
 
-/// Lets flows come in for so long while every sink is down, and tells once a second how many the daemon has taken and what is resident.
+/// Lets flows come in for so long, folded by this window, while every sink is down, and tells once a second how many the daemon has taken and what is resident.
 /// Returns the last of these, once everything is taken.
-pub fn with_all_sinks_down(duration: Duration, mut tell: impl FnMut(Duration, u64, Resident)) -> Resident {
+pub fn with_all_sinks_down(window: &str, duration: Duration, mut tell: impl FnMut(Duration, u64, Resident)) -> Resident {
     let mut daemon = Daemon::following("");
     std::fs::write(daemon.path("credentials"), "[default]\naws_access_key_id = k\naws_secret_access_key = s\n").expect("credentials");
-    daemon.configure(&CONFIGURATION.replace("CREDENTIALS", daemon.path("credentials").to_str().expect("text")));
+    let credentials = daemon.path("credentials");
+    daemon.configure(&CONFIGURATION.replace("WINDOW", window).replace("CREDENTIALS", credentials.to_str().expect("text")));
     daemon.start();
     let (mut feed, begun) = (Feed::new(&daemon), Instant::now());
     let taken = |daemon: &Daemon| daemon.status()["flowLogs"][0]["totals"]["inputs"].as_u64().expect("a number");
@@ -53,7 +57,7 @@ pub fn with_all_sinks_down(duration: Duration, mut tell: impl FnMut(Duration, u6
         feed.at_rate(FLOWS_A_SECOND, Duration::from_secs(1));
         tell(begun.elapsed(), taken(&daemon), Resident::of(&daemon));
     }
-    daemon.wait("the last flows", |daemon| taken(daemon) >= feed.count());
+    daemon.wait_for("the last flows", Duration::from_secs(600), |daemon| taken(daemon) >= feed.count());
     let last = Resident::of(&daemon);
     tell(begun.elapsed(), taken(&daemon), last);
     assert_eq!(daemon.metrics().sum("flowlog_sink_records_sent_total", &[]), 0, "a sink is not down");
