@@ -27,11 +27,20 @@ impl ConfigFile {
             return Err(format!("{} is no YAML: write what --print-raw-filters prints", path.display()));
         };
         let list = |key: &str| match &node.kind {
-            Kind::Map(entries) => entries.get(key).map(|entry| texts(&entry.value.kind)).unwrap_or_default(),
+            Kind::Map(entries) => match entries.get(key).map(|entry| &entry.value.kind) {
+                Some(Kind::Scalar(_, text)) => words(text),
+                Some(kind) => texts(kind),
+                None => Vec::new(),
+            },
             _ => Vec::new(),
         };
         Ok(Self { allowlist: list("allowlist"), denylist: list("denylist") })
     }
+}
+
+/// A list that is written as one text: the real command takes it apart at every blank, so its filters have to be written without any.
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
 }
 
 fn texts(kind: &Kind) -> Vec<String> {
@@ -60,11 +69,17 @@ pub fn filters(list: RawList, flags: &[String], file: &ConfigFile) -> Result<Vec
         RawList::Allow => ("--allowlist", "HUBBLE_ALLOWLIST", &file.allowlist),
         RawList::Deny => ("--denylist", "HUBBLE_DENYLIST", &file.denylist),
     };
-    let environment: Vec<String> = std::env::var(variable).ok().filter(|text| !text.is_empty()).into_iter().collect();
-    let texts = [flags, &environment, listed].into_iter().find(|texts| !texts.is_empty()).unwrap_or_default();
+    let environment = words(&std::env::var(variable).unwrap_or_default());
     let mut filters = Vec::new();
-    for text in texts {
-        filters.extend(FlowFilter::list_from_flag(text).map_err(|error| format!("invalid {flag} flag: {error}"))?);
+    for (texts, advice) in
+        [(flags, ""), (environment.as_slice(), "; in a variable no blank may stand within a filter"), (listed.as_slice(), "")]
+    {
+        for text in texts {
+            filters.extend(FlowFilter::list_from_flag(text).map_err(|error| format!("invalid {flag} flag: {error}{advice}"))?);
+        }
+        if !texts.is_empty() {
+            break;
+        }
     }
     Ok(filters)
 }
