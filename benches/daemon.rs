@@ -23,7 +23,7 @@ fn main() {
     if skip::lacks_root("daemon") {
         return;
     }
-    println!("machine: {}; load {}", flowlog_benches::machine(), flowlog_benches::load());
+    println!("machine: {}; {}", flowlog_benches::machine(), flowlog_benches::load());
     memory();
     processor_time(8_000, Duration::from_secs(10));
     processor_time(200_000, Duration::from_secs(4));

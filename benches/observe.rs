@@ -61,7 +61,7 @@ fn main() -> ExitCode {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("events.log");
     let (lines, bytes) = write(&file, megabytes * 1_000_000);
-    println!("{}; {lines} lines of {} bytes on average, {} MB; load {}", machine(), bytes / lines, bytes / 1_000_000, load());
+    println!("{}; {lines} lines of {} bytes on average, {} MB; {}", machine(), bytes / lines, bytes / 1_000_000, load());
     let ours = std::env::current_exe().expect("this program");
     let hubble = binaries().join("hubble").exists().then(|| program("hubble"));
     if hubble.is_none() {
@@ -85,7 +85,7 @@ fn main() -> ExitCode {
             }
         }
     }
-    println!("load {}", load());
+    println!("{}", load());
     ExitCode::SUCCESS
 }
 

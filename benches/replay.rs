@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     let folder = tempfile::tempdir().expect("a folder");
     let input = folder.path().join("input.jsonl");
     let bytes = write(&input, count);
-    println!("{}; {count} flows of {} bytes on average; load {}", machine(), bytes / count, load());
+    println!("{}; {count} flows of {} bytes on average; {}", machine(), bytes / count, load());
     for (name, keys) in [("a line per event", "    window: 0\n"), ("folded by second", "")] {
         std::fs::write(folder.path().join("flowlog.yaml"), format!("{ENTRY}{keys}")).expect("a configuration");
         let used = children_seconds();
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
             std::fs::remove_dir_all(folder.path().join(made)).expect("its folders");
         }
     }
-    println!("load {}", load());
+    println!("{}", load());
     ExitCode::SUCCESS
 }
 

@@ -34,7 +34,7 @@ const ENTRY: &str = "
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 1)]
 async fn main() {
-    println!("machine: {}; load {}", flowlog_benches::machine(), flowlog_benches::load());
+    println!("machine: {}; {}", flowlog_benches::machine(), flowlog_benches::load());
     println!(
         "{EVENTS} reports of one packet each, TCP over IPv4, 9-path mask, window 1 s, one flow log with a file; intake, spool and file on disk"
     );
@@ -98,8 +98,8 @@ async fn start(folder: &Path, intake: &SharedIntake, clock: Arc<ArrivalClock>) -
     let place = Place { options, intake: intake.readers().clone(), commons, origin: origin.clone() };
     let compiled = Arc::new(CompiledLog::build(entry, &[]).expect("it builds"));
     let mut log = RunningLog::start(compiled, &folder.join("log"), 8 << 30, &place).expect("it starts");
-    let errors = log.set_sinks(wanted(entry, &file, &origin)).await;
-    assert!(errors.is_empty(), "{errors:?}");
+    let (ready, errors) = log.build_sinks(wanted(entry, &file, &origin));
+    assert!(errors.is_empty() && log.set_sinks(ready).await.is_empty(), "{errors:?}");
     log
 }
 

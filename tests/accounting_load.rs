@@ -29,7 +29,7 @@ fn measured(client: Child) -> String {
     let output = client.wait_with_output().expect("iperf3 ends");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{text}");
-    text.lines().filter(|line| line.contains("sec")).next_back().unwrap_or_default().to_owned()
+    text.lines().rfind(|line| line.contains("sec")).unwrap_or_default().to_owned()
 }
 
 #[test]

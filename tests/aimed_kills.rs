@@ -37,7 +37,7 @@ fn configuration(n: usize) -> String {
   - name: all
     filePath: {}/events.log
     fileMaxSizeMb: 1
-    fileMaxBackups: 0
+    fileMaxBackups: 10000
     fileMinRotateInterval: 0s
     fileCompress: zstd
     fieldMask: {}

@@ -39,7 +39,7 @@ fn a_clock_that_jumps_an_hour_either_way_stops_nothing_and_loses_nothing() {
     let before = lab.counters();
     let daemon = Daemon::new(
         &lab.router,
-        "flowLogs:\n  - {name: all, filePath: events.log, fileMaxSizeMb: 1, fileMaxBackups: 0, fileMinRotateInterval: 0s, window: 0s}\n",
+        "flowLogs:\n  - {name: all, filePath: events.log, fileMaxSizeMb: 1, fileMaxBackups: 10000, fileMinRotateInterval: 0s, window: 0s}\n",
     );
     let file = daemon.path("offset");
     std::fs::write(&file, [0; 8]).expect("an offset");

@@ -54,7 +54,7 @@ const RESTLESS: &str = "flowLogs:
   - name: all
     filePath: out/events.log
     fileMaxSizeMb: 1
-    fileMaxBackups: 0
+    fileMaxBackups: 10000
     fileMinRotateInterval: 0s
     fileCompress: zstd
     spoolMaxBytes: 8MiB

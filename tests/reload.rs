@@ -34,7 +34,7 @@ fn valid(n: usize) -> String {
   - name: all
     filePath: {folder}/{stem}.log
     fileMaxSizeMb: {size}
-    fileMaxBackups: 0
+    fileMaxBackups: 10000
     fileMinRotateInterval: 0s
     fieldMask: {mask}
     window: {window}

@@ -34,7 +34,7 @@ fn promtail_delivers_every_line_over_rotations_at_the_default_pace_with_labels_f
     if skip::lacks_root("promtail_delivers_every_line_over_rotations_at_the_default_pace_with_labels_from_inside_the_flow") {
         return;
     }
-    const LINES: u16 = 1200;
+    const LINES: u16 = 1000;
     let lab = Lab::new();
     let daemon = Daemon::new(&lab.router, "flowLogs:\n  - {name: all, filePath: events.log, fileMaxSizeMb: 1, window: 0s}\n");
     let input = daemon.path("hubble.log");

@@ -20,7 +20,7 @@ pub fn machine() -> String {
 /// How busy the machine is: the load averages.
 pub fn load() -> String {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    load.split(' ').take(3).collect::<Vec<_>>().join(" ")
+    format!("load {}", load.split_whitespace().take(3).collect::<Vec<_>>().join(" "))
 }
 
 /// Processor seconds of a process so far, from its `/proc/PID/stat`.

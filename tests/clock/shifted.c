@@ -2,7 +2,7 @@
  * moment (a signed 64-bit number). The machine's own clock, which everybody shares, is left alone. usage: shifted FILE PROGRAM [ARGUMENT...]
  *
  * Works with a static program too: the clock call is taken by a seccomp filter and answered by a process beside it, and so that it is a call at all, the
- * vDSO is struck from the vector that the kernel hands to a new program. The program keeps the process number of `shifted`. Needs root.
+ * new program is left without a vDSO. The program keeps the process number of `shifted`. Needs root.
  */
 #define _GNU_SOURCE
 #include <elf.h>
@@ -76,7 +76,8 @@ static int receive_descriptor(int socket)
 	return descriptor;
 }
 
-/* Waits until the process has become the program, and strikes the vDSO from its auxiliary vector, which lies behind arguments and environment. */
+/* Waits until the process has become the program, and takes the vDSO from it: out of its auxiliary vector, which lies behind arguments and environment, and,
+ * since some ask the kernel for that vector, by spoiling the first bytes of the vDSO itself, in this process's own copy of it. */
 static void strike_vdso(pid_t pid)
 {
 	int status;
@@ -89,8 +90,11 @@ static void strike_vdso(pid_t pid)
 	while (ptrace(PTRACE_PEEKDATA, pid, word++, 0))
 		;
 	while ((value = ptrace(PTRACE_PEEKDATA, pid, word, 0)) != AT_NULL) {
-		if (value == AT_SYSINFO_EHDR)
-			ptrace(PTRACE_POKEDATA, pid, word, AT_IGNORE);
+		if (value == AT_SYSINFO_EHDR) {
+			long vdso = ptrace(PTRACE_PEEKDATA, pid, word + 1, 0);
+			if (ptrace(PTRACE_POKEDATA, pid, word, AT_IGNORE) || ptrace(PTRACE_POKEDATA, pid, vdso, 0))
+				fail("the vDSO");
+		}
 		word += 2;
 	}
 	if (ptrace(PTRACE_DETACH, pid, 0, 0))

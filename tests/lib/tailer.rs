@@ -1,6 +1,6 @@
 //! Tailers as people have them, reduced to how they tell one file from another: by its first line, by its path and an offset, by its inode.
 //!
-//! Each looks every few milliseconds, reads whole lines, and gives them away in the order in which it found them.
+//! Each looks every few milliseconds and reads whole lines.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::thread::{Gid, Uid};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(3);
+/// How long a file that is not found is remembered: one that is renamed during a look is in none of the names of that look.
+const REMEMBER: Duration = Duration::from_millis(100);
 
 /// How a tailer tells files apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,8 +84,8 @@ fn become_user(user: u32, group: u32) {
 
 struct Reading {
     live: PathBuf,
-    /// How far each file has been read, by what it is known by.
-    offsets: HashMap<String, u64>,
+    /// How far each file has been read, by what it is known by, and when it was last seen.
+    offsets: HashMap<String, (u64, Instant)>,
     /// How far the live file has been read.
     offset: u64,
     /// Files it has begun to read.
@@ -119,20 +121,17 @@ impl Reading {
     }
 
     fn look_at_all(&mut self, knows: Knows) {
-        let mut now = HashMap::new();
+        let now = Instant::now();
         for path in self.backups().into_iter().chain([self.live.clone()]) {
             // What goes away between the list and the look was read before.
             let Ok(file) = File::open(&path) else { continue };
             let Some(name) = name(&file, knows) else { continue };
-            if now.contains_key(&name) {
-                continue;
-            }
-            let from = self.offsets.get(&name).copied().unwrap_or(0);
+            let (from, _) = self.offsets.get(&name).copied().unwrap_or((0, now));
             let read = self.read(file, from);
-            now.insert(name, from + read);
+            self.offsets.insert(name, (from + read, now));
         }
         // Names of files that are gone come back as names of others.
-        self.offsets = now;
+        self.offsets.retain(|_, (_, seen)| now.duration_since(*seen) < REMEMBER);
     }
 
     /// Reads whole lines from an offset on; gives their bytes.

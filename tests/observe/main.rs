@@ -143,6 +143,50 @@ fn a_rotated_set_is_read_oldest_first_whatever_it_is_compressed_with() {
 }
 
 #[test]
+fn a_long_input_comes_out_in_its_order_with_its_warnings_however_it_is_stored_and_printed() {
+    let start = "2026-01-02T03:04:05Z".parse().unwrap();
+    // Some twenty blocks of input, which several threads work on.
+    let lines: Vec<String> = (1..=20_000).map(|n| flows::line(start, n, "FORWARDED", "shop")).collect();
+    let mut input = String::new();
+    for (n, line) in lines.iter().enumerate() {
+        match n {
+            5_000 => input.push_str(&format!("{}\n", &line[..line.len() / 2])),
+            9_000 | 15_000 => input.push_str(&format!("{{\"unheard_of\":1}}\n{line}\n")),
+            _ => input.push_str(&format!("{line}\n")),
+        }
+    }
+    let good: Vec<&String> = lines.iter().enumerate().filter(|(n, _)| *n != 5_000).map(|(_, line)| line).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let (plain, zstd) = (folder.path().join("plain.jsonl"), folder.path().join("packed.jsonl.zst"));
+    std::fs::write(&plain, &input).unwrap();
+    std::fs::write(&zstd, zstd::encode_all(input.as_bytes(), 1).unwrap()).unwrap();
+    let run = |path: &Path, more: &[&str]| {
+        let arguments: Vec<String> = ["--input-file", path.to_str().unwrap()].iter().chain(more).map(|&word| word.to_owned()).collect();
+        let output = command(ours::flowlog(), &arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        (text(&output.stdout).to_owned(), text(&output.stderr).to_owned())
+    };
+    for path in [&plain, &zstd] {
+        let (printed, said) = run(path, &["-o", "json"]);
+        assert!(printed.lines().eq(good.iter().copied()), "{} lines", printed.lines().count());
+        let said: Vec<&str> = said.lines().collect();
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[0].contains(":5001: the line ends in the middle") && said[1].contains(":9001: unknown field"), "{said:?}");
+    }
+    let (printed, said) = run(&plain, &["-o", "json", "--first", "6000"]);
+    assert!(printed.lines().eq(good[..6000].iter().copied()) && said.lines().count() == 1, "{said}");
+    let (printed, said) = run(&plain, &["-o", "json", "--last", "3"]);
+    assert!(printed.lines().eq(good[good.len() - 3..].iter().copied()) && said.lines().count() == 2, "{said}");
+    let (printed, _) = run(&plain, &["-o", "dict"]);
+    assert!(printed.starts_with("  TIMESTAMP: "));
+    assert_eq!(printed.lines().filter(|line| *line == "------------").count(), good.len() - 1);
+    let (printed, _) = run(&plain, &["-o", "table"]);
+    assert_eq!((printed.lines().count(), printed.matches("TIMESTAMP").count()), (good.len() + 1, 1));
+    let (printed, _) = run(&plain, &["-o", "compact", "--verdict", "DROPPED"]);
+    assert_eq!(printed, "");
+}
+
+#[test]
 fn printed_filters_are_read_back_and_the_variables_and_flags_take_turns() {
     let folder = tempfile::tempdir().unwrap();
     let input = format!(

@@ -151,7 +151,7 @@ impl Observer {
         self.note(block, left);
         let lines = block.ends.len().min(left);
         self.selected += lines as u64;
-        let end = block.ends.iter().take(left).last().copied().unwrap_or_default();
+        let end = lines.checked_sub(1).and_then(|last| block.ends.get(last)).copied().unwrap_or_default();
         block.printer.out.truncate(end);
         std::mem::swap(&mut block.lines, &mut block.printer.out);
         self.print_lines(block)?;

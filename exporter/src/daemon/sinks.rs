@@ -12,6 +12,7 @@ use flowlog_sinks::s3::S3Sink;
 use flowlog_sinks::spool::{Spool, Start, WhenFull};
 
 use super::network_sinks::{self, Origin};
+use super::privileges;
 use crate::config::{self, Batch, Compress, File, FileOutput, FlowLog, SinkKind, Tls};
 
 /// The name of the sink that a `filePath` stands for.
@@ -99,9 +100,12 @@ pub fn label_paths(entry: &FlowLog, file: &File) -> Vec<String> {
     paths
 }
 
+/// What starts a sink on a spool.
+type StartOn = dyn FnOnce(&Spool, DriverOptions) -> std::io::Result<Running> + Send;
+
 /// A sink whose settings work, not started yet.
 pub struct Built {
-    start: Box<dyn FnOnce(&Spool, DriverOptions) -> std::io::Result<Running> + Send>,
+    start: Box<StartOn>,
 }
 
 fn built<S: driver::Sink>(sink: S) -> Built {
@@ -116,7 +120,7 @@ pub fn build(folder: &Path, sink: &WantedSink) -> Result<Built, SinkError> {
     let failed = |why: String| SinkError { name: sink.name.clone(), why };
     Ok(match &sink.kind {
         SinkKind::File(output) if output.is_stdout() => built(StdoutSink::default()),
-        SinkKind::File(output) => built(FileSink::new(file_config(output).map_err(|error| failed(error.to_string()))?)),
+        SinkKind::File(output) => built(FileSink::new(file_config(output).map_err(failed)?)),
         SinkKind::Loki(loki) => {
             let options = network_sinks::loki(loki, &batch(sink), &sink.tls, &sink.origin);
             built(LokiSink::new(options).map_err(|error| failed(error.to_string()))?)
@@ -145,7 +149,20 @@ fn batch(sink: &WantedSink) -> Batch {
     sink.batch.unwrap_or(Batch { max_bytes: 1 << 20, max_records: 100_000, max_age: Duration::from_secs(1) })
 }
 
-fn file_config(output: &FileOutput) -> Result<FileConfig, file::GroupError> {
+/// The groups that files of a configuration are given to, as far as they exist.
+#[must_use]
+pub fn groups(file: &File) -> Vec<u32> {
+    let names = file.flow_logs.iter().filter_map(|entry| entry.file.as_ref()?.group.as_deref());
+    names.filter_map(|name| file::group_id(name).ok()).collect()
+}
+
+fn file_config(output: &FileOutput) -> Result<FileConfig, String> {
+    let group = output.group.as_deref().map(file::group_id).transpose().map_err(|error| error.to_string())?;
+    if let Some(group) = group.filter(|group| !privileges::may_give_to(*group)) {
+        return Err(format!(
+            "files cannot be given to group {group}, which this process is not in; restart it: it joins groups as it starts"
+        ));
+    }
     Ok(FileConfig {
         path: PathBuf::from(&output.path),
         max_bytes: output.max_bytes(),
@@ -159,6 +176,6 @@ fn file_config(output: &FileOutput) -> Result<FileConfig, file::GroupError> {
         max_total_bytes: output.max_total_mb.map(|megabytes| megabytes.saturating_mul(1 << 20)),
         min_rotate_interval: output.min_rotate_interval,
         mode: output.mode,
-        group: output.group.as_deref().map(file::group_id).transpose()?,
+        group,
     })
 }

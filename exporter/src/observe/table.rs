@@ -111,7 +111,7 @@ impl Table {
         let close = |widths: &mut Vec<u32>, column: usize, from: usize, to: usize, width: u32| {
             (from..to).for_each(|line| widths[starts[line] + column] = width);
         };
-        for line in 0..=self.lines.len() {
+        for (line, &start) in starts.iter().enumerate() {
             let columns = self.lines.get(line).map_or(0, |count| (*count as usize).saturating_sub(1));
             while open.len() > columns {
                 if let Some((from, width)) = open.pop() {
@@ -119,7 +119,7 @@ impl Table {
                 }
             }
             for column in 0..columns {
-                let width = (self.cells[starts[line] + column].width + PADDING).max(NARROWEST);
+                let width = (self.cells[start + column].width + PADDING).max(NARROWEST);
                 match open.get_mut(column) {
                     Some((_, widest)) => *widest = width.max(*widest),
                     None => open.push((line, width)),

@@ -24,8 +24,11 @@ pub mod ring;
 pub mod segment;
 pub mod stored;
 
+/// What is done with an input.
+pub type Target = fn(&[u8]);
+
 /// Every target by its name, which is also that of its folder in `seeds/`.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Target)] = &[
     ("answers", answers::run),
     ("cel", cel::run),
     ("config", config::run),

@@ -37,10 +37,10 @@ impl Active {
             if error == rustix::io::Errno::WOULDBLOCK { io::Error::other("another process is writing this file") } else { error.into() }
         })?;
         if !existed {
-            // Whatever the umask and the group of the process are.
-            rustix::fs::fchmod(&file, Mode::from_raw_mode(config.mode))?;
-            if let Some(group) = config.group {
-                rustix::fs::fchown(&file, None, Some(Gid::from_raw(group)))?;
+            if let Err(error) = give(&file, config) {
+                // A later try must not take it for one that was there before.
+                std::fs::remove_file(&config.path)?;
+                return Err(error);
             }
             if let Some(folder) = folder_of(&config.path) {
                 sync_folder(folder)?;
@@ -169,6 +169,15 @@ impl Active {
             return Ok(milliseconds);
         }
     }
+}
+
+/// Gives a new file its mode and group, whatever the umask and the group of the process are.
+fn give(file: &File, config: &FileConfig) -> io::Result<()> {
+    rustix::fs::fchmod(file, Mode::from_raw_mode(config.mode))?;
+    if let Some(group) = config.group {
+        rustix::fs::fchown(file, None, Some(Gid::from_raw(group)))?;
+    }
+    Ok(())
 }
 
 /// Whether a backup of this name exists in any form.

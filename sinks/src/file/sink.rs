@@ -9,9 +9,11 @@ use super::{backups, resume};
 use crate::driver::{Batch, Health, Limits, Outcome, ResumeError, Sink, Step};
 use crate::spool::{Cursor, Cut, Item, ReadError, Reader, now};
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How often the path is compared with the open file, and a failed rotation or clean-up is tried again.
@@ -55,6 +57,9 @@ struct Inner {
     metrics: Arc<FileMetrics>,
     state: Mutex<State>,
     tidying: AtomicBool,
+    tidier: Mutex<Option<JoinHandle<()>>>,
+    /// Set to end the clean-up where it is: whoever writes this file next has one of its own.
+    ended: AtomicBool,
 }
 
 #[derive(Default)]
@@ -86,7 +91,8 @@ impl FileSink {
     pub fn new(config: FileConfig) -> Self {
         let state = Mutex::new(State { untidy: true, ..State::default() });
         let metrics = Arc::new(FileMetrics::default());
-        Self { inner: Arc::new(Inner { config, metrics, state, tidying: AtomicBool::new(false) }) }
+        let (tidying, ended) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { inner: Arc::new(Inner { config, metrics, state, tidying, tidier: Mutex::default(), ended }) }
     }
 
     /// The sink's settings.
@@ -222,7 +228,10 @@ impl Inner {
         let started = std::thread::Builder::new().name("file-backups".to_owned()).spawn(move || {
             // On Linux the niceness is the thread's own. Without it this is as good, only less polite.
             let _ = rustix::process::nice(10);
-            if let Err(error) = backups::tidy(&inner.config, &inner.metrics, now()) {
+            let result = backups::tidy(&inner.config, &inner.metrics, now(), &inner.ended);
+            if let Err(error) = result
+                && !inner.ended.load(Relaxed)
+            {
                 tracing::warn!(path = %inner.config.path.display(), %error, "Backups could not be cleaned up; it is tried again.");
                 inner.metrics.backup_errors.fetch_add(1, Relaxed);
                 std::thread::sleep(LOOK_EVERY);
@@ -230,9 +239,12 @@ impl Inner {
             }
             inner.tidying.store(false, Relaxed);
         });
-        if started.is_err() {
-            self.tidying.store(false, Relaxed);
-            state.untidy = true;
+        match started {
+            Ok(tidier) => *self.tidier.lock().unwrap_or_else(PoisonError::into_inner) = Some(tidier),
+            Err(_) => {
+                self.tidying.store(false, Relaxed);
+                state.untidy = true;
+            }
         }
     }
 
@@ -340,7 +352,9 @@ impl Sink for FileSink {
         let inner = self.inner.clone();
         let checked = tokio::task::spawn_blocking(move || {
             let folder = super::active::folder_of(&inner.config.path);
-            let found = folder.and_then(|folder| folder.ancestors().find(|ancestor| ancestor.exists()));
+            // A path without a root begins where the process stands.
+            let here = |ancestor: &'_ Path| if ancestor.as_os_str().is_empty() { PathBuf::from(".") } else { ancestor.to_owned() };
+            let found = folder.and_then(|folder| folder.ancestors().map(here).find(|ancestor| ancestor.exists()));
             let writable = found.is_some_and(|found| rustix::fs::access(found, rustix::fs::Access::WRITE_OK).is_ok());
             let file = inner.config.path.metadata().ok();
             let usable = file.as_ref().is_none_or(|file| file.is_file());
@@ -358,6 +372,10 @@ impl Sink for FileSink {
         let closed = tokio::task::spawn_blocking(move || {
             let result = inner.sync();
             inner.lock().active = None;
+            inner.ended.store(true, Relaxed);
+            let tidier = inner.tidier.lock().unwrap_or_else(PoisonError::into_inner).take();
+            // That it panicked is in the process's log.
+            drop(tidier.map(JoinHandle::join));
             result
         });
         if let Ok(Err(error)) = closed.await {
