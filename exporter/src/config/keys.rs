@@ -146,7 +146,7 @@ pub const TLS: &[Key] = &[
     ours("caFile", "path of a PEM file", "the system's authorities", "Authorities that may have signed the server's certificate."),
     ours("certFile", "path of a PEM file", "none", "Client certificate."),
     ours("keyFile", "path of a PEM file", "none", "Key of the client certificate."),
-    ours("serverName", "text", "the host in the address", "Name expected in the server's certificate."),
+    ours("serverName", "text", "the host in the address", "Name expected in the server's certificate; for loki alone."),
 ];
 
 /// Keys that network sinks share.

@@ -149,6 +149,10 @@ impl Options {
         if let Err(error) = self.tls.check() {
             problems.push(Problem { key: "tls", why: error.to_string() });
         }
+        if self.tls.server_name.is_some() {
+            let why = "is not for S3: the server has to prove the name in `endpoint`, which is signed with each request; leave it out";
+            problems.push(Problem { key: "tls.serverName", why: why.to_owned() });
+        }
         problems
     }
 
@@ -219,8 +223,10 @@ mod tests {
         let locked_folder = Options { retention: retention(Period::Days(1)), region: Some("x".into()), ..Options::new("file:///archive") };
         let past = Options { retention: retention(Period::Until(1_700_000_000)), ..Options::new("s3://audit") };
         let endpoint = |text: &str| Options { endpoint: Some(text.into()), ..Options::new("s3://audit") };
+        let tls = crate::tls::Tls { server_name: Some("minio".into()), ..crate::tls::Tls::default() };
+        let named = Options { tls, ..Options::new("s3://audit") };
         let level = Options { level: 20, ..Options::new("s3://audit") };
-        let cases: [(Options, &[&str]); 8] = [
+        let cases: [(Options, &[&str]); 9] = [
             (good, &[]),
             (locked_folder, &["retention", "region"]),
             (past, &["retention"]),
@@ -228,6 +234,7 @@ mod tests {
             (endpoint("minio:9000"), &["endpoint"]),
             (endpoint("http://user:password@host"), &["endpoint"]),
             (level, &["compression"]),
+            (named, &["tls.serverName"]),
             (Options { level: 0, ..Options::new("s3://A") }, &["url", "compression"]),
         ];
         for (options, keys) in cases {

@@ -45,7 +45,7 @@ sinks:
     whenFull: detach
     drainTimeout: 1h
     batch: {maxBytes: 16MiB, maxRecords: 1000, maxAge: 60s}
-    tls: {caFile: /c, certFile: /d, keyFile: /e, serverName: n}
+    tls: {caFile: /c, certFile: /d, keyFile: /e}
   search:
     type: loki
     url: http://loki:3100
@@ -89,6 +89,7 @@ fn settings_of_sinks_that_cannot_work_are_refused() {
         ("type: s3, url: 's3://bucket', retention: {mode: COMPLIANCE}", "neither days nor until"),
         ("type: s3, url: 's3://bucket', retention: {mode: COMPLIANCE, days: 0}", "between 1 and 36500"),
         ("type: s3, url: 'file:///b', legalHold: true", "can't be locked"),
+        ("type: s3, url: 's3://bucket', tls: {serverName: n}", "is not for S3"),
         ("type: s3, url: 's3://bucket', batch: {maxAge: 2h}", "between 1ms and 1h0m0s"),
         ("type: loki, url: 'http://h', basicAuth: {username: u}", "one of passwordFile and password"),
         ("type: loki, url: 'http://h', tls: {certFile: /x}", "certFile and keyFile together"),
