@@ -98,8 +98,8 @@ async fn start(folder: &Path, intake: &SharedIntake, clock: Arc<ArrivalClock>) -
     let place = Place { options, intake: intake.readers().clone(), commons, origin: origin.clone() };
     let compiled = Arc::new(CompiledLog::build(entry, &[]).expect("it builds"));
     let mut log = RunningLog::start(compiled, &folder.join("log"), 8 << 30, &place).expect("it starts");
-    let errors = log.set_sinks(wanted(entry, &file, &origin)).await;
-    assert!(errors.is_empty(), "{errors:?}");
+    let (ready, errors) = log.build_sinks(wanted(entry, &file, &origin));
+    assert!(errors.is_empty() && log.set_sinks(ready).await.is_empty(), "{errors:?}");
     log
 }
 

@@ -3,25 +3,9 @@
 use std::net::{TcpStream, UdpSocket};
 
 use flowlog_tests::daemon::{Daemon, EVERYTHING};
-use flowlog_tests::lab::{self, Counters, Lab, SERVER, Tmpfs};
-use flowlog_tests::totals::{Totals, assert_each_once};
+use flowlog_tests::lab::{self, Lab, SERVER, Tmpfs};
+use flowlog_tests::totals::{Totals, assert_each_once, assert_metrics_account_for};
 use flowlog_tests::{scale, skip};
-
-/// Waits until the metrics hold every packet that the interfaces counted, and checks guarantee 1 in them.
-fn assert_metrics_account_for(daemon: &Daemon, counted: Counters) {
-    const PACKETS: &str = "flowlog_interface_packets_total";
-    daemon.wait("the metrics to hold every packet", |daemon| {
-        let metrics = daemon.metrics();
-        let seen = |side| metrics.sum(PACKETS, &[side, r#"term="seen""#]);
-        (seen(r#"side="entered""#), seen(r#"side="left""#)) == (counted.received, counted.sent)
-    });
-    let metrics = daemon.metrics();
-    for side in [r#"side="entered""#, r#"side="left""#] {
-        let term = |name: &str| metrics.sum(PACKETS, &[side, &format!("term=\"{name}\"")]);
-        assert_eq!(term("seen"), term("unparsed") + term("rows") + term("other") + term("folded") + term("unattributed"), "{side}");
-    }
-    assert_eq!(metrics.sum("flowlog_accounting_violations", &[]), 0);
-}
 
 #[test]
 fn lines_and_metrics_add_up_to_the_interfaces_own_counters() {

@@ -1,33 +1,15 @@
 //! Killed at any moment and started again, the daemon says everything once.
 
-use std::net::{TcpStream, UdpSocket};
 use std::time::Duration;
 
 use flowlog_tests::daemon::Daemon;
-use flowlog_tests::lab::{self, Lab, SERVER, Worker};
+use flowlog_tests::lab::{self, Lab};
 use flowlog_tests::totals::{Totals, assert_each_once};
 use flowlog_tests::{scale, skip};
 
 /// Small files, so that kills fall into rotations too.
 const ROTATING: &str =
     "flowLogs:\n  - name: all\n    filePath: events.log\n    fileMaxSizeMb: 1\n    fileMaxBackups: 10000\n    fileMinRotateInterval: 0s\n";
-
-/// Datagrams of 200 flows and short connections, some thousands of packets a second.
-fn load(lab: &Lab) -> [Worker; 4] {
-    let mut number = 0_u16;
-    let socket = lab.client.inside(|| UdpSocket::bind("0.0.0.0:0").expect("a socket")).join().expect("a thread");
-    let datagrams = Worker::start(&lab.client, move || {
-        number = (number + 1) % 200;
-        let _ = socket.send_to(&[1; 64], (SERVER, 30_000 + number));
-        std::thread::sleep(Duration::from_micros(200));
-        1
-    });
-    let connections = Worker::start(&lab.client, || {
-        std::thread::sleep(Duration::from_millis(10));
-        u64::from(TcpStream::connect((SERVER, 5002)).is_ok())
-    });
-    [connections, datagrams, lab::connections(&lab.server, 5002), lab::datagrams(&lab.server, 30_000)]
-}
 
 /// Nothing is missing and nothing is there twice, in the spool, in the files and in the sums.
 fn assert_whole(daemon: &Daemon, lab: &Lab, before: lab::Counters) {
@@ -56,7 +38,7 @@ fn killed_at_random_moments_under_load_it_says_everything_once() {
     let lab = Lab::new();
     let before = lab.counters();
     let mut daemon = Daemon::new(&lab.router, ROTATING).started();
-    let load = load(&lab);
+    let load = lab::load(&lab);
     for moment in moments(7).take(scale::of("kills") as usize) {
         std::thread::sleep(moment);
         daemon.kill();
@@ -85,7 +67,7 @@ fn the_kernel_counts_on_while_the_daemon_is_down() {
     let lab = Lab::new();
     let before = lab.counters();
     let mut daemon = Daemon::new(&lab.router, ROTATING).started();
-    let load = load(&lab);
+    let load = lab::load(&lab);
     std::thread::sleep(Duration::from_secs(1));
     daemon.kill();
     std::thread::sleep(Duration::from_secs(scale::of("down_seconds")));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use flowlog_tests::daemon::{Daemon, EVERYTHING};
 use flowlog_tests::lab::{self, CLIENT, Lab, SERVER};
+use flowlog_tests::program::run;
 use flowlog_tests::skip;
 use serde_json::{Value, json};
 
@@ -107,6 +108,12 @@ fn what_nft_drops_is_denied_for_a_reason_and_never_forwarded() {
         assert_eq!(flow["extensions"]["value"]["drop_reason"], "NETFILTER_DROP");
         assert!(flow.get("trace_observation_point").is_none(), "{flow}");
     }
+    let observed = |verdict: &str| {
+        let file = daemon.path("events.log");
+        run(&["observe", "--input-file", file.to_str().expect("a path"), "--to-port", "5003", "--verdict", verdict, "-o", "jsonpb"]).stdout
+    };
+    assert_eq!(String::from_utf8_lossy(&observed("FORWARDED")), "");
+    assert!(!observed("DROPPED").is_empty());
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The tailer configurations of `configs/tailers`: a real Promtail delivers with ours; the others say what our rotation needs.
+//! The tailer configurations of `configs/tailers`: a real Promtail follows the daemon's file with ours; the others say what our rotation needs.
+//! `rotations.rs` has many rotations and tailers of the test's own.
 //!
 //! Fluent Bit, Alloy and Vector cannot be had from a package registry. Their files are held against the documented names of the settings that
 //! matter here, and Vector's is validated by Vector itself where `VECTOR` names a binary.
@@ -8,51 +9,64 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use flowlog_tests::daemon::Daemon;
 use flowlog_tests::flows::line;
+use flowlog_tests::lab::Lab;
 use flowlog_tests::service::Service;
 use flowlog_tests::{loki, skip};
 use jiff::{Timestamp, ToSpan};
+use serde_json::Value;
 
 fn configuration(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/tailers").join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// A line long enough that a file is full after some hundreds.
+fn long_line(start: Timestamp, n: u16) -> String {
+    let verdict = if n.is_multiple_of(10) { "DROPPED" } else { "FORWARDED" };
+    let line = line(start, n, verdict, if n.is_multiple_of(2) { "shop" } else { "web" });
+    line.replacen(r#""Type""#, &format!(r#""Summary":"{}","Type""#, "x".repeat(3000)), 1)
+}
+
 #[test]
-fn promtail_delivers_every_line_over_rotations_with_labels_from_inside_the_flow() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let live = folder.path().join("events.log");
-    let mut file = std::fs::File::create(&live).expect("events.log");
+fn promtail_delivers_every_line_over_rotations_at_the_default_pace_with_labels_from_inside_the_flow() {
+    if skip::lacks_root("promtail_delivers_every_line_over_rotations_at_the_default_pace_with_labels_from_inside_the_flow") {
+        return;
+    }
+    const LINES: u16 = 1000;
+    let lab = Lab::new();
+    let daemon = Daemon::new(&lab.router, "flowLogs:\n  - {name: all, filePath: events.log, fileMaxSizeMb: 1, window: 0s}\n");
+    let input = daemon.path("hubble.log");
+    let mut daemon = daemon.with(&["--source", &format!("jsonl:{}", input.display())]);
+    let start = Timestamp::now() - 10.minutes();
+    let mut file = std::fs::File::create(&input).expect("an input");
+    writeln!(file, "{}", long_line(start, 0)).expect("a line");
+    daemon.start();
+    let live = daemon.path("events.log");
+    daemon.wait("events.log", |_| live.exists());
     let server = Service::start("loki");
     let loki_port = server.port().to_string();
     let promtail = Service::start_with("promtail", &[&loki_port, live.to_str().expect("text")], &[]);
     // It looks for files some seconds after its start; what it never saw under the live name is not its to deliver.
     promtail.wait_for_log("tail routine: started");
-
-    let start = Timestamp::now() - 10.minutes();
-    let mut lines = Vec::new();
-    for rotation in 0..3_u16 {
-        for n in 0..400 {
-            let n = rotation * 400 + n;
-            let verdict = if n % 10 == 0 { "DROPPED" } else { "FORWARDED" };
-            let text = line(start, n, verdict, if n % 2 == 0 { "shop" } else { "web" });
-            writeln!(file, "{text}").expect("a line");
-            lines.push((verdict, text));
-        }
-        // Promtail looks every 250 ms; flowlog's own pace leaves it ten seconds.
-        std::thread::sleep(Duration::from_secs(2));
-        if rotation < 2 {
-            std::fs::rename(&live, folder.path().join(format!("events-2026-01-01T00-00-0{rotation}.000.log"))).expect("a rotation");
-            file = std::fs::File::create_new(&live).expect("a new events.log");
-        }
+    for n in 1..LINES {
+        writeln!(file, "{}", long_line(start, n)).expect("a line");
+        std::thread::sleep(Duration::from_millis(30));
     }
 
-    let all = loki::query_until(server.port(), r#"{job="flowlog"}"#, lines.len(), Duration::from_secs(30));
-    let wanted: Vec<&str> = lines.iter().map(|(_, text)| text.as_str()).collect();
-    let got: Vec<&str> = all.iter().map(|(_, _, text)| text.as_str()).collect();
-    assert_eq!(got, wanted, "every line once and, by its own time, in order");
+    let all = loki::query_until(server.port(), r#"{job="flowlog"}"#, usize::from(LINES), Duration::from_secs(30));
+    daemon.stop();
+    let lines = daemon.lines();
+    let wanted: Vec<String> = lines.iter().map(ToString::to_string).collect();
+    let got: Vec<String> = all.iter().map(|(_, _, text)| serde_json::from_str::<Value>(text).expect("JSON").to_string()).collect();
+    assert_eq!(wanted.len(), usize::from(LINES), "each line is in the files");
+    assert!(got == wanted, "every line once and, by its own time, in order: {} of {}", got.len(), wanted.len());
+    let backups = flowlog::sources::jsonl::backups(&live).expect("backups");
+    println!("{} rotations, {} lines", backups.len(), got.len());
+    assert!(backups.len() >= 2, "{backups:?}");
     let dropped = loki::query(server.port(), r#"{source_ns="shop", verdict="DROPPED"}"#);
-    assert_eq!(dropped.len(), lines.iter().filter(|(verdict, _)| *verdict == "DROPPED").count());
+    assert_eq!(dropped.len(), lines.iter().filter(|line| line["flow"]["verdict"] == "DROPPED").count());
     assert_eq!(dropped[0].0["destination_ns"], "db");
     assert_eq!(dropped[0].0["node"], "node-1");
 }

@@ -23,20 +23,22 @@ pub fn load() -> String {
     format!("load {}", load.split_whitespace().take(3).collect::<Vec<_>>().join(" "))
 }
 
-/// Processor time that a process has had so far, read from its `/proc/PID/stat`, in seconds.
+/// Processor seconds of a process so far, from its `/proc/PID/stat`.
 pub fn processor_seconds(stat: &str) -> f64 {
-    let text = std::fs::read_to_string(stat).unwrap_or_default();
-    // Behind the name, which may hold blanks: fields 14 and 15 of proc(5).
-    let ticks = text.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
-    ticks.filter_map(|number| number.parse::<u64>().ok()).sum::<u64>() as f64 / rustix::param::clock_ticks_per_second() as f64
+    seconds(stat, 14)
 }
 
 /// Processor seconds of all child processes that have ended.
 pub fn children_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // Behind the name in brackets: field 3 is the first, 16 and 17 are those of children.
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-    fields.skip(13).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / rustix::param::clock_ticks_per_second() as f64
+    seconds("/proc/self/stat", 16)
+}
+
+/// The sum of a field of proc(5) and the next, which are ticks.
+fn seconds(stat: &str, field: usize) -> f64 {
+    let text = std::fs::read_to_string(stat).unwrap_or_default();
+    // Behind the name in brackets, which may hold blanks, field 3 is the first.
+    let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace().skip(field - 3).take(2);
+    fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() as f64 / rustix::param::clock_ticks_per_second() as f64
 }
 
 /// Does what `flowlog` does with the arguments of this process: a bench starts itself to measure a command from its start to its end.

@@ -19,6 +19,10 @@ use crate::{Error, Interface, InterfaceChange, LinkCounters, Options, pins, sys}
 /// Tries to read an interface's own counters and ours at the same instant before settling for nearly.
 const SNAPSHOT_TRIES: usize = 8;
 
+/// How long an interface may be missing from listings before its leaving is reported without the notification that has its last counters. The kernel lets
+/// go of the name first and says so a moment later; only an overflow of the notification socket makes it never say so.
+const NOTIFICATION_PATIENCE_NS: u64 = 1_000_000_000;
+
 /// The watched interfaces of one instance.
 #[derive(Debug)]
 pub(crate) struct Watch {
@@ -28,6 +32,8 @@ pub(crate) struct Watch {
     requests: Netlink,
     notifications: Netlink,
     attached: BTreeMap<u32, (Interface, Attachment)>,
+    /// Since when, in nanoseconds since boot, attached ones were missing that no notification has named yet.
+    missing: BTreeMap<u32, u64>,
 }
 
 fn failed(what: &'static str) -> impl Fn(std::io::Error) -> Error {
@@ -43,6 +49,7 @@ impl Watch {
             notifications: Netlink::watch().map_err(failed("watched"))?,
             requests: Netlink::open().map_err(failed("listed"))?,
             attached: BTreeMap::new(),
+            missing: BTreeMap::new(),
         })
     }
 
@@ -91,6 +98,8 @@ impl Watch {
                         counters: LinkCounters::default(),
                     };
                     self.attached.insert(ifindex, (interface(&gone, &attachment, mark.attached_boot_ns, mark.before), attachment));
+                    // Its notification went to nobody.
+                    self.missing.insert(ifindex, 0);
                 }
             }
         }
@@ -124,6 +133,10 @@ impl Watch {
         for ifindex in leaving {
             let alive = links.iter().find(|link| link.ifindex == ifindex);
             let last = alive.or_else(|| gone.iter().find(|link| link.ifindex == ifindex));
+            if last.is_none() && self.is_about_to_be_named(ifindex) {
+                continue;
+            }
+            self.missing.remove(&ifindex);
             changes.extend(self.leave(ifindex, last, alive.is_some(), maps)?);
         }
         for link in wanted.values() {
@@ -137,6 +150,13 @@ impl Watch {
             }
         }
         Ok(changes)
+    }
+
+    /// Whether a missing interface is waited for, so that what it carried is not declared once now and once more with the notification.
+    fn is_about_to_be_named(&mut self, ifindex: u32) -> bool {
+        let now = sys::nanoseconds_since_boot();
+        let since = *self.missing.entry(ifindex).or_insert(now);
+        now.saturating_sub(since) < NOTIFICATION_PATIENCE_NS
     }
 
     fn join(&mut self, link: &Link, programs: &Programs, maps: &Maps) -> InterfaceChange {

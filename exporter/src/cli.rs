@@ -232,7 +232,7 @@ pub struct ReplayArgs {
     /// Name of the cluster [default: default]
     #[arg(long, value_name = "NAME", env = "FLOWLOG_CLUSTER_NAME")]
     pub cluster_name: Option<String>,
-    /// Folder of spools and cursors, kept afterwards [default: a temporary one, removed once all is delivered]
+    /// Folder of spools and cursors, kept afterwards; an interrupted replay goes on there [default: a temporary one, removed once all is delivered]
     #[arg(long, value_name = "FOLDER")]
     pub state_dir: Option<PathBuf>,
     /// Who the addresses are, for flows without names.

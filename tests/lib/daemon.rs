@@ -3,6 +3,7 @@
 //! State, lines and its own log lie in a temporary folder, pins in a folder of bpffs of its own; neither outlives the value.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use serde_json::Value;
 use crate::lab::Namespace;
 use crate::program::flowlog;
 
-/// Where it listens: in a namespace of its own every port is free.
+/// Where it listens in a namespace of its own: every port is free there.
 const ADDRESS: &str = "127.0.0.1:9965";
 /// How long a test waits for anything before it fails.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,24 +27,50 @@ pub const EVERYTHING: &str = "flowLogs:\n  - name: all\n    filePath: events.log
 /// A daemon and its folder.
 pub struct Daemon {
     folder: tempfile::TempDir,
-    namespace: String,
+    /// `None`: that of the test, where the servers are.
+    namespace: Option<String>,
+    address: String,
     arguments: Vec<String>,
     prefix: Vec<String>,
+    configuration: PathBuf,
     process: Option<Child>,
 }
 
 impl Daemon {
     /// A daemon for a namespace, not started yet, on its interfaces `ra` and `rb`.
     pub fn new(namespace: &Namespace, configuration: &str) -> Daemon {
-        let folder = tempfile::Builder::new().prefix("flowlog-e2e-").tempdir().expect("a folder");
-        let daemon = Daemon { folder, namespace: namespace.name().to_owned(), arguments: Vec::new(), prefix: Vec::new(), process: None };
-        daemon.configure(configuration);
+        let daemon = Daemon::at(Some(namespace.name().to_owned()), ADDRESS.to_owned(), configuration);
         daemon.with(&["--interface", "ra", "--interface", "rb"])
+    }
+
+    /// A daemon beside the servers, not started yet, that follows its `flows.jsonl` and watches no interface.
+    pub fn following(configuration: &str) -> Daemon {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+        let daemon = Daemon::at(None, free.to_string(), configuration);
+        std::fs::write(daemon.path("flows.jsonl"), "").expect("an input");
+        daemon.with(&["--source", "jsonl:flows.jsonl"])
+    }
+
+    fn at(namespace: Option<String>, address: String, configuration: &str) -> Daemon {
+        let folder = tempfile::Builder::new().prefix("flowlog-e2e-").tempdir().expect("a folder");
+        let configured = folder.path().join("flowlog.yaml");
+        let daemon =
+            Daemon { folder, namespace, address, arguments: Vec::new(), prefix: Vec::new(), configuration: configured, process: None };
+        daemon.configure(configuration);
+        daemon
     }
 
     /// Further arguments of `flowlog run`.
     pub fn with(mut self, arguments: &[&str]) -> Daemon {
         self.arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
+        self
+    }
+
+    /// Has its configuration at another path below its folder.
+    pub fn configured_at(mut self, path: &str, text: &str) -> Daemon {
+        self.configuration = self.path(path);
+        std::fs::create_dir_all(self.configuration.parent().expect("a folder")).expect("a folder");
+        self.configure(text);
         self
     }
 
@@ -69,7 +96,15 @@ impl Daemon {
     pub fn spawn(&mut self) {
         assert!(self.process.is_none(), "it runs already");
         let log = std::fs::File::options().create(true).append(true).open(self.path("daemon.log")).expect("a log");
-        let child = self.command("run").args(["--listen", ADDRESS, "--node-name", "lab"]).args(&self.arguments).stderr(log).spawn();
+        // Tests share their disk with builds, which may have filled most of it.
+        let reserve = ["--disk-reserve-percent", "0"];
+        let child = self
+            .command("run")
+            .args(["--listen", &self.address, "--node-name", "lab"])
+            .args(reserve)
+            .args(&self.arguments)
+            .stderr(log)
+            .spawn();
         self.process = Some(child.expect("the daemon starts"));
     }
 
@@ -79,17 +114,30 @@ impl Daemon {
     }
 
     fn command(&self, word: &str) -> Command {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/run/netns/{}", self.namespace)).args(&self.prefix).arg(flowlog()).arg(word);
-        command.arg("--state-dir").arg(self.state()).arg("--pin-dir").arg(self.pins()).arg("--config").arg(self.path("flowlog.yaml"));
+        let mut command = self.program(&self.prefix, word);
+        command.arg("--pin-dir").arg(self.pins()).arg("--config").arg(&self.configuration);
+        command
+    }
+
+    /// `flowlog` where the daemon runs, on its state.
+    fn program(&self, prefix: &[String], word: &str) -> Command {
+        let mut words: Vec<OsString> = Vec::new();
+        if let Some(namespace) = &self.namespace {
+            words.extend(["nsenter".into(), format!("--net=/run/netns/{namespace}").into()]);
+        }
+        words.extend(prefix.iter().map(OsString::from));
+        words.push(flowlog().into());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).arg(word).arg("--state-dir").arg(self.state());
         command.current_dir(self.folder.path());
         command
     }
 
     /// Writes its configuration, as an editor that renames does.
     pub fn configure(&self, text: &str) {
-        std::fs::write(self.path("flowlog.yaml.new"), text).expect("a configuration");
-        std::fs::rename(self.path("flowlog.yaml.new"), self.path("flowlog.yaml")).expect("a rename");
+        let new = self.configuration.with_extension("new");
+        std::fs::write(&new, text).expect("a configuration");
+        std::fs::rename(&new, &self.configuration).expect("a rename");
     }
 
     /// A path below its folder.
@@ -119,12 +167,18 @@ impl Daemon {
 
     /// A page of its port; `None` when it does not answer, or not with 200.
     pub fn page(&self, path: &str) -> Option<String> {
-        let request = format!("GET {path} HTTP/1.0\r\nHost: {ADDRESS}\r\n\r\n");
-        let namespace = std::fs::File::open(format!("/run/netns/{}", self.namespace)).ok()?;
+        let address = self.address.clone();
+        let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
+        let namespace = match &self.namespace {
+            Some(name) => Some(std::fs::File::open(format!("/run/netns/{name}")).ok()?),
+            None => None,
+        };
         let answer = std::thread::spawn(move || -> std::io::Result<String> {
             use std::os::fd::AsFd;
-            rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(rustix::thread::LinkNameSpaceType::Network))?;
-            let mut connection = TcpStream::connect(ADDRESS)?;
+            if let Some(namespace) = namespace {
+                rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(rustix::thread::LinkNameSpaceType::Network))?;
+            }
+            let mut connection = TcpStream::connect(address)?;
             connection.set_read_timeout(Some(Duration::from_secs(10)))?;
             connection.write_all(request.as_bytes())?;
             let mut answer = String::new();
@@ -141,6 +195,12 @@ impl Daemon {
         Metrics::parse(&self.page("/metrics").expect("metrics"))
     }
 
+    /// What `flowlog status` prints, and whether it calls the daemon healthy.
+    pub fn flowlog_status(&self) -> (String, bool) {
+        let output = self.program(&[], "status").output().expect("flowlog status");
+        (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.success())
+    }
+
     /// Its `/status`.
     pub fn status(&self) -> Value {
         serde_json::from_str(&self.page("/status").expect("a status")).expect("JSON")
@@ -148,7 +208,12 @@ impl Daemon {
 
     /// Waits until something is so; fails after a minute with the daemon's own log.
     pub fn wait(&self, what: &str, done: impl Fn(&Daemon) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        self.wait_for(what, PATIENCE, done);
+    }
+
+    /// The same with another patience.
+    pub fn wait_for(&self, what: &str, patience: Duration, done: impl Fn(&Daemon) -> bool) {
+        let deadline = Instant::now() + patience;
         while !done(self) {
             assert!(Instant::now() < deadline, "waited for {what} in vain");
             std::thread::sleep(Duration::from_millis(50));
@@ -161,6 +226,25 @@ impl Daemon {
             process.kill().expect("SIGKILL");
             process.wait().expect("its end");
         }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_raw(self.pid().try_into().expect("a pid")).expect("a pid"), signal).expect("a signal");
+    }
+
+    /// Sends it SIGHUP.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    /// Stops it where it is, until it is thawed.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
     }
 
     /// Ends it by SIGTERM; says how long that took. Fails when it ends badly.
@@ -193,25 +277,20 @@ impl Daemon {
         self.lines_in(self.folder.path(), "events")
     }
 
-    /// The same of another file, by its folder and stem.
+    /// The same of another file, by its folder and stem. Backups may be compressed.
     pub fn lines_in(&self, folder: &Path, stem: &str) -> Vec<Value> {
-        let mut files: Vec<PathBuf> = std::fs::read_dir(folder).expect("the folder").flatten().map(|entry| entry.path()).collect();
-        files.retain(|path| {
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            name.starts_with(&format!("{stem}-")) && name.ends_with(".log")
-        });
-        files.sort();
-        files.push(folder.join(format!("{stem}.log")));
-        let mut lines = Vec::new();
-        for file in files {
-            let Ok(text) = std::fs::read_to_string(&file) else { continue };
-            assert!(text.is_empty() || text.ends_with('\n'), "{} ends within a line", file.display());
-            lines.extend(
-                text.lines()
-                    .map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{}: {error}: {line}", file.display()))),
-            );
-        }
-        lines
+        let parse = |line: &String| serde_json::from_str(line).unwrap_or_else(|error| panic!("{stem}: {error}: {line}"));
+        texts(folder, stem).iter().map(parse).collect()
+    }
+
+    /// The lines of `events.log` as they stand there, its backups first.
+    pub fn texts(&self) -> Vec<String> {
+        self.texts_of("events")
+    }
+
+    /// The same of another file, by its stem.
+    pub fn texts_of(&self, stem: &str) -> Vec<String> {
+        texts(self.folder.path(), stem)
     }
 
     /// Asserts that its spools are whole and in sequence, and returns the records of each identity of one flow log: spool, first, last.
@@ -226,6 +305,35 @@ impl Daemon {
         let ranges = found[0]["ranges"].as_array().expect("ranges").iter();
         ranges.map(|range| (range["spool"].as_str().expect("an id").to_owned(), number(&range["first"]), number(&range["last"]))).collect()
     }
+}
+
+/// The lines of a file with its backups before it, in the order in which they were written. Backups may be compressed.
+fn texts(folder: &Path, stem: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    files.retain(|path| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.starts_with(&format!("{stem}-")) && (name.ends_with(".log") || name.ends_with(".log.zst"))
+    });
+    files.sort();
+    // What a kill left beside its finished compression.
+    files.dedup_by(|compressed, plain| compressed.with_extension("") == *plain);
+    files.push(folder.join(format!("{stem}.log")));
+    let mut lines = Vec::new();
+    for file in files {
+        let Some(text) = text_of(&file) else { continue };
+        assert!(text.is_empty() || text.ends_with('\n'), "{} ends within a line", file.display());
+        lines.extend(text.lines().map(str::to_owned));
+    }
+    lines
+}
+
+/// A file's text, of a compressed one too; `None` if it is not there.
+fn text_of(file: &Path) -> Option<String> {
+    let bytes = std::fs::read(file).ok()?;
+    let compressed = file.extension().is_some_and(|extension| extension == "zst");
+    let bytes = if compressed { zstd::decode_all(bytes.as_slice()).expect("a whole compression") } else { bytes };
+    Some(String::from_utf8(bytes).expect("UTF-8"))
 }
 
 impl Drop for Daemon {

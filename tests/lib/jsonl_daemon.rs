@@ -31,7 +31,7 @@ impl JsonlDaemon {
         let mut command = Command::new(flowlog());
         command.arg("run").arg("--config").arg(daemon.path("flowlog.yaml")).arg("--state-dir").arg(daemon.path("state"));
         command.arg("--source").arg(format!("jsonl:{}", daemon.path("input.jsonl").display()));
-        command.args(["--listen", "127.0.0.1:0", "--node-name", "n1"]).args(arguments);
+        command.args(["--listen", "127.0.0.1:0", "--node-name", "n1", "--disk-reserve-percent", "0"]).args(arguments);
         let started = command.current_dir(daemon.folder.path()).stdout(log.try_clone().expect("a log")).stderr(log).spawn();
         daemon.process = Some(started.expect("the daemon starts"));
         daemon.wait("its port", |daemon| daemon.listens_on().is_some());

@@ -7,12 +7,13 @@
 //! Neighbours are permanent and IPv6 is off until [`Lab::with_ipv6`], so that no packet flows but those that a test sends. Segmentation offloads are off, so that
 //! an interface's own counters count packets of the wire. Everything goes away with the value.
 
-use std::net::{TcpListener, UdpSocket};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::Value;
@@ -187,6 +188,19 @@ impl Lab {
     pub fn counters(&self) -> Counters {
         self.router.counters("ra").and(self.router.counters("rb"))
     }
+
+    /// The same once nothing passes any more: last acknowledgements and repeated segments are on their way for a while.
+    pub fn at_rest(&self) -> Counters {
+        let mut last = self.counters();
+        loop {
+            std::thread::sleep(Duration::from_secs(1));
+            let now = self.counters();
+            if now == last {
+                return now;
+            }
+            last = now;
+        }
+    }
 }
 
 impl Default for Lab {
@@ -232,8 +246,13 @@ impl Drop for Worker {
     }
 }
 
+/// Ends workers and says how much they did together.
+pub fn stop_all(workers: impl IntoIterator<Item = Worker>) -> u64 {
+    workers.into_iter().map(Worker::stop).sum()
+}
+
 /// How long a listener waits before it looks whether it shall end.
-const TICK: std::time::Duration = std::time::Duration::from_millis(50);
+const TICK: Duration = Duration::from_millis(50);
 
 /// Takes datagrams on a port and throws them away.
 pub fn datagrams(namespace: &Namespace, port: u16) -> Worker {
@@ -260,6 +279,32 @@ pub fn connections(namespace: &Namespace, port: u16) -> Worker {
             0
         }
     })
+}
+
+/// Sends one datagram to each of these ports of the server.
+pub fn send(lab: &Lab, first: u16, count: u16) {
+    let work = move || {
+        let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+        (first..first + count).for_each(|port| drop(socket.send_to(&[1; 64], (SERVER, port))));
+    };
+    lab.client.inside(work).join().expect("the client");
+}
+
+/// Datagrams of 200 flows and short connections from the client to the server, some thousands of packets a second.
+pub fn load(lab: &Lab) -> [Worker; 4] {
+    let mut number = 0_u16;
+    let socket = lab.client.inside(|| UdpSocket::bind("0.0.0.0:0").expect("a socket")).join().expect("a thread");
+    let sender = Worker::start(&lab.client, move || {
+        number = (number + 1) % 200;
+        let _ = socket.send_to(&[1; 64], (SERVER, 30_000 + number));
+        std::thread::sleep(Duration::from_micros(200));
+        1
+    });
+    let opener = Worker::start(&lab.client, || {
+        std::thread::sleep(Duration::from_millis(10));
+        u64::from(TcpStream::connect((SERVER, 5002)).is_ok())
+    });
+    [opener, sender, connections(&lab.server, 5002), datagrams(&lab.server, 30_000)]
 }
 
 /// A small disk that can be filled.

@@ -39,6 +39,14 @@ pub fn query_until(port: u16, text: &str, wanted: usize, patience: Duration) -> 
     }
 }
 
+/// Waits until `wanted` entries of a tenant match, or `patience` is over.
+pub fn wait_for_entries(port: u16, tenant: Option<&str>, query: &str, start: i64, wanted: usize, patience: Duration) {
+    let deadline = Instant::now() + patience;
+    while entries(port, tenant, query, start).len() < wanted && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
 /// An entry with its labels and its structured metadata apart.
 #[derive(Clone, Debug)]
 pub struct Entry {

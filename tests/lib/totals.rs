@@ -1,9 +1,10 @@
-//! What lines add up to, held against an interface's own counters: guarantee 1 from the lines alone.
+//! Guarantee 1, from the lines alone and from the metrics: what they add up to, held against an interface's own counters.
 
 use std::collections::HashSet;
 
 use serde_json::Value;
 
+use crate::daemon::Daemon;
 use crate::lab::Counters;
 
 /// Packets and bytes of lines, by what their counts mean.
@@ -72,4 +73,20 @@ pub fn assert_each_once(lines: &[Value]) {
     for uuid in uuids {
         assert!(seen.insert(uuid), "{uuid} stands twice");
     }
+}
+
+/// Waits until the metrics hold every packet that the interfaces counted, and checks guarantee 1 in them.
+pub fn assert_metrics_account_for(daemon: &Daemon, counted: Counters) {
+    const PACKETS: &str = "flowlog_interface_packets_total";
+    daemon.wait("the metrics to hold every packet", |daemon| {
+        let metrics = daemon.metrics();
+        let seen = |side| metrics.sum(PACKETS, &[side, r#"term="seen""#]);
+        (seen(r#"side="entered""#), seen(r#"side="left""#)) == (counted.received, counted.sent)
+    });
+    let metrics = daemon.metrics();
+    for side in [r#"side="entered""#, r#"side="left""#] {
+        let term = |name: &str| metrics.sum(PACKETS, &[side, &format!("term=\"{name}\"")]);
+        assert_eq!(term("seen"), term("unparsed") + term("rows") + term("other") + term("folded") + term("unattributed"), "{side}");
+    }
+    assert_eq!(metrics.sum("flowlog_accounting_violations", &[]), 0);
 }

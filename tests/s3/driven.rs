@@ -10,11 +10,11 @@ use flowlog_sinks::spool::{Start, WhenFull};
 use flowlog_tests::reader;
 use flowlog_tests::s3::client::Client;
 
-use crate::audit::{Archive, audit};
 use crate::delivery::numbers;
 use crate::drive::Log;
 use crate::locked::{client, place, servers};
 use crate::shared::{runtime, wait};
+use flowlog_tests::s3::audit::{Archive, audit};
 
 fn now() -> i64 {
     i64::try_from(jiff::Timestamp::now().as_nanosecond()).expect("a time")

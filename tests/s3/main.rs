@@ -1,6 +1,5 @@
 //! The S3 sink against a strict server of our own that fails on command, and against two real ones.
 
-mod audit;
 mod delivery;
 mod drive;
 mod driven;

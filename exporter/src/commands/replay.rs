@@ -1,4 +1,9 @@
 //! `flowlog replay`: runs a configuration over recorded flows, and ends once every sink has delivered everything.
+//!
+//! Interrupted in a state folder that is kept, the same command goes on behind the last line that a flow log has committed, so that nothing is missing and
+//! nothing stands twice. The metrics are those of all input: for them, lines are read again.
+
+mod interrupted;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,6 +11,8 @@ use std::time::Duration;
 
 use flowlog_sinks::driver::Running;
 use flowlog_sinks::spool::{Options, Writer, boot_id};
+
+use interrupted::Replaying;
 
 use super::Failure;
 use super::run::read_config;
@@ -60,6 +67,8 @@ pub fn run(arguments: &ReplayArgs) -> Result<(), Failure> {
             "{path} belongs to a daemon, whose place in its intake a replay would overwrite; give the replay a folder of its own"
         )));
     }
+    let replaying = Replaying::new(&file, &arguments.inputs);
+    let resume = replaying.was_interrupted(temporary.path())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -68,7 +77,14 @@ pub fn run(arguments: &ReplayArgs) -> Result<(), Failure> {
     let result = runtime.block_on(async {
         let mut logs = Vec::new();
         for entry in &file.flow_logs {
-            logs.push(begin(entry, &file, temporary.path(), arguments)?);
+            logs.push(begin(entry, &file, temporary.path(), arguments, resume)?);
+        }
+        if !resume {
+            for replayed in &mut logs {
+                let result = replayed.log.begin(ArrivalClock::default().now().unix);
+                wait_for(replayed, result);
+            }
+            replaying.write(temporary.path())?;
         }
         let (logs, metrics) = tokio::task::spawn_blocking({
             let inputs = arguments.inputs.clone();
@@ -88,31 +104,39 @@ pub fn run(arguments: &ReplayArgs) -> Result<(), Failure> {
             }
             report(&name, &totals);
         }
-        Ok(())
+        interrupted::finished(temporary.path())
     });
     drop(state);
     result
 }
 
-fn begin(entry: &FlowLog, file: &File, state: &Path, arguments: &ReplayArgs) -> Result<Replayed, Failure> {
+fn begin(entry: &FlowLog, file: &File, state: &Path, arguments: &ReplayArgs, resume: bool) -> Result<Replayed, Failure> {
     let wrong = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
     let failed = |error: &dyn std::fmt::Display| Failure::Runtime(error.to_string());
     let log = CompiledLog::build(entry, &sinks::label_paths(entry, file)).map_err(|error| wrong(&error))?;
     let node = arguments.node_name.clone().unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned());
     let boot = boot_id().map_err(|error| failed(&error))?;
-    let options = Options { max_bytes: entry.spool_max_bytes, ..Options::new(&node, &boot) };
+    // Nothing else waits for this disk as the flows of a node do: no part of it is kept free.
+    let options = Options { max_bytes: entry.spool_max_bytes, min_free_percent: 0, ..Options::new(&node, &boot) };
     let (writer, found) = Writer::open(&log_folder(state, &entry.name).join("spool"), &options).map_err(|error| failed(&error))?;
     let spool = writer.spool();
     let mut fold = FoldTable::new(MOST_LINES);
     let (output, resumed) = Output::open(writer, &found, &mut fold).map_err(|error| failed(&error))?;
+    if !resume && (fold.lines() > 0 || output.has_runs()) {
+        return Err(Failure::Usage(format!(
+            "{} holds sums of a replay that was interrupted, and no note of what it had read; give this one a --state-dir of its own",
+            state.display()
+        )));
+    }
     let cluster = arguments.cluster_name.as_deref().unwrap_or_default();
     let around = Arc::new(Surroundings { node_name: absolute_node_name(cluster, &node), ..Surroundings::default() });
     let mut running = Vec::new();
     let origin = Origin { cluster: cluster.to_owned(), node, log: entry.name.clone() };
     for sink in sinks::wanted(entry, file, &origin) {
-        running.push(sinks::start(&spool, &sink).map_err(|error| wrong(&error))?);
+        let built = sinks::build(&log_folder(state, &entry.name), &sink).map_err(|error| wrong(&error))?;
+        running.push(sinks::start(&spool, &sink, built).map_err(|error| wrong(&error))?);
     }
-    let log = ReplayLog::new(Arc::new(log), output, resumed.totals, fold, around);
+    let log = ReplayLog::new(Arc::new(log), (output, resumed), fold, around);
     Ok(Replayed { name: entry.name.clone(), log, bound: entry.spool_max_bytes, sinks: running })
 }
 
@@ -136,8 +160,9 @@ fn write_metrics(metrics: &Registry, path: &Path) -> Result<(), Failure> {
 /// Reads every input and applies it to every flow log, and to the metrics.
 fn feed(mut logs: Vec<Replayed>, inputs: &[std::path::PathBuf], mut metrics: Option<&mut Registry>) -> Result<Vec<Replayed>, Failure> {
     let clock = ArrivalClock::default();
-    let mut unread = Totals::default();
+    let (mut unread, mut number) = (Totals::default(), 0);
     recorded::lines(inputs, &mut |line, place| {
+        number += 1;
         let now = clock.now().unix;
         let last = logs.len().saturating_sub(1);
         let Some(event) = json_lines::decode(line, place, &mut unread) else { return };
@@ -146,10 +171,13 @@ fn feed(mut logs: Vec<Replayed>, inputs: &[std::path::PathBuf], mut metrics: Opt
         }
         let mut event = Some(event);
         for (at, replayed) in logs.iter_mut().enumerate() {
+            if replayed.log.has(number) {
+                continue;
+            }
             // The last flow log takes the event itself, the others a copy.
             let event = if at == last { event.take() } else { event.clone() };
             if let Some(event) = event {
-                let result = replayed.log.apply(event, now);
+                let result = replayed.log.apply(number, event, now);
                 wait_for(replayed, result);
             }
         }

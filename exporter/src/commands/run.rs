@@ -9,7 +9,7 @@ use crate::cli::RunArgs;
 use crate::config::settings::{Settings, settings};
 use crate::config::{Checked, build, read};
 use crate::daemon::identities::IdentitySources;
-use crate::daemon::start;
+use crate::daemon::{privileges, sinks, start};
 
 /// Runs the command until a signal, or until standard input has ended and all is delivered.
 ///
@@ -20,6 +20,10 @@ pub fn run(arguments: &RunArgs) -> Result<(), Failure> {
     let checked = read_config(&arguments.config, arguments.strict)?;
     let node = start::node_name(&settings);
     let identities = IdentitySources::read(settings.identities.clone(), &node).map_err(|error| Failure::Usage(error.to_string()))?;
+    if let Err(error) = privileges::join(&sinks::groups(&checked.file)) {
+        // The entries that need it are refused by name.
+        eprintln!("flowlog: cannot join the groups that files are to be given to: {error}");
+    }
     let prepared = start::prepare(&settings).map_err(|error| Failure::Runtime(error.to_string()))?;
     // From here on there may be threads: what they inherit has been reduced.
     let runtime = tokio::runtime::Builder::new_multi_thread()

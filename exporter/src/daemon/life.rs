@@ -99,7 +99,8 @@ impl Life {
         let mut manager = Manager::new(Arc::clone(&state), place);
         manager.apply(file).await;
         if found.corrupt_bytes > 0 {
-            declare(&intake, Gap { cause: cause::INTAKE.to_owned(), bytes: Some(found.corrupt_bytes), ..Gap::default() });
+            // What of it a flow log had not read, it declares where it comes to it.
+            tracing::error!(bytes = found.corrupt_bytes, "the intake has bytes that changed on disk");
         }
 
         let stop = Arc::new(AtomicBool::new(false));
@@ -256,12 +257,6 @@ fn empty(mut retired: Retired, source: &KernelSource) {
 fn ahead(intake: &Intake, instance: [u8; 16], rings: &[Ring]) -> Option<String> {
     let ring = rings.iter().find(|ring| ring.position() > intake.ring_end(&instance, ring.number()).unwrap_or_default())?;
     Some(format!("ring {} has been read up to byte {}, which is further than the intake knows", ring.number(), ring.position()))
-}
-
-fn declare(intake: &SharedIntake, gap: Gap) {
-    if !matches!(intake.note(&Note::Gap(gap.clone())), Ok(true)) {
-        tracing::error!(?gap, "a gap could not be declared");
-    }
 }
 
 /// The highest intake position that any spool's last commit names.

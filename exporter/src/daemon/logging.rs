@@ -1,7 +1,7 @@
 //! The daemon's own log: structured lines on stderr, or a daily file by `tracing-appender`; each message at most ten times in ten seconds.
 //!
 //! The rate limit exists because the places that log are the places that fail in loops: a disk that is full, a broker that is away. What was held
-//! back is counted, and the count stands on `/metrics`.
+//! back is counted, and the count stands on `/metrics`. Answers to a person ([`ANSWER`]) are not limited: whoever saves a file ten times wants ten of them.
 
 use std::collections::HashMap;
 use std::io::IsTerminal;
@@ -21,6 +21,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 const BURST: u32 = 10;
 /// The length of a rate-limit period.
 const PERIOD: Duration = Duration::from_secs(10);
+
+/// The target of lines that answer what a person did, as a reload that is refused: these are never held back.
+pub const ANSWER: &str = "flowlog::answer";
 
 static HELD_BACK: AtomicU64 = AtomicU64::new(0);
 
@@ -107,7 +110,7 @@ impl<S> Filter<S> for RateLimit {
     }
 
     fn event_enabled(&self, event: &tracing::Event<'_>, _: &Context<'_, S>) -> bool {
-        let passes = self.passes(event.metadata().callsite(), Instant::now());
+        let passes = event.metadata().target() == ANSWER || self.passes(event.metadata().callsite(), Instant::now());
         if !passes {
             HELD_BACK.fetch_add(1, Ordering::Relaxed);
         }

@@ -8,13 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use flowlog_sinks::driver::SinkMetrics;
 use flowlog_sinks::spool::Spool;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
+use super::logging;
+use super::retiring::Retiring;
 use super::running_log::{Place, RunningLog};
-use super::sinks;
+use super::sinks::{self, SinkError, WantedSink};
 use super::state::State;
-use crate::config::File;
-use crate::pipeline::log::CompiledLog;
+use crate::config::{File, FlowLog, build};
+use crate::pipeline::log::{BuildError, CompiledLog};
 use crate::pipeline::published::Published;
 
 /// What others may see of a flow log at work.
@@ -56,7 +58,7 @@ pub struct Manager {
     state: Arc<State>,
     place: Place,
     logs: BTreeMap<String, RunningLog>,
-    retiring: BTreeMap<String, JoinHandle<()>>,
+    retiring: BTreeMap<String, Retiring>,
     view: Arc<Mutex<View>>,
 }
 
@@ -83,73 +85,62 @@ impl Manager {
 
     /// Applies a file.
     pub async fn apply(&mut self, file: &File) {
-        let mut problems = BTreeMap::new();
-        let mut operations = [0; 4];
+        let mut changes = Changes::default();
         let gone: Vec<String> = self.logs.keys().filter(|name| file.flow_log(name).is_none()).cloned().collect();
         for name in gone {
             if let Some(log) = self.logs.remove(&name) {
                 tracing::info!(flow_log = name, "removed; delivering what is spooled");
-                operations[2] += 1;
-                self.retiring.insert(name, tokio::spawn(log.retire()));
+                changes.operations[2] += 1;
+                self.retiring.insert(name, Retiring::start(|back| log.retire(back)));
             }
         }
         for entry in &file.flow_logs {
-            let log = match CompiledLog::build(entry, &sinks::label_paths(entry, file)) {
-                Ok(log) => Arc::new(log),
-                Err(error) => {
-                    let error = format!("{}: {error}", entry.place);
-                    tracing::error!(error, "the entry cannot be built; a running instance goes on as it was");
-                    operations[3] += 1;
-                    problems.insert(format!("flow log {}", entry.name), error);
-                    continue;
-                }
-            };
             let wanted = sinks::wanted(entry, file, &self.place.origin);
-            match self.run(log, entry.spool_max_bytes, &mut operations).await {
-                Ok(running) => {
-                    for error in running.set_sinks(wanted).await {
-                        tracing::error!(%error, "the others go on");
-                        problems.insert(format!("flow log {} sink {}", entry.name, error.name), error.to_string());
-                    }
-                }
-                Err(why) => {
-                    tracing::error!(flow_log = entry.name, why, "cannot start");
-                    operations[3] += 1;
-                    problems.insert(format!("flow log {}", entry.name), why);
-                }
+            match CompiledLog::build(entry, &sinks::label_paths(entry, file)) {
+                Ok(log) if self.logs.contains_key(&entry.name) => self.change(Arc::new(log), wanted, entry, file, &mut changes).await,
+                Ok(log) => self.start(Arc::new(log), wanted, entry, file, &mut changes).await,
+                Err(error) => changes.failed(&format!("flow log {}", entry.name), &not_built(entry, &error)),
             }
         }
-        self.show(file.hash, problems, operations);
+        self.retiring.retain(|_, retiring| !retiring.is_over());
+        self.show(file.hash, changes);
     }
 
-    /// The running instance of an entry, started or changed as needed.
-    async fn run(&mut self, log: Arc<CompiledLog>, spool_bound: u64, operations: &mut [u64; 4]) -> Result<&mut RunningLog, String> {
-        let name = log.name.clone();
-        if let Some(retiring) = self.retiring.remove(&name) {
-            // It may still hold its spool.
-            let _ = retiring.await;
+    /// Changes a running instance, or leaves it as it is where any of its new sinks can't be built.
+    async fn change(&mut self, log: Arc<CompiledLog>, wanted: Vec<WantedSink>, entry: &FlowLog, file: &File, changes: &mut Changes) {
+        let Some(running) = self.logs.get_mut(&entry.name) else { return };
+        let (ready, errors) = running.build_sinks(wanted);
+        if !errors.is_empty() {
+            return changes.failed_sinks(errors, entry, file);
         }
-        match self.logs.entry(name) {
-            std::collections::btree_map::Entry::Occupied(entry) => {
-                let running = entry.into_mut();
-                if running.log.hash != log.hash {
-                    operations[1] += 1;
-                    running.change(log);
-                }
-                Ok(running)
-            }
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                let folder = self.state.log(&log.name);
-                let place = self.place.clone();
-                let started = tokio::task::spawn_blocking(move || RunningLog::start(log, &folder, spool_bound, &place)).await;
-                let running = started.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-                operations[0] += 1;
-                Ok(entry.insert(running))
-            }
+        if running.log.hash != log.hash {
+            changes.operations[1] += 1;
+            running.change(log);
         }
+        changes.failed_sinks(running.set_sinks(ready).await, entry, file);
     }
 
-    fn show(&self, hash: [u8; 32], problems: BTreeMap<String, String>, operations: [u64; 4]) {
+    /// Starts an entry that does not run, with the sinks that can be built.
+    async fn start(&mut self, log: Arc<CompiledLog>, wanted: Vec<WantedSink>, entry: &FlowLog, file: &File, changes: &mut Changes) {
+        if let Some(retiring) = self.retiring.remove(&entry.name) {
+            // It still has the spool. What its sinks have not delivered, the new ones will.
+            retiring.call_back().await;
+        }
+        let (folder, place, bound) = (self.state.log(&entry.name), self.place.clone(), entry.spool_max_bytes);
+        let started = tokio::task::spawn_blocking(move || RunningLog::start(log, &folder, bound, &place)).await;
+        let mut running = match started.map_err(|error| error.to_string()).and_then(|started| started.map_err(|error| error.to_string())) {
+            Ok(running) => running,
+            Err(why) => return changes.failed(&format!("flow log {}", entry.name), &format!("{}: {why}", entry.place)),
+        };
+        changes.operations[0] += 1;
+        running.forget_others(&wanted);
+        let (ready, errors) = running.build_sinks(wanted);
+        changes.failed_sinks(errors, entry, file);
+        changes.failed_sinks(running.set_sinks(ready).await, entry, file);
+        self.logs.insert(entry.name.clone(), running);
+    }
+
+    fn show(&self, hash: [u8; 32], changes: Changes) {
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         view.logs = self
             .logs
@@ -162,9 +153,9 @@ impl Manager {
                 sinks: log.sink_metrics(),
             })
             .collect();
-        (view.hash, view.problems, view.rejection) = (hash, problems, None);
+        (view.hash, view.problems, view.rejection) = (hash, changes.problems, None);
         view.applied = self.place.commons.clock.now().unix;
-        for (sum, more) in view.operations.iter_mut().zip(operations) {
+        for (sum, more) in view.operations.iter_mut().zip(changes.operations) {
             *sum += more;
         }
     }
@@ -177,13 +168,49 @@ impl Manager {
 
     /// Ends everything. With `deliver_all` the input has ended: what is open is decided, and each sink first gets all that is visible, however long that takes.
     pub async fn stop(mut self, deliver_all: bool) {
+        let mut ends = JoinSet::new();
+        for (_, retiring) in std::mem::take(&mut self.retiring) {
+            ends.spawn(async move { if deliver_all { retiring.over().await } else { retiring.call_back().await } });
+        }
         for log in self.logs.values_mut() {
             log.stop_engine(deliver_all).await;
         }
-        let mut ends = tokio::task::JoinSet::new();
         for (_, mut log) in std::mem::take(&mut self.logs) {
             ends.spawn(async move { log.stop_sinks(deliver_all).await });
         }
         while ends.join_next().await.is_some() {}
+    }
+}
+
+/// Why an entry cannot be built, by key and line where that is known.
+fn not_built(entry: &FlowLog, error: &BuildError) -> String {
+    let (_, problems) = build::check(entry).split(false);
+    if problems.is_empty() { format!("{}: {error}", entry.place) } else { problems.to_string() }
+}
+
+/// What a file comes to while it is applied.
+#[derive(Default)]
+struct Changes {
+    problems: BTreeMap<String, String>,
+    /// Entries added, updated, removed and failed.
+    operations: [u64; 4],
+}
+
+impl Changes {
+    fn failed(&mut self, what: &str, why: &str) {
+        tracing::error!(target: logging::ANSWER, what, why, "cannot be used; what runs goes on as it was");
+        self.operations[3] += 1;
+        self.problems.insert(what.to_owned(), why.to_owned());
+    }
+
+    fn failed_sinks(&mut self, errors: Vec<SinkError>, entry: &FlowLog, file: &File) {
+        for error in errors {
+            let place = match file.sinks.get(&error.name) {
+                Some(sink) if error.name != sinks::FILE => sink.place.to_string(),
+                // All that a file can be refused for before it is opened.
+                _ => entry.places.below("fileGroup").to_string(),
+            };
+            self.failed(&format!("flow log {} sink {}", entry.name, error.name), &format!("{place}: {error}"));
+        }
     }
 }

@@ -10,6 +10,7 @@ pub mod network_sinks;
 pub mod notify_systemd;
 pub mod pages;
 pub mod privileges;
+pub mod retiring;
 pub mod running_log;
 pub mod sinks;
 pub mod start;

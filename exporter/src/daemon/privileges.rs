@@ -5,6 +5,7 @@
 //! gets them back. Files that have to be read again after a reload must be readable without `CAP_DAC_OVERRIDE`: uid 0 alone does not open others' 0600 files.
 
 use caps::{CapSet, Capability, CapsHashSet};
+use rustix::process::Gid;
 
 /// Why capabilities could not be dropped.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,30 @@ pub fn drop_all_but(keep: &[Capability]) -> Result<(), PrivilegeError> {
     caps::set(None, CapSet::Effective, &kept).map_err(|error| refused("effective", &error))?;
     caps::set(None, CapSet::Permitted, &kept).map_err(|error| refused("permitted", &error))?;
     caps::set(None, CapSet::Inheritable, &CapsHashSet::new()).map_err(|error| refused("inheritable", &error))
+}
+
+/// Becomes a member of these groups too: without `CAP_CHOWN` a file can only be given to a group that its owner is in. Like the capabilities, for this thread
+/// and those started later.
+///
+/// # Errors
+/// When the kernel refuses, as it does without `CAP_SETGID`.
+pub fn join(groups: &[u32]) -> std::io::Result<()> {
+    let had = rustix::process::getgroups()?;
+    let more = groups.iter().map(|group| Gid::from_raw(*group)).filter(|group| !had.contains(group));
+    let all: Vec<Gid> = had.iter().copied().chain(more).collect();
+    if all.len() > had.len() {
+        rustix::thread::set_thread_groups(&all)?;
+    }
+    Ok(())
+}
+
+/// Whether files of this process can be given to a group.
+#[must_use]
+pub fn may_give_to(group: u32) -> bool {
+    let group = Gid::from_raw(group);
+    rustix::process::getegid() == group
+        || rustix::process::getgroups().is_ok_and(|groups| groups.contains(&group))
+        || caps::has_cap(None, CapSet::Effective, Capability::CAP_CHOWN).unwrap_or(false)
 }
 
 /// The names of the effective capabilities of the calling thread, sorted.

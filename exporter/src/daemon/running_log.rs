@@ -3,19 +3,21 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use flowlog_sinks::driver::{Running, SinkMetrics};
-use flowlog_sinks::spool::{IntakeReaders, OpenError, Options, ReadError, Spool, Writer};
+use flowlog_sinks::driver::{Drained, Running, SinkMetrics};
+use flowlog_sinks::spool::{Gap, IntakeReaders, OpenError, Options, ReadError, Spool, Writer};
+use tokio::task::JoinSet;
 
 use super::network_sinks::Origin;
-use super::sinks::{self, SinkError, WantedSink};
+use super::retiring::{CallBack, Retiring};
+use super::sinks::{self, Built, SinkError, WantedSink};
 use crate::pipeline::engine::{Commons, Engine, MOST_LINES};
 use crate::pipeline::fold::FoldTable;
 use crate::pipeline::log::CompiledLog;
+use crate::pipeline::note::cause;
 use crate::pipeline::orders::Command;
 use crate::pipeline::output::Output;
 use crate::pipeline::published::Published;
@@ -48,22 +50,18 @@ pub struct RunningLog {
     /// The spool's bound in bytes.
     pub spool_bound: u64,
     sinks: BTreeMap<String, RunningSink>,
-    draining: BTreeMap<String, Draining>,
+    draining: BTreeMap<String, Retiring>,
     commands: Sender<Command>,
     thread: Option<JoinHandle<()>>,
-}
-
-/// A removed sink that still gets what is spooled.
-struct Draining {
-    task: tokio::task::JoinHandle<()>,
-    /// Whether its cursor goes with it.
-    forget: Arc<AtomicBool>,
 }
 
 struct RunningSink {
     wanted: WantedSink,
     running: Running,
 }
+
+/// The sinks an entry wants: those that are new or changed with what was built for them, the others as they run.
+pub type Wanted = Vec<(WantedSink, Option<Built>)>;
 
 /// Where flow logs are started.
 #[derive(Clone)]
@@ -88,10 +86,16 @@ impl RunningLog {
         let (writer, found) = Writer::open(&folder.join("spool"), &options)?;
         let spool = writer.spool();
         let mut fold = FoldTable::new(MOST_LINES);
-        let output = Output::open(writer, &found, &mut fold)?;
-        let resumed = &output.1;
+        let mut output = Output::open(writer, &found, &mut fold)?;
+        let resumed = &mut output.1;
         let fresh = resumed.position.is_none();
-        let position = resumed.position.unwrap_or_else(|| place.intake.end());
+        let mut position = resumed.position.unwrap_or_else(|| place.intake.end());
+        if position < place.intake.begin() {
+            // Nothing was kept for it while it was not configured: it begins anew, and says since when it has seen nothing.
+            position = place.intake.end();
+            let now = place.commons.clock.now().unix;
+            resumed.gaps.push(Gap { cause: cause::INTAKE_GONE.to_owned(), first: resumed.time, last: Some(now), ..Gap::default() });
+        }
         let reader = place.intake.reader(&log.name, position);
         let published = Arc::new(Published::default());
         published.committed(&resumed.totals, 0, 0);
@@ -111,53 +115,74 @@ impl RunningLog {
         let _ = self.commands.send(Command::Change(log));
     }
 
+    /// Builds the sinks that are new or changed, and says which can't be. Nothing that runs hears of it.
+    pub fn build_sinks(&self, wanted: Vec<WantedSink>) -> (Wanted, Vec<SinkError>) {
+        let folder = self.spool.folder().parent().unwrap_or(self.spool.folder());
+        let (mut ready, mut errors) = (Vec::new(), Vec::new());
+        for sink in wanted {
+            let runs = self.sinks.get(&sink.name).is_some_and(|running| running.wanted == sink);
+            match (!runs).then(|| sinks::build(folder, &sink)).transpose() {
+                Ok(built) => ready.push((sink, built)),
+                Err(error) => errors.push(error),
+            }
+        }
+        (ready, errors)
+    }
+
     /// Brings the sinks in line with what is wanted: unchanged ones run on, changed ones are replaced at their cursor, others are drained.
-    pub async fn set_sinks(&mut self, wanted: Vec<WantedSink>) -> Vec<SinkError> {
+    pub async fn set_sinks(&mut self, wanted: Wanted) -> Vec<SinkError> {
         let mut errors = Vec::new();
-        let names: Vec<String> = wanted.iter().map(|sink| sink.name.clone()).collect();
+        let names: Vec<String> = wanted.iter().map(|(sink, _)| sink.name.clone()).collect();
         let gone: Vec<String> = self.sinks.keys().filter(|name| !names.contains(name)).cloned().collect();
         for name in gone {
             if let Some(sink) = self.sinks.remove(&name) {
                 self.drain(name, sink);
             }
         }
-        for sink in wanted {
-            if self.sinks.get(&sink.name).is_some_and(|running| running.wanted == sink) {
-                continue;
-            }
+        for (sink, built) in wanted {
+            let Some(built) = built else { continue };
             if let Some(old) = self.sinks.remove(&sink.name) {
                 old.running.stop(GRACE).await;
             }
             if let Some(draining) = self.draining.remove(&sink.name) {
                 // It came back: one driver a cursor, and the cursor stays.
-                draining.forget.store(false, Ordering::Release);
-                drop(draining.task.await);
+                draining.call_back().await;
             }
-            match sinks::start(&self.spool, &sink) {
+            match sinks::start(&self.spool, &sink, built) {
                 Ok(running) => {
                     self.sinks.insert(sink.name.clone(), RunningSink { wanted: sink, running });
                 }
                 Err(error) => errors.push(error),
             }
         }
+        self.draining.retain(|_, draining| !draining.is_over());
         errors
+    }
+
+    /// Lets go of cursors whose sinks went from the file while no daemon ran: what they had not delivered nobody will take.
+    pub fn forget_others(&self, wanted: &[WantedSink]) {
+        let Ok(cursors) = self.spool.cursors() else { return };
+        for (name, _) in cursors.into_iter().filter(|(name, _)| wanted.iter().all(|sink| sink.name != *name)) {
+            let records = self.spool.lag(&name).map_or(0, |(records, _)| records);
+            tracing::warn!(flow_log = self.log.name, sink = name, records, "the sink is gone from the configuration and did not get these");
+            forget(&self.spool, &name);
+        }
     }
 
     /// A removed sink first gets what is spooled, for a while; the rest is said and given up.
     fn drain(&mut self, name: String, sink: RunningSink) {
-        let (spool, forget, key) = (self.spool.clone(), Arc::new(AtomicBool::new(true)), name.clone());
-        let still = Arc::clone(&forget);
-        let task = tokio::spawn(async move {
-            if let Some(gap) = sink.running.drain(sink.wanted.drain_timeout).await {
-                tracing::warn!(sink = name, records = gap.records, "a removed sink did not take everything in its time");
+        let (spool, key) = (self.spool.clone(), name.clone());
+        let retiring = Retiring::start(|back| async move {
+            match drain(sink, back).await {
+                Drained::All => {}
+                Drained::Left(gap) => {
+                    tracing::warn!(sink = name, records = gap.records, "a removed sink did not take everything in its time")
+                }
+                Drained::CalledBack => return,
             }
-            if still.load(Ordering::Acquire)
-                && let Err(error) = spool.forget(&name)
-            {
-                tracing::error!(%error, sink = name, "the cursor of a removed sink cannot be forgotten; it still holds the spool");
-            }
+            forget(&spool, &name);
         });
-        self.draining.insert(key, Draining { task, forget });
+        self.draining.insert(key, retiring);
     }
 
     /// The sinks' counters.
@@ -182,31 +207,49 @@ impl RunningLog {
         }
     }
 
-    /// Ends the sinks. With `all` each first delivers everything that is visible, however long it takes.
+    /// Ends the sinks. With `all` each first delivers everything that is visible, however long it takes; removed ones as long as they may.
     pub async fn stop_sinks(&mut self, all: bool) {
-        let sinks = std::mem::take(&mut self.sinks);
-        let mut ends = tokio::task::JoinSet::new();
-        for (_, sink) in sinks {
-            ends.spawn(async move {
-                if all { sink.running.drain(Duration::from_secs(u64::from(u32::MAX))).await } else { sink.running.drain(GRACE).await }
-            });
+        let mut ends = JoinSet::new();
+        for (_, sink) in std::mem::take(&mut self.sinks) {
+            let patience = if all { Duration::from_secs(u64::from(u32::MAX)) } else { GRACE };
+            ends.spawn(async move { drop(sink.running.drain(patience).await) });
+        }
+        for (_, draining) in std::mem::take(&mut self.draining) {
+            ends.spawn(async move { if all { draining.over().await } else { draining.call_back().await } });
         }
         while ends.join_next().await.is_some() {}
     }
 
-    /// Removes the flow log: what is spooled is delivered for as long as its sinks allow.
-    pub async fn retire(mut self) {
+    /// Removes the flow log: what is spooled is delivered for as long as its sinks allow, unless it is called back.
+    pub async fn retire(mut self, mut back: CallBack) {
         self.stop_engine(true).await;
-        let sinks = std::mem::take(&mut self.sinks);
-        for (name, sink) in sinks {
-            if let Some(gap) = sink.running.drain(sink.wanted.drain_timeout).await {
-                tracing::warn!(
-                    flow_log = self.log.name,
-                    sink = name,
-                    records = gap.records,
-                    "a removed flow log was not delivered in time"
-                );
+        let mut ends = JoinSet::new();
+        for (name, sink) in std::mem::take(&mut self.sinks) {
+            let back = back.clone();
+            ends.spawn(async move { (name, drain(sink, back).await) });
+        }
+        while let Some(ended) = ends.join_next().await {
+            if let Ok((sink, Drained::Left(gap))) = ended {
+                tracing::warn!(flow_log = self.log.name, sink, records = gap.records, "a removed flow log was not delivered in time");
             }
         }
+        for (_, draining) in std::mem::take(&mut self.draining) {
+            draining.over_or(&mut back).await;
+        }
+    }
+}
+
+/// Delivers what is spooled for as long as the sink may take, unless it is called back.
+async fn drain(sink: RunningSink, mut back: CallBack) -> Drained {
+    let called_back = async {
+        back.heard().await;
+        GRACE
+    };
+    sink.running.drain_unless(sink.wanted.drain_timeout, called_back).await
+}
+
+fn forget(spool: &Spool, sink: &str) {
+    if let Err(error) = spool.forget(sink) {
+        tracing::error!(%error, sink, "the cursor of a removed sink cannot be forgotten; it still holds the spool");
     }
 }

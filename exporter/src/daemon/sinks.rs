@@ -12,6 +12,7 @@ use flowlog_sinks::s3::S3Sink;
 use flowlog_sinks::spool::{Spool, Start, WhenFull};
 
 use super::network_sinks::{self, Origin};
+use super::privileges;
 use crate::config::{self, Batch, Compress, File, FileOutput, FlowLog, SinkKind, Tls};
 
 /// The name of the sink that a `filePath` stands for.
@@ -34,7 +35,7 @@ pub struct WantedSink {
     hash: config::Hash,
 }
 
-/// Why a sink can't be started. The others run.
+/// Why a sink can't be built or started.
 #[derive(Debug, thiserror::Error)]
 #[error("sink {name:?}: {why}")]
 pub struct SinkError {
@@ -99,36 +100,48 @@ pub fn label_paths(entry: &FlowLog, file: &File) -> Vec<String> {
     paths
 }
 
+/// What starts a sink on a spool.
+type StartOn = dyn FnOnce(&Spool, DriverOptions) -> std::io::Result<Running> + Send;
+
+/// A sink whose settings work, not started yet.
+pub struct Built {
+    start: Box<StartOn>,
+}
+
+fn built<S: driver::Sink>(sink: S) -> Built {
+    Built { start: Box::new(move |spool, options| driver::start(spool, Arc::new(sink), options)) }
+}
+
+/// Tries everything about a sink that can fail. Whatever runs under its name does not notice. `folder` is the flow log's.
+///
+/// # Errors
+/// When its settings can't be used.
+pub fn build(folder: &Path, sink: &WantedSink) -> Result<Built, SinkError> {
+    let failed = |why: String| SinkError { name: sink.name.clone(), why };
+    Ok(match &sink.kind {
+        SinkKind::File(output) if output.is_stdout() => built(StdoutSink::default()),
+        SinkKind::File(output) => built(FileSink::new(file_config(output).map_err(failed)?)),
+        SinkKind::Loki(loki) => {
+            let options = network_sinks::loki(loki, &batch(sink), &sink.tls, &sink.origin);
+            built(LokiSink::new(options).map_err(|error| failed(error.to_string()))?)
+        }
+        SinkKind::Kafka(kafka) => built(KafkaSink::new(network_sinks::kafka(kafka, &batch(sink), &sink.tls))),
+        SinkKind::S3(s3) => {
+            let now = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
+            let staging = folder.join(format!("staging-{}", sink.name));
+            let s3 = S3Sink::new(network_sinks::s3(s3, &batch(sink), &sink.tls), network_sinks::s3_origin(&sink.origin), staging, now);
+            built(s3.map_err(|error| failed(error.to_string()))?)
+        }
+    })
+}
+
 /// Starts a sink at its cursor. Needs the daemon's runtime.
 ///
 /// # Errors
-/// When its settings can't be used or its cursor not be read.
-pub fn start(spool: &Spool, sink: &WantedSink) -> Result<Running, SinkError> {
-    let failed = |why: String| SinkError { name: sink.name.clone(), why };
-    let driver_options = DriverOptions { name: sink.name.clone(), when_full: sink.when_full, start: Start::Oldest };
-    let running = match &sink.kind {
-        SinkKind::File(output) if output.is_stdout() => driver::start(spool, Arc::new(StdoutSink::default()), driver_options),
-        SinkKind::File(output) => {
-            let config = file_config(output).map_err(|error| failed(error.to_string()))?;
-            driver::start(spool, Arc::new(FileSink::new(config)), driver_options)
-        }
-        SinkKind::Loki(loki) => {
-            let options = network_sinks::loki(loki, &batch(sink), &sink.tls, &sink.origin);
-            let loki = LokiSink::new(options).map_err(|error| failed(error.to_string()))?;
-            driver::start(spool, Arc::new(loki), driver_options)
-        }
-        SinkKind::Kafka(kafka) => {
-            driver::start(spool, Arc::new(KafkaSink::new(network_sinks::kafka(kafka, &batch(sink), &sink.tls))), driver_options)
-        }
-        SinkKind::S3(s3) => {
-            let now = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
-            let staging = spool.folder().with_file_name(format!("staging-{}", sink.name));
-            let s3 = S3Sink::new(network_sinks::s3(s3, &batch(sink), &sink.tls), network_sinks::s3_origin(&sink.origin), staging, now)
-                .map_err(|error| failed(error.to_string()))?;
-            driver::start(spool, Arc::new(s3), driver_options)
-        }
-    };
-    running.map_err(|error| failed(error.to_string()))
+/// When its cursor can't be read.
+pub fn start(spool: &Spool, sink: &WantedSink, built: Built) -> Result<Running, SinkError> {
+    let options = DriverOptions { name: sink.name.clone(), when_full: sink.when_full, start: Start::Oldest };
+    (built.start)(spool, options).map_err(|error| SinkError { name: sink.name.clone(), why: error.to_string() })
 }
 
 /// Limits of a batch; a sink of `filePath` has none of its own.
@@ -136,7 +149,20 @@ fn batch(sink: &WantedSink) -> Batch {
     sink.batch.unwrap_or(Batch { max_bytes: 1 << 20, max_records: 100_000, max_age: Duration::from_secs(1) })
 }
 
-fn file_config(output: &FileOutput) -> Result<FileConfig, file::GroupError> {
+/// The groups that files of a configuration are given to, as far as they exist.
+#[must_use]
+pub fn groups(file: &File) -> Vec<u32> {
+    let names = file.flow_logs.iter().filter_map(|entry| entry.file.as_ref()?.group.as_deref());
+    names.filter_map(|name| file::group_id(name).ok()).collect()
+}
+
+fn file_config(output: &FileOutput) -> Result<FileConfig, String> {
+    let group = output.group.as_deref().map(file::group_id).transpose().map_err(|error| error.to_string())?;
+    if let Some(group) = group.filter(|group| !privileges::may_give_to(*group)) {
+        return Err(format!(
+            "files cannot be given to group {group}, which this process is not in; restart it: it joins groups as it starts"
+        ));
+    }
     Ok(FileConfig {
         path: PathBuf::from(&output.path),
         max_bytes: output.max_bytes(),
@@ -150,6 +176,6 @@ fn file_config(output: &FileOutput) -> Result<FileConfig, file::GroupError> {
         max_total_bytes: output.max_total_mb.map(|megabytes| megabytes.saturating_mul(1 << 20)),
         min_rotate_interval: output.min_rotate_interval,
         mode: output.mode,
-        group: output.group.as_deref().map(file::group_id).transpose()?,
+        group,
     })
 }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use base64::Engine as _;
 
 use super::fields::{Below, FieldInfo, Fields};
-use super::json::text::quote;
+use super::json::text::{quote, unquote_inner};
 use super::value::IntoStatic;
 
 /// Type of the only message flowlog writes.
@@ -65,9 +65,21 @@ impl<'a> Any<'a> {
     }
 
     /// The type, with its domain; empty when there is none.
-    pub fn type_url(&self) -> &str {
+    pub fn type_url(&self) -> Cow<'_, str> {
+        let quoted = self.quoted_type();
+        if quoted.contains('\\') { Cow::Owned(unquote_inner(quoted)) } else { Cow::Borrowed(quoted) }
+    }
+
+    /// The type as it stands in the JSON, with its escapes.
+    fn quoted_type(&self) -> &str {
         let text = self.json.strip_prefix("{\"@type\":\"").unwrap_or_default();
-        text.split('"').next().unwrap_or_default()
+        let mut escaped = false;
+        let end = text.bytes().position(|byte| {
+            let ends = byte == b'"' && !escaped;
+            escaped = byte == b'\\' && !escaped;
+            ends
+        });
+        text.get(..end.unwrap_or_default()).unwrap_or_default()
     }
 
     /// The JSON of the struct, when it holds one.
@@ -81,7 +93,7 @@ impl<'a> Any<'a> {
         match (type_url, value) {
             (true, true) => Cow::Borrowed(self.json()),
             (true, false) if self.struct_json().is_some() => Cow::Owned(format!("{{\"@type\":\"{STRUCT_TYPE}\",\"value\":{{}}}}")),
-            (true, false) if !self.type_url().is_empty() => Cow::Owned(format!("{{\"@type\":\"{}\"}}", self.type_url())),
+            (true, false) if !self.quoted_type().is_empty() => Cow::Owned(format!("{{\"@type\":\"{}\"}}", self.quoted_type())),
             _ => Cow::Borrowed("{}"),
         }
     }
@@ -92,5 +104,19 @@ impl IntoStatic for Any<'_> {
 
     fn into_static(self) -> Any<'static> {
         Any { json: Cow::Owned(self.json.into_owned()), wire_value: self.wire_value }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_that_needs_escapes_is_the_same_in_both_forms() {
+        for type_url in ["a/b", "a\"b", "a\\", "\u{3}\n<"] {
+            let any = Any::of_wire(type_url, b"x");
+            assert_eq!(any.type_url(), type_url);
+            assert!(serde_json::from_str::<serde_json::Value>(&any.part(true, false)).is_ok(), "{}", any.part(true, false));
+        }
     }
 }

@@ -11,6 +11,7 @@ use flowlog_sinks::driver::{Histogram, SinkMetrics};
 use flowlog_sinks::spool::SpoolMetrics;
 
 use super::text::{Kind, Page};
+use crate::pipeline::note::cause;
 use crate::pipeline::published::Snapshot;
 
 /// One flow log, as metrics see it.
@@ -132,7 +133,10 @@ fn stages(page: &mut Page, logs: &[LogView<'_>]) {
     }
     let mut family = page.family("flowlog_lost_total", Kind::Counter, "What flowlog itself lost, by cause; each is declared as a gap.");
     for log in logs {
-        for (cause, count) in &log.snapshot.totals.lost {
+        let lost = &log.snapshot.totals.lost;
+        // From the start and at 0, so that the first loss is a rise and not a series that appears.
+        let never = cause::LOST.into_iter().filter(|cause| !lost.contains_key(*cause)).map(|cause| (cause, 0));
+        for (cause, count) in lost.iter().map(|(cause, count)| (cause.as_str(), *count)).chain(never) {
             family.sample(&[("flow_log", log.name), ("cause", cause)], count);
         }
     }

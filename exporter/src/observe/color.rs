@@ -63,6 +63,27 @@ impl Colors {
         }
     }
 
+    /// As [`Colors::neutralise`], for JSON, where it is an escape that says the same. JSON leaves as they are only U+007F to U+009F.
+    pub fn neutralise_json(self, out: &mut Vec<u8>, start: usize) {
+        let steers = |text: &[u8]| text.contains(&0x7f) || holds_c1(text);
+        if !self.terminal || !out.get(start..).is_some_and(steers) {
+            return;
+        }
+        let text = out.split_off(start);
+        let mut rest = text.as_slice();
+        while let Some((&byte, behind)) = rest.split_first() {
+            rest = behind;
+            match (byte, behind.first()) {
+                (0x7f, _) => out.extend_from_slice(b"\\u007f"),
+                (0xc2, Some(second @ 0x80..=0x9f)) => {
+                    out.extend_from_slice(format!("\\u{second:04x}").as_bytes());
+                    rest = &behind[1..];
+                }
+                _ => out.push(byte),
+            }
+        }
+    }
+
     #[cold]
     fn write_out(self, mut text: &[u8], out: &mut Vec<u8>) {
         while let Some((&byte, rest)) = text.split_first() {
@@ -121,6 +142,9 @@ mod tests {
         let file = Colors::default();
         assert_eq!(neutral(file, "a\x1b[2Jb\rc\x07\td"), "a^[[2Jb\\rc\x07\td");
         let terminal = Colors { on: true, terminal: true };
+        let mut json = "{\"a\":\"é\u{9b}2J\u{7f}\"}".as_bytes().to_vec();
+        terminal.neutralise_json(&mut json, 0);
+        assert_eq!(String::from_utf8(json).unwrap(), r#"{"a":"é\u009b2J\u007f"}"#);
         assert_eq!(neutral(terminal, "\x1b[31mred\x1b[0m\x1b]0;x\x07\u{9b}2J é\n\t"), "\x1b[31mred\x1b[0m^[]0;x\\x07\\x9b2J é\n\t");
     }
 }

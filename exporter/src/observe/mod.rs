@@ -14,6 +14,7 @@ mod endpoint;
 mod events;
 mod identity;
 pub mod input;
+mod json;
 pub mod printer;
 mod progress;
 pub mod raw_filters;

@@ -1,11 +1,11 @@
 //! Events to text, in one of the formats of `-o`. Everything goes to one buffer that the caller writes out in big pieces.
 
-use crate::flow::json::{Out, WriteJson};
 use crate::flow::{AuthType, Event, ExportEvent, Flow, Policy, Record, Timestamp, TrafficDirection, Verdict, datapath};
 use crate::mask::Encoder;
 
 use super::color::{self, Colors};
 use super::endpoint::{self, Side};
+use super::json;
 use super::table::Table;
 use super::times::Layout;
 
@@ -98,8 +98,7 @@ impl Printer {
             Some(Event::NodeStatus(status)) => self.node_status(event, status),
             Some(Event::AgentEvent(_) | Event::DebugEvent(_) | Event::LostEvents(_) | Event::Flow(_)) => {
                 match self.style.format {
-                    Format::Json => self.json(event),
-                    Format::LegacyJson => self.legacy_json(event),
+                    Format::Json | Format::LegacyJson => self.json(event),
                     Format::Compact => self.compact(event),
                     Format::Dict | Format::Table => self.fields(event),
                 }
@@ -117,22 +116,13 @@ impl Printer {
     }
 
     fn json(&mut self, event: &ExportEvent<'_>) {
+        let start = self.out.len();
         match (&self.style.mask, &event.event) {
+            _ if self.style.format == Format::LegacyJson => json::bare(event, &mut self.out),
             (Some(encoder), Some(Event::Flow(_))) => encoder.encode(event, &mut self.out),
-            _ => envelope(event, &mut self.out),
+            _ => json::envelope(event, &mut self.out),
         }
-        self.out.push(b'\n');
-    }
-
-    fn legacy_json(&mut self, event: &ExportEvent<'_>) {
-        let mut out = Out::new(&mut self.out);
-        match &event.event {
-            Some(Event::Flow(flow)) => flow.write_json(&mut out),
-            Some(Event::LostEvents(lost)) => lost.write_json(&mut out),
-            Some(Event::AgentEvent(agent)) => agent.write_json(&mut out),
-            Some(Event::DebugEvent(debug)) => debug.write_json(&mut out),
-            Some(Event::NodeStatus(_)) | None => {}
-        }
+        self.style.colors.neutralise_json(&mut self.out, start);
         self.out.push(b'\n');
     }
 
@@ -251,23 +241,6 @@ impl Fields<'_> {
             self.row.push(b'\n');
         }
     }
-}
-
-/// The event as it stands in `events.log`.
-pub(super) fn envelope(event: &ExportEvent<'_>, out: &mut Vec<u8>) {
-    let mut out = Out::new(out);
-    let start = out.position();
-    match &event.event {
-        Some(Event::Flow(flow)) => out.member(",\"flow\":", flow, None),
-        Some(Event::NodeStatus(status)) => out.member(",\"node_status\":", status, None),
-        Some(Event::LostEvents(lost)) => out.member(",\"lost_events\":", lost, None),
-        Some(Event::AgentEvent(agent)) => out.member(",\"agent_event\":", agent, None),
-        Some(Event::DebugEvent(debug)) => out.member(",\"debug_event\":", debug, None),
-        None => {}
-    }
-    out.field(",\"node_name\":", &event.node_name);
-    out.field(",\"time\":", &event.time);
-    out.close(start);
 }
 
 fn compact_flow(style: &Style, flow: &Flow<'_>, out: &mut Vec<u8>) {

@@ -2,7 +2,8 @@
 
 use crate::flow::{ExportEvent, NodeState, NodeStatusEvent, Texts};
 
-use super::printer::{Format, Printer, envelope};
+use super::json;
+use super::printer::{Format, Printer};
 
 /// Names are left out once the list is longer than this, bytes.
 const LONGEST_LIST: usize = 50;
@@ -21,7 +22,8 @@ impl Printer {
         match self.style.format {
             Format::LegacyJson => {}
             Format::Json => {
-                envelope(event, &mut self.errors);
+                json::envelope(event, &mut self.errors);
+                self.style.colors.neutralise_json(&mut self.errors, start);
                 self.errors.push(b'\n');
             }
             Format::Dict => {

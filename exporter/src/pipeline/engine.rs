@@ -215,7 +215,12 @@ impl Work {
             Some(SourceKind::Ring) => self.ring(position, origin, bytes),
             Some(SourceKind::Lines) => self.lines(origin, bytes),
             Some(SourceKind::Note) => match Note::decode(bytes) {
-                Some(Note::Gap(gap)) => self.gaps.push(gap),
+                Some(Note::Gap(gap)) => {
+                    if cause::LOST.contains(&gap.cause.as_str()) {
+                        *self.totals.lost.entry(gap.cause.clone()).or_default() += gap.bytes.unwrap_or(1);
+                    }
+                    self.gaps.push(gap);
+                }
                 Some(Note::Sources(_)) | None => {}
             },
             None => tracing::warn!(source = origin.source, position, "a frame of an unknown source; it was passed over"),

@@ -19,7 +19,7 @@ pub mod key;
 pub mod line;
 pub mod log;
 pub mod note;
-mod open_rows;
+pub mod open_rows;
 pub mod orders;
 pub mod output;
 pub mod partial;

@@ -2,6 +2,9 @@
 //!
 //! The only difference to the daemon is the clock: windows are cut on the flow's own time. The window after the present one ends it, and so does a step of
 //! more than one window back; a flow that is a little late still joins. What is left at the end of the input is flushed.
+//!
+//! A position is the number of a line of the input. Every commit stores the one it covers, with the number of the open window and its sums so far, so that
+//! an interrupted replay goes on behind it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +14,7 @@ use flowlog_sinks::spool::{Gap, Stalled};
 use super::fold::FoldTable;
 use super::json_lines::{self, Target};
 use super::log::CompiledLog;
-use super::output::{Books, Output};
+use super::output::{Books, Output, Resumed};
 use super::surroundings::Surroundings;
 use super::totals::Totals;
 use crate::flow::{Event, ExportEvent};
@@ -31,21 +34,41 @@ pub struct ReplayLog {
     around: Arc<Surroundings>,
     /// Number of the open window, counted from 1970.
     window: Option<i64>,
+    /// Number of the last line that was applied, counted from 1.
+    position: u64,
     committed: u64,
 }
 
 impl ReplayLog {
-    /// Begins.
+    /// Takes up where the last commit left off. `fold` holds what it left of an open window.
     #[must_use]
-    pub fn new(log: Arc<CompiledLog>, output: Output, totals: Totals, fold: FoldTable, around: Arc<Surroundings>) -> Self {
-        Self { committed: totals.lines, log, output, fold, totals, gaps: Vec::new(), line: Vec::new(), around, window: None }
+    pub fn new(log: Arc<CompiledLog>, (output, resumed): (Output, Resumed), fold: FoldTable, around: Arc<Surroundings>) -> Self {
+        let Resumed { position, totals, gaps, open, .. } = resumed;
+        let window = open.as_slice().try_into().ok().map(i64::from_le_bytes);
+        let position = position.unwrap_or_default();
+        Self { committed: totals.lines, log, output, fold, totals, gaps, line: Vec::new(), around, window, position }
     }
 
-    /// Applies one event. `now` is the wall clock, Unix nanoseconds.
+    /// Begins an input, whatever was replayed here before.
+    ///
+    /// # Errors
+    /// When the disk does not take a commit just now; call [`ReplayLog::retry`].
+    pub fn begin(&mut self, now: i64) -> Result<(), Stalled> {
+        (self.window, self.position) = (None, 0);
+        self.commit(now)
+    }
+
+    /// Whether a line was applied before an interruption.
+    #[must_use]
+    pub fn has(&self, number: u64) -> bool {
+        number <= self.position
+    }
+
+    /// Applies the event of a line. `now` is the wall clock, Unix nanoseconds.
     ///
     /// # Errors
     /// When the disk does not take a commit just now. The event was applied; call [`ReplayLog::retry`].
-    pub fn apply(&mut self, event: ExportEvent<'_>, now: i64) -> Result<(), Stalled> {
+    pub fn apply(&mut self, number: u64, event: ExportEvent<'_>, now: i64) -> Result<(), Stalled> {
         let mut result = Ok(());
         if self.log.folds()
             && let Some(time) = event.flow().and_then(|flow| flow.time)
@@ -63,6 +86,7 @@ impl ReplayLog {
         }
         let Self { log, fold, output, totals, gaps, line, .. } = self;
         json_lines::apply(event, now, &mut Target { log, fold, output, totals, gaps, line });
+        self.position = number;
         if self.fold.full() {
             self.totals.early_cuts += 1;
             self.output.spill(&mut self.fold);
@@ -97,9 +121,14 @@ impl ReplayLog {
 
     fn commit(&mut self, now: i64) -> Result<(), Stalled> {
         self.committed = self.totals.lines;
+        // Lines that do not fold are committed in the middle of a window.
+        if self.fold.lines() > 0 {
+            self.output.store_run(&mut self.fold);
+        }
         let gaps = std::mem::take(&mut self.gaps);
         (self.totals.open_inputs, self.totals.open_packets) = self.output.open_volume(&self.fold);
-        self.output.commit(0, now, &self.log.hash, gaps, &self.totals, &[])
+        let open = self.window.map(i64::to_le_bytes);
+        self.output.commit(self.position, now, &self.log.hash, gaps, &self.totals, open.as_ref().map_or(&[], |window| window))
     }
 
     /// Tries again what stalled.

@@ -4,18 +4,59 @@
 //! hole, without anybody asking; and two flows have the same fixed text exactly when their lines would differ only in the holes, which makes the fixed text
 //! the fold key. Writing a line is copying text and formatting what changes: no field is looked up, nothing is allocated.
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::OnceLock;
+
 use super::bytes::{Put, Take};
 use crate::flow::json::{Out, WriteJson};
 use crate::flow::{Aggregate, Any, Flags, Flow, Protocol, TcpFlags, Timestamp};
 use crate::mask::Encoder;
 
-/// A moment no packet has: the last day that JSON can say, and a fraction of its own.
-const TIME: Timestamp = Timestamp { seconds: Timestamp::MAX_SECONDS, nanos: 918_273_645 };
-const TIME_MARK: &[u8] = b"\"9999-12-31T23:59:59.918273645Z\"";
-const UUID: &str = "\u{10fffd}uuid";
-const SUMMARY: &str = "\u{10fffd}summary";
-const EXTENSIONS: &str = "{\"@type\":\"type.googleapis.com/google.protobuf.Struct\",\"value\":{\"\u{10fffd}\":true}}";
-const COUNTS: [u32; 3] = [4_294_967_291, 4_294_967_289, 4_294_967_287];
+/// What stands for the values while a flow is encoded. Drawn anew by each process: text that somebody else wrote into a flow can't be made to look like it.
+struct Marks {
+    time: Timestamp,
+    uuid: String,
+    summary: String,
+    extensions: String,
+    counts: [u32; 3],
+}
+
+impl Marks {
+    fn get() -> &'static Self {
+        static MARKS: OnceLock<Marks> = OnceLock::new();
+        MARKS.get_or_init(|| {
+            let drawn = || RandomState::new().build_hasher().finish();
+            let count = || (drawn() as u32) | 1 << 31;
+            Self {
+                // Moments no packet has: the last day that JSON can say.
+                time: Timestamp { seconds: Timestamp::MAX_SECONDS, nanos: (drawn() % 999_999_999) as u32 + 1 },
+                uuid: format!("\u{10fffd}{:016x}", drawn()),
+                summary: format!("\u{10fffd}{:016x}", drawn()),
+                extensions: format!(r#"{{"@type":"type.googleapis.com/google.protobuf.Struct","value":{{"{:016x}":true}}}}"#, drawn()),
+                counts: [count(), count(), count()],
+            }
+        })
+    }
+
+    /// The texts to look for, and the hole that each stands for.
+    fn texts(&self, flags: Flags) -> [(Vec<u8>, Hole); 6] {
+        let quoted = |text: &str| [b"\"", text.as_bytes(), b"\""].concat();
+        let [ingress, egress, unknown] = self.counts;
+        let mut time = Vec::new();
+        Out::new(&mut time).time(self.time);
+        let aggregate =
+            format!("{{\"ingress_flow_count\":{ingress},\"egress_flow_count\":{egress},\"unknown_direction_flow_count\":{unknown}}}");
+        [
+            (time, Hole::Time),
+            (quoted(&self.uuid), Hole::Uuid),
+            (flags_mark(flags), Hole::Flags),
+            (quoted(&self.summary), Hole::Summary),
+            (self.extensions.clone().into_bytes(), Hole::Extensions),
+            (aggregate.into_bytes(), Hole::Aggregate),
+        ]
+    }
+}
 
 /// What goes into a hole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,12 +112,12 @@ impl Template {
     /// Makes the template of a flow behind a mask.
     #[must_use]
     pub fn of(encoder: &Encoder, mut flow: Flow<'_>, stands: Stands) -> Self {
-        let all = Flags(0x1ff);
+        let (marks, all) = (Marks::get(), Flags(0x1ff));
         if let Stands::ForReduced { by_time } = stands {
-            flow.time = if by_time { flow.time } else { Some(TIME) };
+            flow.time = if by_time { flow.time } else { Some(marks.time) };
         } else {
-            flow.time = Some(TIME);
-            flow.uuid = UUID.into();
+            flow.time = Some(marks.time);
+            flow.uuid = marks.uuid.as_str().into();
             // A socket's cookie and a request's latency are of one event, not of a line.
             flow.socket_cookie = 0;
             if let Some(l7) = &mut flow.l7 {
@@ -86,36 +127,24 @@ impl Template {
                 && tcp.flags.is_some()
             {
                 tcp.flags = Some(all.into());
-                flow.summary = SUMMARY.into();
+                flow.summary = marks.summary.as_str().into();
             }
         }
         if stands == Stands::ForPackets {
-            flow.extensions = Some(Any::from_canonical(EXTENSIONS.into()));
+            flow.extensions = Some(Any::from_canonical(marks.extensions.as_str().into()));
         } else {
-            let [ingress_flow_count, egress_flow_count, unknown_direction_flow_count] = COUNTS;
+            let [ingress_flow_count, egress_flow_count, unknown_direction_flow_count] = marks.counts;
             flow.aggregate =
                 Some(Aggregate { ingress_flow_count, egress_flow_count, unknown_direction_flow_count, ..Aggregate::default() });
         }
         let mut line = Vec::new();
         encoder.encode_flow(&flow, &mut line);
-        Self::cut(&line, flags_mark(all))
+        Self::cut(&line, &marks.texts(all))
     }
 
-    fn cut(line: &[u8], flags: Vec<u8>) -> Self {
-        let quoted = |text: &str| [b"\"", text.as_bytes(), b"\""].concat();
-        let [ingress, egress, unknown] = COUNTS;
-        let aggregate =
-            format!("{{\"ingress_flow_count\":{ingress},\"egress_flow_count\":{egress},\"unknown_direction_flow_count\":{unknown}}}");
-        let marks = [
-            (TIME_MARK.to_vec(), Hole::Time),
-            (quoted(UUID), Hole::Uuid),
-            (flags, Hole::Flags),
-            (quoted(SUMMARY), Hole::Summary),
-            (EXTENSIONS.as_bytes().to_vec(), Hole::Extensions),
-            (aggregate.into_bytes(), Hole::Aggregate),
-        ];
+    fn cut(line: &[u8], marks: &[(Vec<u8>, Hole)]) -> Self {
         let mut found: Vec<(usize, usize, Hole)> = Vec::new();
-        for (mark, hole) in &marks {
+        for (mark, hole) in marks {
             found.extend(memchr::memmem::find_iter(line, mark).map(|at| (at, mark.len(), *hole)));
         }
         found.sort_unstable_by_key(|(at, ..)| *at);

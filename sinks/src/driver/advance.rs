@@ -99,6 +99,19 @@ impl<S: Sink> Driver<S> {
         }
     }
 
+    /// Marks the cursor, for a sink that wants it. A mark that fails is made good by the next one or by the stored cursor.
+    pub(super) async fn mark(&self) {
+        if !self.sink.is_marked() || !self.unstored {
+            return;
+        }
+        let (spool, name, cursor) = (self.spool.clone(), self.options.name.clone(), self.stored.cursor);
+        match spawn_blocking(move || spool.mark(&name, &cursor)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => drop(self.disk_failed(&error)),
+            Err(error) => drop(self.disk_failed(&error)),
+        }
+    }
+
     /// Stores the cursor durably, and lets the spool go of what lies before it. Whether the disk took it.
     pub(super) async fn store(&mut self) -> bool {
         let (spool, name, stored) = (self.spool.clone(), self.options.name.clone(), self.stored.clone());

@@ -3,6 +3,7 @@
 use super::run::Driver;
 use super::{Sink, SinkMetrics};
 use crate::spool::{Gap, Spool, Start, WhenFull, cause};
+use std::future::{Future, pending};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -31,6 +32,17 @@ pub(super) enum Order {
     Stop(Instant),
     /// Deliver everything that is visible, without waiting for batches to fill, and end; at the latest then.
     Drain(Instant),
+}
+
+/// How a drain ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Drained {
+    /// Everything that was visible is delivered.
+    All,
+    /// The time was over before this was delivered. The cursor stays in front of it, until [`Spool::forget`].
+    Left(Gap),
+    /// It was called back: the cursor stays for whoever goes on.
+    CalledBack,
 }
 
 /// A running driver. Dropping it ends the driver as a kill would.
@@ -70,12 +82,35 @@ impl Running {
     /// Delivers everything that is visible, then ends the driver. What is not delivered within `timeout` is given back as a gap; the
     /// cursor stays in front of it, until [`Spool::forget`].
     pub async fn drain(self, timeout: Duration) -> Option<Gap> {
+        match self.drain_unless(timeout, pending()).await {
+            Drained::Left(gap) => Some(gap),
+            Drained::All | Drained::CalledBack => None,
+        }
+    }
+
+    /// The same, until it is called back: then what is on the way may land within the grace that `called_back` gives.
+    pub async fn drain_unless(mut self, timeout: Duration, called_back: impl Future<Output = Duration>) -> Drained {
         let (spool, name, metrics) = (self.spool.clone(), self.name.clone(), self.metrics.clone());
-        self.end(Order::Drain(Instant::now() + timeout)).await;
+        self.order.send_replace(Order::Drain(Instant::now() + timeout));
+        tokio::select! {
+            // It ends by itself at its deadline; that it panicked is in the process's log.
+            _ = &mut self.task => {}
+            grace = called_back => {
+                self.stop(grace).await;
+                return Drained::CalledBack;
+            }
+        }
         let left = spool.lag(&name);
         metrics.records_dropped_removed.fetch_add(left.map_or(0, |(records, _)| records), Relaxed);
-        let (records, sequences) = left.filter(|(records, _)| *records > 0)?;
-        Some(Gap { cause: cause::REMOVED.to_owned(), records: Some(records), sequences: Some(sequences), ..Gap::default() })
+        match left.filter(|(records, _)| *records > 0) {
+            Some((records, sequences)) => Drained::Left(Gap {
+                cause: cause::REMOVED.to_owned(),
+                records: Some(records),
+                sequences: Some(sequences),
+                ..Gap::default()
+            }),
+            None => Drained::All,
+        }
     }
 
     async fn end(mut self, order: Order) {

@@ -13,7 +13,7 @@ mod quarantine;
 mod run;
 mod send;
 
-pub use control::{DriverOptions, Running, start};
+pub use control::{Drained, DriverOptions, Running, start};
 pub use metrics::{Histogram, SinkMetrics};
 
 use crate::spool::{Cut, ReadError, Reader};
@@ -49,6 +49,12 @@ pub trait Sink: Send + Sync + 'static {
     /// How often the cursor is stored, at most. Default 250 ms.
     fn store_every(&self) -> Duration {
         Duration::from_millis(250)
+    }
+
+    /// Whether the cursor is all there is to remember, and repeats are worth avoiding: then each delivered batch is marked at once, so that
+    /// a kill of the process repeats only what was on the way.
+    fn is_marked(&self) -> bool {
+        false
     }
 
     /// Called before a cursor is stored: everything delivered has to be as durable at the destination as it will get. Blocking.

@@ -151,9 +151,9 @@ impl<S: Sink> Driver<S> {
                     self.stored.cursor = place;
                     self.stored.state = state;
                     self.place = place;
-                    // What is past already needs no cut.
+                    // What the sink moved past needs no cut. Where it moved nowhere, each one stands, also one of a batch without records.
                     let ahead = |cut: &Cut| (cut.end.position, cut.end.sequence) > (place.position, place.sequence);
-                    self.stored.cuts.retain(ahead);
+                    self.stored.cuts.retain(|cut| place == from || ahead(cut));
                     self.given = self.stored.cuts.iter().cloned().collect();
                     return true;
                 }
@@ -325,6 +325,7 @@ impl<S: Sink> Driver<S> {
                 self.concurrency.succeeded();
                 self.flights[index].done = Some(done);
                 self.advance();
+                self.mark().await;
             }
         }
     }

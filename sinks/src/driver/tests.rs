@@ -17,6 +17,8 @@ struct Destination {
     resets: Mutex<u64>,
     in_flight: usize,
     cuts: bool,
+    /// Marks each batch, and stores its cursor only when it begins and ends.
+    is_marked: bool,
 }
 
 struct Frozen(Vec<u64>);
@@ -34,6 +36,14 @@ impl Sink for Destination {
 
     fn max_backoff(&self) -> Duration {
         Duration::from_millis(2)
+    }
+
+    fn is_marked(&self) -> bool {
+        self.is_marked
+    }
+
+    fn store_every(&self) -> Duration {
+        Duration::from_millis(if self.is_marked { 3_600_000 } else { 250 })
     }
 
     fn freeze(&self, reader: &mut Reader, limits: &Limits, cut: Option<&Cut>, _now: i64) -> Result<Step<Frozen>, ReadError> {
@@ -188,6 +198,83 @@ fn a_cut_that_was_stored_is_given_back_after_a_kill() {
         assert_eq!(running.drain(Duration::from_secs(60)).await, None);
         assert!(well.has.lock().unwrap().iter().take(cut as usize).copied().eq(1..=cut));
     });
+}
+
+/// Says something about every start, in a batch that holds no records, and remembers what it said.
+#[derive(Default)]
+struct Herald {
+    said: Mutex<Vec<serde_json::Value>>,
+    answers: bool,
+}
+
+impl Sink for Herald {
+    type Frozen = serde_json::Value;
+
+    fn limits(&self) -> Limits {
+        Limits { max_bytes: 1, max_records: 1, max_age: Duration::ZERO }
+    }
+
+    fn max_backoff(&self) -> Duration {
+        Duration::from_millis(2)
+    }
+
+    fn freeze(&self, reader: &mut Reader, _limits: &Limits, cut: Option<&Cut>, now: i64) -> Result<Step<Self::Frozen>, ReadError> {
+        let cut = cut.cloned().unwrap_or(Cut { end: reader.cursor(), intent: serde_json::json!(now) });
+        Ok(Step::Batch(Batch { frozen: cut.intent.clone(), records: 0, bytes: 1, cut: Some(cut) }))
+    }
+
+    async fn send(&self, said: &Self::Frozen) -> Outcome {
+        self.said.lock().unwrap().push(said.clone());
+        if !self.answers {
+            return Outcome::Retry { why: "the answer was lost".to_owned(), after: None, shrink: false };
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        Outcome::Delivered { state: None }
+    }
+
+    async fn check(&self) -> Result<(), Health> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_cut_without_records_is_given_back_after_a_kill_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = fill(folder.path(), 1);
+    let said = |herald: &Herald| herald.said.lock().unwrap().first().cloned();
+    let first = [false, true].map(|answers| {
+        let herald = Arc::new(Herald { answers, ..Herald::default() });
+        runtime().block_on(async {
+            let running = start(&spool, herald.clone(), options()).unwrap();
+            while said(&herald).is_none() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            drop(running);
+        });
+        said(&herald)
+    });
+    assert_eq!(first[0], first[1], "the same is said again");
+}
+
+#[test]
+fn a_kill_right_behind_an_answer_repeats_nothing_of_a_sink_that_is_marked() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = fill(folder.path(), 100);
+    let destination = Arc::new(Destination { in_flight: 3, is_marked: true, ..Destination::default() });
+    runtime().block_on(async {
+        let running = start(&spool, destination.clone(), options()).unwrap();
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        while spool.cursors().unwrap().first().is_none_or(|(_, stored)| stored.cursor.sequence <= 100) {
+            assert!(tokio::time::Instant::now() < deadline, "the last batch was never marked");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        drop(running);
+        let running = start(&spool, destination.clone(), options()).unwrap();
+        assert_eq!(running.drain(Duration::from_secs(60)).await, None);
+    });
+    let mut has = destination.has.lock().unwrap().clone();
+    has.sort_unstable();
+    assert_eq!(has, (1..=100).collect::<Vec<u64>>());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use rustix::fs::{CWD, FlockOperation, Gid, Mode, RenameFlags};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// So much is written at once, in whole lines.
@@ -37,10 +37,10 @@ impl Active {
             if error == rustix::io::Errno::WOULDBLOCK { io::Error::other("another process is writing this file") } else { error.into() }
         })?;
         if !existed {
-            // Whatever the umask and the group of the process are.
-            rustix::fs::fchmod(&file, Mode::from_raw_mode(config.mode))?;
-            if let Some(group) = config.group {
-                rustix::fs::fchown(&file, None, Some(Gid::from_raw(group)))?;
+            if let Err(error) = give(&file, config) {
+                // A later try must not take it for one that was there before.
+                std::fs::remove_file(&config.path)?;
+                return Err(error);
             }
             if let Some(folder) = folder_of(&config.path) {
                 sync_folder(folder)?;
@@ -143,10 +143,10 @@ impl Active {
         }
     }
 
-    /// Renames the file to a backup of its own and makes that durable. The caller opens the next one.
-    pub fn rename_away(&mut self, path: &Path, now: i64) -> io::Result<PathBuf> {
+    /// Renames the file to a backup of its own, of this time or the next that is free, and makes that durable. The caller opens the next
+    /// file. Gives the backup's time.
+    pub fn rename_away(&mut self, path: &Path, mut milliseconds: i64) -> io::Result<i64> {
         self.sync(path)?;
-        let mut milliseconds = now.div_euclid(1_000_000);
         loop {
             let backup = names::backup(path, milliseconds);
             if taken(&backup) {
@@ -166,9 +166,18 @@ impl Active {
             if let Some(folder) = folder_of(path) {
                 sync_folder(folder)?;
             }
-            return Ok(backup);
+            return Ok(milliseconds);
         }
     }
+}
+
+/// Gives a new file its mode and group, whatever the umask and the group of the process are.
+fn give(file: &File, config: &FileConfig) -> io::Result<()> {
+    rustix::fs::fchmod(file, Mode::from_raw_mode(config.mode))?;
+    if let Some(group) = config.group {
+        rustix::fs::fchown(file, None, Some(Gid::from_raw(group)))?;
+    }
+    Ok(())
 }
 
 /// Whether a backup of this name exists in any form.

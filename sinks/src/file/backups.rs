@@ -9,9 +9,10 @@ use super::config::{Compress, FileConfig};
 use super::names::{Form, parse};
 use crate::spool::sync_folder;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// One backup, or what is left of a compression.
@@ -88,8 +89,9 @@ pub(super) fn plan(config: &FileConfig, backups: &[Backup], now: i64) -> Plan {
     plan
 }
 
-/// Does it. Everything is tried; the first error is given back, and the rest is for the next time.
-pub(super) fn tidy(config: &FileConfig, metrics: &FileMetrics, now: i64) -> io::Result<()> {
+/// Does it. Everything is tried; the first error is given back, and the rest is for the next time. Once `ended` is set, nothing more is begun and a
+/// compression is left unfinished: two at work on the same backups would spoil each other's.
+pub(super) fn tidy(config: &FileConfig, metrics: &FileMetrics, now: i64, ended: &AtomicBool) -> io::Result<()> {
     let plan = plan(config, &list(&config.path)?, now.div_euclid(1_000_000));
     let mut result = Ok(());
     for path in plan.clear.iter().chain(plan.remove.iter().rev()) {
@@ -97,10 +99,23 @@ pub(super) fn tidy(config: &FileConfig, metrics: &FileMetrics, now: i64) -> io::
     }
     metrics.backups_removed.fetch_add(plan.remove.len() as u64, Relaxed);
     for path in &plan.compress {
-        result = result.and(compress(config, path));
-        metrics.backups_compressed.fetch_add(1, Relaxed);
+        let compressed = compress(config, path, ended);
+        metrics.backups_compressed.fetch_add(u64::from(compressed.is_ok()), Relaxed);
+        result = result.and(compressed);
     }
     result
+}
+
+/// A file that can be read until it is over with reading.
+struct Until<'e> {
+    file: File,
+    ended: &'e AtomicBool,
+}
+
+impl Read for Until<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.ended.load(Relaxed) { Err(io::Error::other("the file has another writer now")) } else { self.file.read(buffer) }
+    }
 }
 
 fn remove(path: &Path) -> io::Result<()> {
@@ -110,7 +125,7 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-fn compress(config: &FileConfig, plain: &Path) -> io::Result<()> {
+fn compress(config: &FileConfig, plain: &Path, ended: &AtomicBool) -> io::Result<()> {
     let suffix = if config.compress == Compress::Zstd { Form::Zstd.suffix() } else { Form::Gzip.suffix() };
     let named = |suffixes: &[&str]| {
         let mut name = plain.as_os_str().to_owned();
@@ -118,8 +133,8 @@ fn compress(config: &FileConfig, plain: &Path) -> io::Result<()> {
         PathBuf::from(name)
     };
     let (finished, temporary) = (named(&[suffix]), named(&[suffix, Form::Unfinished.suffix()]));
-    let mut source = File::open(plain)?;
-    let owner = source.metadata()?;
+    let mut source = Until { file: File::open(plain)?, ended };
+    let owner = source.file.metadata()?;
     let target = OpenOptions::new().write(true).create(true).truncate(true).mode(owner.mode() & 0o7777).open(&temporary)?;
     let group = rustix::fs::Gid::from_raw(owner.gid());
     rustix::fs::fchown(&target, None, Some(group))?;

@@ -3,7 +3,8 @@
 //! The cursor file has the inode and size of the file at the cursor. From there on the file's bytes are compared with the spool's own lines:
 //! those that stand there are passed, a torn last line that is the beginning of the next one is completed in place, anything else is
 //! closed with a newline and counted. A file that was renamed meanwhile (a kill inside a rotation, or somebody else) is found by its inode;
-//! then the comparison goes on in the file that has the path now.
+//! then the comparison goes on in the file that has the path now. Where the path was changed since, all that is about the old one: what
+//! stands at the new path already was not written from here.
 
 use super::FileMetrics;
 use super::active::folder_of;
@@ -24,6 +25,15 @@ pub(super) struct Place {
     pub offset: u64,
 }
 
+/// What stands in the cursor file: a place, and the path it was under.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Stored {
+    #[serde(flatten)]
+    pub place: Place,
+    #[serde(default)]
+    pub path: Option<PathBuf>,
+}
+
 /// How the comparison with a file ended.
 enum End {
     /// At the file's end, between two lines.
@@ -35,17 +45,20 @@ enum End {
 }
 
 /// Moves the reader past what stands in the file already. Gives where the last of it ended.
-pub(super) fn resume(config: &FileConfig, metrics: &FileMetrics, reader: &mut Reader, place: Place) -> Result<Place, ResumeError> {
+pub(super) fn resume(config: &FileConfig, metrics: &FileMetrics, reader: &mut Reader, stored: Stored) -> Result<Place, ResumeError> {
+    let Stored { place, path: before } = stored;
     let path = &config.path;
     let failed = |error: io::Error| ResumeError::Destination(format!("{}: {error}", path.display()));
     let mut files: Vec<(PathBuf, Place)> = Vec::new();
-    let current = identify(path).map_err(failed)?;
+    // Where the path was changed since, what stands at the new one was not written from here, unless the file itself was moved there.
     let same = |found: &Place| (found.inode, found.born) == (place.inode, place.born);
-    match current {
-        Some(found) if same(&found) => files.push((path.clone(), place)),
-        _ => {
-            files.extend(find(path, &same).map_err(failed)?.map(|renamed| (renamed, place)));
-            files.extend(current.map(|found| (path.clone(), Place { offset: 0, ..found })));
+    let moved = identify(path).map_err(failed)?.is_some_and(|found| same(&found));
+    let at = before.filter(|_| !moved).unwrap_or_else(|| path.clone());
+    match identify(&at).map_err(failed)? {
+        Some(found) if same(&found) => files.push((at, place)),
+        current => {
+            files.extend(find(&at, &same).map_err(failed)?.map(|renamed| (renamed, place)));
+            files.extend(current.map(|found| (at, Place { offset: 0, ..found })));
         }
     }
     let mut last = place;

@@ -9,9 +9,11 @@ use super::{backups, resume};
 use crate::driver::{Batch, Health, Limits, Outcome, ResumeError, Sink, Step};
 use crate::spool::{Cursor, Cut, Item, ReadError, Reader, now};
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How often the path is compared with the open file, and a failed rotation or clean-up is tried again.
@@ -55,6 +57,9 @@ struct Inner {
     metrics: Arc<FileMetrics>,
     state: Mutex<State>,
     tidying: AtomicBool,
+    tidier: Mutex<Option<JoinHandle<()>>>,
+    /// Set to end the clean-up where it is: whoever writes this file next has one of its own.
+    ended: AtomicBool,
 }
 
 #[derive(Default)]
@@ -62,6 +67,8 @@ struct State {
     active: Option<Active>,
     /// When the file was last rotated by this process.
     rotated: Option<Instant>,
+    /// The time in the newest backup's name, milliseconds since 1970, once known.
+    newest: Option<i64>,
     looked: Option<Instant>,
     rotate_failed: Option<Instant>,
     /// The backups have to be looked through.
@@ -84,7 +91,8 @@ impl FileSink {
     pub fn new(config: FileConfig) -> Self {
         let state = Mutex::new(State { untidy: true, ..State::default() });
         let metrics = Arc::new(FileMetrics::default());
-        Self { inner: Arc::new(Inner { config, metrics, state, tidying: AtomicBool::new(false) }) }
+        let (tidying, ended) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { inner: Arc::new(Inner { config, metrics, state, tidying, tidier: Mutex::default(), ended }) }
     }
 
     /// The sink's settings.
@@ -147,7 +155,12 @@ impl Inner {
         active.append(&frozen.bytes, &mut progress.0)?;
         let place = active.place();
         self.tidy(&mut state);
-        Ok(serde_json::to_value(place)?)
+        Ok(self.stored(place)?)
+    }
+
+    /// A place as it stands in the cursor file.
+    fn stored(&self, place: resume::Place) -> serde_json::Result<serde_json::Value> {
+        serde_json::to_value(resume::Stored { place, path: Some(self.config.path.clone()) })
     }
 
     fn open<'a>(&self, state: &'a mut State) -> io::Result<&'a mut Active> {
@@ -175,16 +188,23 @@ impl Inner {
 
     /// Rotates. What cannot be renamed is written on, and tried again later.
     fn rotate(&self, state: &mut State) -> io::Result<()> {
+        let newest = state.newest;
         let active = self.open(state)?;
         if !active.still_there(&self.config.path, &self.metrics)? {
             self.metrics.external_changes.fetch_add(1, Relaxed);
             state.active = None;
             return Ok(());
         }
-        match active.rename_away(&self.config.path, now()) {
-            Ok(_) => {
+        // Names are the order of backups: a clock that was set back must not put a newer one before an older one.
+        let newest = match newest {
+            Some(newest) => newest,
+            None => backups::list(&self.config.path)?.first().map_or(i64::MIN, |backup| backup.time),
+        };
+        match active.rename_away(&self.config.path, now().div_euclid(1_000_000).max(newest.saturating_add(1))) {
+            Ok(newest) => {
                 self.metrics.rotations.fetch_add(1, Relaxed);
-                *state = State { rotated: Some(Instant::now()), untidy: true, looked: state.looked, ..State::default() };
+                let (rotated, newest) = (Some(Instant::now()), Some(newest));
+                *state = State { rotated, newest, untidy: true, looked: state.looked, ..State::default() };
             }
             Err(error) => {
                 tracing::warn!(path = %self.config.path.display(), %error, "The file cannot be rotated; lines go on into it until it can.");
@@ -208,7 +228,10 @@ impl Inner {
         let started = std::thread::Builder::new().name("file-backups".to_owned()).spawn(move || {
             // On Linux the niceness is the thread's own. Without it this is as good, only less polite.
             let _ = rustix::process::nice(10);
-            if let Err(error) = backups::tidy(&inner.config, &inner.metrics, now()) {
+            let result = backups::tidy(&inner.config, &inner.metrics, now(), &inner.ended);
+            if let Err(error) = result
+                && !inner.ended.load(Relaxed)
+            {
                 tracing::warn!(path = %inner.config.path.display(), %error, "Backups could not be cleaned up; it is tried again.");
                 inner.metrics.backup_errors.fetch_add(1, Relaxed);
                 std::thread::sleep(LOOK_EVERY);
@@ -216,9 +239,12 @@ impl Inner {
             }
             inner.tidying.store(false, Relaxed);
         });
-        if started.is_err() {
-            self.tidying.store(false, Relaxed);
-            state.untidy = true;
+        match started {
+            Ok(tidier) => *self.tidier.lock().unwrap_or_else(PoisonError::into_inner) = Some(tidier),
+            Err(_) => {
+                self.tidying.store(false, Relaxed);
+                state.untidy = true;
+            }
         }
     }
 
@@ -246,21 +272,21 @@ impl Sink for FileSink {
     }
 
     fn resume(&self, reader: &mut Reader, state: Option<&serde_json::Value>) -> Result<Option<serde_json::Value>, ResumeError> {
-        let place: Option<resume::Place> = state.and_then(|state| serde_json::from_value(state.clone()).ok());
+        let stored: Option<resume::Stored> = state.and_then(|state| serde_json::from_value(state.clone()).ok());
         let (config, metrics) = (&self.inner.config, &self.inner.metrics);
         // Without a file, whatever stands at the path later was written from here on.
-        let place = match place {
-            Some(place) => resume::resume(config, metrics, reader, place)?,
+        let place = match stored {
+            Some(stored) => resume::resume(config, metrics, reader, stored)?,
             None => resume::Place { inode: 0, born: 0, offset: 0 },
         };
         if !config.path.exists() {
-            return Ok(serde_json::to_value(place).ok());
+            return Ok(self.inner.stored(place).ok());
         }
         // Here a last line that is torn and not ours is closed, and a second owner is refused.
         let mut held = self.inner.lock();
         let active = self.inner.open(&mut held).map_err(|error| ResumeError::Destination(format!("{}: {error}", config.path.display())))?;
         let place = active.place();
-        Ok(serde_json::to_value(place).ok())
+        Ok(self.inner.stored(place).ok())
     }
 
     fn freeze(&self, reader: &mut Reader, limits: &Limits, cut: Option<&Cut>, _now: i64) -> Result<Step<Lines>, ReadError> {
@@ -326,7 +352,9 @@ impl Sink for FileSink {
         let inner = self.inner.clone();
         let checked = tokio::task::spawn_blocking(move || {
             let folder = super::active::folder_of(&inner.config.path);
-            let found = folder.and_then(|folder| folder.ancestors().find(|ancestor| ancestor.exists()));
+            // A path without a root begins where the process stands.
+            let here = |ancestor: &'_ Path| if ancestor.as_os_str().is_empty() { PathBuf::from(".") } else { ancestor.to_owned() };
+            let found = folder.and_then(|folder| folder.ancestors().map(here).find(|ancestor| ancestor.exists()));
             let writable = found.is_some_and(|found| rustix::fs::access(found, rustix::fs::Access::WRITE_OK).is_ok());
             let file = inner.config.path.metadata().ok();
             let usable = file.as_ref().is_none_or(|file| file.is_file());
@@ -344,6 +372,10 @@ impl Sink for FileSink {
         let closed = tokio::task::spawn_blocking(move || {
             let result = inner.sync();
             inner.lock().active = None;
+            inner.ended.store(true, Relaxed);
+            let tidier = inner.tidier.lock().unwrap_or_else(PoisonError::into_inner).take();
+            // That it panicked is in the process's log.
+            drop(tidier.map(JoinHandle::join));
             result
         });
         if let Ok(Err(error)) = closed.await {

@@ -192,6 +192,10 @@ impl Sink for KafkaSink {
         BATCHES_AT_ONCE
     }
 
+    fn is_marked(&self) -> bool {
+        true
+    }
+
     fn freeze(&self, reader: &mut Reader, limits: &Limits, _cut: Option<&Cut>, _now: i64) -> Result<Step<Frozen>, ReadError> {
         let mut batch: Option<Frozen> = None;
         loop {

@@ -230,6 +230,10 @@ impl Sink for LokiSink {
         self.options.limits
     }
 
+    fn is_marked(&self) -> bool {
+        true
+    }
+
     fn freeze(&self, reader: &mut Reader, limits: &Limits, _cut: Option<&Cut>, _now: i64) -> Result<Step<Frozen>, ReadError> {
         let mut filling = Filling::default();
         while filling.records < limits.max_records && filling.bytes < limits.max_bytes {

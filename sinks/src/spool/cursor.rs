@@ -2,11 +2,19 @@
 //!
 //! The file is small JSON with its CRC-32C behind it, replaced as a whole and durably. One that cannot be read is like none: the sink
 //! starts from the oldest segment there is, which may repeat and never loses.
+//!
+//! Beside it may stand a mark: how far the sink has got since, written in place and not synced. It outlives a kill of the process, which is
+//! the crash that happens; after a crash of the machine the file alone counts.
 
 use super::{SpoolId, folder};
 use serde::{Deserialize, Serialize};
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+/// Bytes of a mark.
+const MARK_BYTES: usize = 36;
 
 /// A place between two records of a spool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,11 +97,58 @@ fn encode_stored(stored: &Stored) -> io::Result<Vec<u8>> {
 
 /// What a sink stored; `None` if nothing, or if it is damaged.
 pub(super) fn load(spool: &Path, sink: &str) -> io::Result<Option<Stored>> {
-    match std::fs::read(path(spool, "cursors", sink, "cursor")) {
+    match read(&path(spool, "cursors", sink, "cursor"))? {
+        Some(stored) => Ok(Some(marked(spool, sink, stored)?)),
+        None => Ok(None),
+    }
+}
+
+fn read(path: &Path) -> io::Result<Option<Stored>> {
+    match std::fs::read(path) {
         Ok(bytes) => Ok(parse_stored(&bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// What a sink stored, at its mark where that is further.
+fn marked(spool: &Path, sink: &str, mut stored: Stored) -> io::Result<Stored> {
+    let mark = match std::fs::read(path(spool, "cursors", sink, "mark")) {
+        Ok(bytes) => parse_mark(&bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let place = |cursor: &Cursor| (cursor.position, cursor.sequence);
+    if let Some(mark) = mark.filter(|mark| place(mark) > place(&stored.cursor)) {
+        stored.cursor = mark;
+    }
+    Ok(stored)
+}
+
+/// A mark: the identity, the sequence number and the position, and their CRC-32C. Always as long, so that one write replaces it whole.
+fn encode_mark(cursor: &Cursor) -> [u8; MARK_BYTES] {
+    let mut bytes = [0; MARK_BYTES];
+    bytes[..16].copy_from_slice(&cursor.spool.0);
+    bytes[16..24].copy_from_slice(&cursor.sequence.to_le_bytes());
+    bytes[24..32].copy_from_slice(&cursor.position.to_le_bytes());
+    let sum = crc32c::crc32c(&bytes[..32]);
+    bytes[32..].copy_from_slice(&sum.to_le_bytes());
+    bytes
+}
+
+fn parse_mark(bytes: &[u8]) -> Option<Cursor> {
+    let (spool, rest) = bytes.split_first_chunk()?;
+    let (sequence, rest) = rest.split_first_chunk()?;
+    let (position, sum) = rest.split_first_chunk()?;
+    let sum = u32::from_le_bytes(sum.try_into().ok()?);
+    let cursor = Cursor { spool: SpoolId(*spool), sequence: u64::from_le_bytes(*sequence), position: u64::from_le_bytes(*position) };
+    (crc32c::crc32c(&bytes[..32]) == sum).then_some(cursor)
+}
+
+/// Marks how far a sink has got, without syncing.
+pub(super) fn mark(spool: &Path, sink: &str, cursor: &Cursor) -> io::Result<()> {
+    let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path(spool, "cursors", sink, "mark"))?;
+    file.write_all_at(&encode_mark(cursor), 0)
 }
 
 /// Stores it durably.
@@ -101,12 +156,27 @@ pub(super) fn store(spool: &Path, sink: &str, stored: &Stored) -> io::Result<()>
     folder::replace(&path(spool, "cursors", sink, "cursor"), &encode_stored(stored)?)
 }
 
-/// Removes a sink's cursor file.
+/// Puts a sink's cursor file aside: it holds nothing any more, and a sink of that name that comes back goes on there.
 pub(super) fn forget(spool: &Path, sink: &str) -> io::Result<()> {
-    match std::fs::remove_file(path(spool, "cursors", sink, "cursor")) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => folder::sync_folder(&spool.join("cursors")),
+    let cursor = path(spool, "cursors", sink, "cursor");
+    if let Some(stored) = load(spool, sink)? {
+        // As far as its mark, which goes with it.
+        folder::replace(&cursor, &encode_stored(&stored)?)?;
     }
+    match std::fs::remove_file(path(spool, "cursors", sink, "mark")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    match std::fs::rename(&cursor, path(spool, "cursors", sink, "former")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    folder::sync_folder(&spool.join("cursors"))
+}
+
+/// What a sink of this name had stored when it was forgotten; `None` if there was none, or if it is damaged.
+pub(super) fn former(spool: &Path, sink: &str) -> io::Result<Option<Stored>> {
+    read(&path(spool, "cursors", sink, "former"))
 }
 
 /// All cursors of a spool that can be read, by the name of their sink.
@@ -120,6 +190,7 @@ pub fn all(spool: &Path) -> io::Result<Vec<(String, Stored)>> {
         let name =
             path.file_stem().and_then(|name| name.to_str()).and_then(decode).filter(|_| path.extension().is_some_and(|e| e == "cursor"));
         if let (Some(name), Some(stored)) = (name, parse_stored(&std::fs::read(&path)?)) {
+            let stored = marked(spool, &name, stored)?;
             found.push((name, stored));
         }
     }
@@ -168,6 +239,31 @@ mod tests {
         forget(folder.path(), "audit").unwrap();
         forget(folder.path(), "audit").unwrap();
         assert_eq!(load(folder.path(), "audit").unwrap(), None);
+        assert_eq!(former(folder.path(), "audit").unwrap(), Some(example()));
+        assert_eq!(former(folder.path(), "never there").unwrap(), None);
+    }
+
+    #[test]
+    fn a_mark_counts_where_it_is_whole_and_further_than_the_cursor() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("cursors")).unwrap();
+        let at = |position| Cursor { spool: SpoolId([4; 16]), sequence: position / 10, position };
+        mark(folder.path(), "stream", &at(200)).unwrap();
+        assert_eq!(load(folder.path(), "stream").unwrap(), None, "there is no cursor to be ahead of");
+        store(folder.path(), "stream", &example()).unwrap();
+        for (position, wanted) in [(98, example().cursor), (200, at(200)), (150, at(150)), (90, example().cursor)] {
+            mark(folder.path(), "stream", &at(position)).unwrap();
+            assert_eq!(load(folder.path(), "stream").unwrap().unwrap(), Stored { cursor: wanted, ..example() }, "{position}");
+            assert_eq!(all(folder.path()).unwrap()[0].1.cursor, wanted);
+        }
+        mark(folder.path(), "stream", &at(200)).unwrap();
+        let path = path(folder.path(), "cursors", "stream", "mark");
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[20] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        assert_eq!(load(folder.path(), "stream").unwrap().unwrap().cursor, example().cursor, "a torn one");
+        forget(folder.path(), "stream").unwrap();
+        assert!(!path.exists());
     }
 
     proptest! {

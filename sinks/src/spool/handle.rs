@@ -41,14 +41,17 @@ impl Spool {
     }
 
     /// A reader for the sink of this name, at its stored cursor, and what else is stored. From now on the spool keeps for the sink what
-    /// it has not released, as `when_full` says.
+    /// it has not released, as `when_full` says. A sink that was forgotten goes on where it was, as far as that is still there.
     ///
     /// # Errors
     /// If the cursor file cannot be read just now. A damaged one is like none.
     pub fn reader(&self, sink: &str, when_full: WhenFull, start: Start) -> io::Result<(Reader, Stored)> {
         let stored = cursor::load(self.folder(), sink)?;
+        let former = if stored.is_none() { cursor::former(self.folder(), sink)? } else { None };
         let mut state = self.shared.lock();
         let visible = *self.shared.visible.borrow();
+        let begin = state.segments.front().map_or(visible.position, |segment| segment.base);
+        let stored = stored.or(former.filter(|former| (begin..=visible.position).contains(&former.cursor.position)));
         let oldest = state.segments.front().map(|segment| Cursor { spool: segment.id, sequence: segment.number, position: segment.base });
         let end = Cursor { spool: visible.id, sequence: visible.sequence, position: visible.position };
         let stored = stored
@@ -98,6 +101,14 @@ impl Spool {
     /// If the disk does not take it just now.
     pub fn store(&self, sink: &str, stored: &Stored) -> io::Result<()> {
         cursor::store(self.folder(), sink, stored)
+    }
+
+    /// Marks how far a sink has got since its cursor was stored: survives this process, and not the machine. Cheap.
+    ///
+    /// # Errors
+    /// If the disk does not take it just now.
+    pub fn mark(&self, sink: &str, cursor: &Cursor) -> io::Result<()> {
+        cursor::mark(self.folder(), sink, cursor)
     }
 
     /// The sinks that have a cursor here, with what they stored.

@@ -284,6 +284,11 @@ impl IntakeReaders {
         &self.shared.metrics
     }
 
+    /// The position of the oldest frame that is kept.
+    pub fn begin(&self) -> u64 {
+        self.shared.lock().segments.front().map_or_else(|| self.shared.tail.position(), |segment| segment.base)
+    }
+
     /// The position after the last frame.
     pub fn end(&self) -> u64 {
         self.shared.tail.position()

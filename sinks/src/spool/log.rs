@@ -189,7 +189,10 @@ impl Shared {
         let base = state.segments.back().map_or(0, |segment| segment.base);
         let full = state.written > base && state.written - base + length + SEGMENT_HEAD as u64 > self.settings.segment_bytes;
         if full || state.renew_segment {
-            self.roll(state)?;
+            if let Err(error) = self.roll(state) {
+                self.metrics.write_errors.fetch_add(1, Relaxed);
+                return Err(error);
+            }
             state.renew_segment = false;
         }
         let base = state.segments.back().map_or(0, |segment| segment.base);

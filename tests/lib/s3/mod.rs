@@ -1,5 +1,6 @@
 //! S3 for tests: a strict server of our own that fails on command, and a client that is none of our sink's code.
 
+pub mod audit;
 pub mod client;
 pub mod http;
 pub mod sigv4;

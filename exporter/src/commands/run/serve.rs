@@ -134,7 +134,7 @@ async fn apply(update: Update, arguments: &RunArgs, life: &mut Life, file: &mut 
         Update::Accepted(checked) => {
             let shorter = diff::shorter_retentions(file, &checked.file);
             if !shorter.is_empty() && !arguments.allow_shorter_retention {
-                tracing::error!(problems = %shorter, "the reload is refused; start with --allow-shorter-retention to allow it");
+                tracing::error!(target: logging::ANSWER, problems = %shorter, "the reload is refused; start with --allow-shorter-retention to allow it");
                 return life.manager.reject(&shorter.to_string());
             }
             for warning in &checked.warnings.0 {
@@ -142,14 +142,14 @@ async fn apply(update: Update, arguments: &RunArgs, life: &mut Life, file: &mut 
             }
             *file = checked.file;
             life.manager.apply(file).await;
-            tracing::info!(flow_logs = file.flow_logs.len(), "reloaded");
+            tracing::info!(target: logging::ANSWER, flow_logs = file.flow_logs.len(), "reloaded");
         }
         Update::Rejected { problems, .. } => {
-            tracing::error!(%problems, "the reload is refused; whatever runs goes on");
+            tracing::error!(target: logging::ANSWER, %problems, "the reload is refused; whatever runs goes on");
             life.manager.reject(&problems.to_string());
         }
         Update::Unreadable(error) => {
-            tracing::error!(%error, "the configuration cannot be read; whatever runs goes on");
+            tracing::error!(target: logging::ANSWER, %error, "the configuration cannot be read; whatever runs goes on");
             life.manager.reject(&format!("{}: {error}", arguments.config.display()));
         }
         Update::Polling(error) => tracing::warn!(%error, "changes of the configuration are found by polling"),

@@ -40,51 +40,54 @@ impl Checker<'_> {
         Err(CelError::at(self.text, at, why))
     }
 
+    /// Every nesting comes through here: it keeps little on the stack, and leaves each kind to a function.
     fn expression(&mut self, expression: &Expression) -> Checked {
         let at = expression.at;
-        Ok(match &expression.kind {
-            Kind::Null => (Node::Constant(Value::Null), Type::Null),
-            Kind::Bool(b) => (Node::Constant(Value::Bool(*b)), Type::Bool),
-            Kind::Int(n) => (Node::Constant(Value::Int(*n)), Type::Int),
-            Kind::Uint(n) => (Node::Constant(Value::Uint(*n)), Type::Uint),
-            Kind::Double(n) => (Node::Constant(Value::Double(*n)), Type::Double),
-            Kind::Text(text) => (Node::Constant(Value::Text(Cow::Owned(text.clone()))), Type::Text),
-            Kind::Bytes(bytes) => (Node::Constant(Value::Bytes(Cow::Owned(bytes.clone()))), Type::Bytes),
-            Kind::Name(name) => match self.name(name) {
-                Some(found) => found,
-                None => {
-                    return self.error(at, &format!("`{name}` is not known; the flow is `_flow`"));
-                }
-            },
-            Kind::Select(operand, field) => match qualified(expression).and_then(|name| self.name(&name)) {
-                Some(found) => found,
-                None => {
-                    let (node, of) = self.field(operand, field, at)?;
-                    (Node::Select(Box::new(node), field.as_str().into()), of)
-                }
-            },
-            Kind::Has(operand, field) => {
-                let (node, _) = self.field(operand, field, at)?;
-                (Node::Has(Box::new(node), field.as_str().into()), Type::Bool)
-            }
-            Kind::And(terms) => (Node::And(self.bools(terms)?), Type::Bool),
-            Kind::Or(terms) => (Node::Or(self.bools(terms)?), Type::Bool),
-            Kind::Call(name, member, arguments) => self.call(at, name, *member, arguments)?,
-            Kind::List(elements) => {
-                let mut joined = None;
-                let mut nodes = Vec::new();
-                for element in elements {
-                    let (node, of) = self.expression(element)?;
-                    joined = Some(self.join(joined, of));
-                    nodes.push(node);
-                }
-                let of = joined.unwrap_or_else(|| self.parameters.fresh());
-                (Node::List(nodes), Type::list(of))
-            }
-            Kind::Map(entries) => self.map(entries)?,
-            Kind::Message(name, fields) => self.message(at, name, fields)?,
-            Kind::Macro(of) => self.fold(of)?,
-        })
+        match &expression.kind {
+            Kind::Name(name) => self.known_name(name, at),
+            Kind::Select(operand, field) => self.select(expression, operand, field),
+            Kind::Has(operand, field) => self.has(operand, field, at),
+            Kind::And(terms) => self.bools(terms).map(|nodes| (Node::And(nodes), Type::Bool)),
+            Kind::Or(terms) => self.bools(terms).map(|nodes| (Node::Or(nodes), Type::Bool)),
+            Kind::Call(name, member, arguments) => self.call(at, name, *member, arguments),
+            Kind::List(elements) => self.list(elements),
+            Kind::Map(entries) => self.map(entries),
+            Kind::Message(name, fields) => self.message(at, name, fields),
+            Kind::Macro(of) => self.fold(of),
+            literal => Ok(constant(literal)),
+        }
+    }
+
+    fn known_name(&self, name: &str, at: usize) -> Checked {
+        match self.name(name) {
+            Some(found) => Ok(found),
+            None => self.error(at, &format!("`{name}` is not known; the flow is `_flow`")),
+        }
+    }
+
+    fn select(&mut self, expression: &Expression, operand: &Expression, field: &str) -> Checked {
+        if let Some(found) = qualified(expression).and_then(|name| self.name(&name)) {
+            return Ok(found);
+        }
+        let (node, of) = self.field(operand, field, expression.at)?;
+        Ok((Node::Select(Box::new(node), field.into()), of))
+    }
+
+    fn has(&mut self, operand: &Expression, field: &str, at: usize) -> Checked {
+        let (node, _) = self.field(operand, field, at)?;
+        Ok((Node::Has(Box::new(node), field.into()), Type::Bool))
+    }
+
+    fn list(&mut self, elements: &[Expression]) -> Checked {
+        let mut joined = None;
+        let mut nodes = Vec::new();
+        for element in elements {
+            let (node, of) = self.expression(element)?;
+            joined = Some(self.join(joined, of));
+            nodes.push(node);
+        }
+        let of = joined.unwrap_or_else(|| self.parameters.fresh());
+        Ok((Node::List(nodes), Type::list(of)))
     }
 
     /// A variable, type or enum constant.
@@ -263,6 +266,20 @@ impl Checker<'_> {
         let result = result.map(|(node, _)| node);
         Ok((Node::Fold(Box::new(Fold { kind: of.kind, range, slot, condition, result })), gives))
     }
+}
+
+/// A literal.
+fn constant(kind: &Kind) -> (Node, Type) {
+    let (value, of) = match kind {
+        Kind::Bool(b) => (Value::Bool(*b), Type::Bool),
+        Kind::Int(n) => (Value::Int(*n), Type::Int),
+        Kind::Uint(n) => (Value::Uint(*n), Type::Uint),
+        Kind::Double(n) => (Value::Double(*n), Type::Double),
+        Kind::Text(text) => (Value::Text(Cow::Owned(text.clone())), Type::Text),
+        Kind::Bytes(bytes) => (Value::Bytes(Cow::Owned(bytes.clone())), Type::Bytes),
+        _ => (Value::Null, Type::Null),
+    };
+    (Node::Constant(value), of)
 }
 
 fn operation(function: Function, mut nodes: Vec<Node>) -> Node {

@@ -83,60 +83,87 @@ impl Parser<'_> {
         self.node(at, Kind::Call(function.to_owned(), member, arguments), inner)
     }
 
+    /// Every nesting comes through here, and the stack has to hold [`MAX_DEPTH`] of them even where nothing is optimised: the functions on
+    /// this way keep little, and leave the rest to others.
     pub(super) fn expression(&mut self) -> Parsed {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(self.error(&format!("nests deeper than {MAX_DEPTH}")));
+            return self.too_deep();
         }
         let at = self.at();
-        let condition = self.chain("||")?;
-        let expression = if self.eat("?") {
-            let then = self.chain("||")?;
-            self.need(":")?;
-            let otherwise = self.expression()?;
-            self.call(at, "?:", false, vec![condition, then, otherwise])
-        } else {
-            Ok(condition)
-        };
+        let mut parsed = self.condition();
+        if parsed.is_ok() && self.eat("?") {
+            parsed = self.choice(at, parsed);
+        }
         self.depth -= 1;
-        expression
+        parsed
+    }
+
+    fn too_deep(&self) -> Parsed {
+        Err(self.error(&format!("nests deeper than {MAX_DEPTH}")))
+    }
+
+    /// What follows `condition ?`.
+    fn choice(&mut self, at: usize, condition: Parsed) -> Parsed {
+        let then = self.condition()?;
+        self.need(":")?;
+        let otherwise = self.expression()?;
+        self.call(at, "?:", false, vec![condition?, then, otherwise])
     }
 
     /// A chain of `||`, whose elements are chains of `&&`, whose elements are comparisons.
-    fn chain(&mut self, operator: &'static str) -> Parsed {
+    fn condition(&mut self) -> Parsed {
         let at = self.at();
-        let mut terms = Vec::new();
-        loop {
-            terms.push(if operator == "||" { self.chain("&&")? } else { self.binary(0)? });
-            if !self.eat(operator) {
-                break;
-            }
-        }
-        if terms.len() == 1
-            && let Some(only) = terms.pop()
-        {
-            return Ok(only);
+        let first = self.conjunction(at);
+        if first.is_ok() && self.is("||") { self.chain(at, "||", first) } else { first }
+    }
+
+    fn conjunction(&mut self, at: usize) -> Parsed {
+        let first = self.binary(0);
+        if first.is_ok() && self.is("&&") { self.chain(at, "&&", first) } else { first }
+    }
+
+    /// The terms behind the first one. A chain is flat, so that its length is no depth.
+    fn chain(&mut self, at: usize, operator: &str, first: Parsed) -> Parsed {
+        let mut terms = vec![first?];
+        while self.eat(operator) {
+            let from = self.at();
+            terms.push(if operator == "||" { self.conjunction(from)? } else { self.binary(0)? });
         }
         let inner = deepest(&terms);
         self.node(at, if operator == "||" { Kind::Or(terms) } else { Kind::And(terms) }, inner)
     }
 
-    fn binary(&mut self, level: usize) -> Parsed {
-        let Some(operators) = BINARY.get(level) else {
-            return self.unary();
-        };
-        let mut left = self.binary(level + 1)?;
-        loop {
-            let at = self.at();
-            let operator = match self.peek() {
-                Token::Symbol(symbol) if operators.contains(symbol) => *symbol,
-                Token::Name(name) if name == "in" && operators.contains(&"in") => "in",
-                _ => return Ok(left),
-            };
-            self.take();
-            let right = self.binary(level + 1)?;
-            left = self.call(at, operator, false, vec![left, right])?;
+    /// Operands with operators between them that bind at least as tightly as `loosest`: one call a nesting, not one a level of [`BINARY`].
+    fn binary(&mut self, loosest: usize) -> Parsed {
+        let mut left = self.unary();
+        while left.is_ok()
+            && let Some((level, operator)) = self.operator().filter(|(level, _)| *level >= loosest)
+        {
+            left = self.operation(left, level, operator);
         }
+        left
+    }
+
+    /// What an operator makes of the operand before it and the one behind it.
+    fn operation(&mut self, left: Parsed, level: usize, operator: &str) -> Parsed {
+        let at = self.at();
+        self.next += 1;
+        let right = self.binary(level + 1)?;
+        self.call(at, operator, false, vec![left?, right])
+    }
+
+    /// The operator that comes next, and its level.
+    fn operator(&self) -> Option<(usize, &'static str)> {
+        let written = match self.peek() {
+            Token::Symbol(symbol) => symbol,
+            Token::Name(name) if name == "in" => "in",
+            _ => return None,
+        };
+        BINARY
+            .iter()
+            .enumerate()
+            .find_map(|(level, operators)| operators.iter().find(|known| **known == written).map(|known| (level, *known)))
     }
 
     fn unary(&mut self) -> Parsed {
@@ -161,40 +188,56 @@ impl Parser<'_> {
     }
 
     fn member(&mut self) -> Parsed {
-        let mut operand = self.primary()?;
-        loop {
-            let at = self.at();
-            if self.eat("[") {
-                let index = self.expression()?;
-                self.need("]")?;
-                operand = self.call(at, "[]", false, vec![operand, index])?;
-            } else if self.eat(".") {
-                operand = match self.take() {
-                    Token::Quoted(field) => self.select(at, operand, field)?,
-                    Token::Name(name) if !KEYWORDS.contains(&name.as_str()) => {
-                        if self.eat("(") {
-                            let arguments = self.list(")")?;
-                            self.receiver_call(at, operand, &name, arguments)?
-                        } else if self.is("{") {
-                            let Some(prefix) = qualified(&operand) else {
-                                return Err(self.error("a message is built as `Name{…}`"));
-                            };
-                            self.message(at, format!("{prefix}.{name}"))?
-                        } else {
-                            self.select(at, operand, name)?
-                        }
-                    }
-                    _ => {
-                        return Err(CelError::at(self.text, at, "expected a field or function name behind `.`"));
-                    }
-                };
-            } else {
-                return Ok(operand);
-            }
+        let mut operand = self.primary();
+        while operand.is_ok() && (self.is("[") || self.is(".")) {
+            operand = self.part(operand);
+        }
+        operand
+    }
+
+    /// An element, field or method of the operand.
+    fn part(&mut self, operand: Parsed) -> Parsed {
+        let at = self.at();
+        if self.eat("[") { self.element(at, operand) } else { self.named_part(at, operand) }
+    }
+
+    fn element(&mut self, at: usize, operand: Parsed) -> Parsed {
+        let index = self.expression()?;
+        self.need("]")?;
+        self.call(at, "[]", false, vec![operand?, index])
+    }
+
+    fn named_part(&mut self, at: usize, operand: Parsed) -> Parsed {
+        self.need(".")?;
+        match self.take() {
+            Token::Quoted(field) => self.select(at, operand, field),
+            Token::Name(name) if KEYWORDS.contains(&name.as_str()) => self.no_name(at),
+            Token::Name(name) if self.is("(") => self.method(at, operand, &name),
+            Token::Name(name) if self.is("{") => self.built(at, operand, &name),
+            Token::Name(name) => self.select(at, operand, name),
+            _ => self.no_name(at),
         }
     }
 
-    fn select(&self, at: usize, operand: Expression, field: String) -> Parsed {
+    fn no_name(&self, at: usize) -> Parsed {
+        Err(CelError::at(self.text, at, "expected a field or function name behind `.`"))
+    }
+
+    fn method(&mut self, at: usize, operand: Parsed, name: &str) -> Parsed {
+        self.need("(")?;
+        let arguments = self.list(")")?;
+        self.receiver_call(at, operand?, name, arguments)
+    }
+
+    fn built(&mut self, at: usize, operand: Parsed, name: &str) -> Parsed {
+        match qualified(&operand?) {
+            Some(prefix) => self.message(at, format!("{prefix}.{name}")),
+            None => Err(self.error("a message is built as `Name{…}`")),
+        }
+    }
+
+    fn select(&self, at: usize, operand: Parsed, field: String) -> Parsed {
+        let operand = operand?;
         let inner = operand.depth;
         self.node(at, Kind::Select(Box::new(operand), field), inner)
     }

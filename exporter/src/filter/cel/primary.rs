@@ -30,6 +30,15 @@ pub(super) const KEYWORDS: [&str; 4] = ["in", "null", "true", "false"];
 
 impl Parser<'_> {
     pub(super) fn primary(&mut self) -> Parsed {
+        if self.eat("(") {
+            let inside = self.expression();
+            return if inside.is_ok() && !self.eat(")") { self.need(")").and(inside) } else { inside };
+        }
+        self.other_primary()
+    }
+
+    /// All but what stands in parentheses.
+    fn other_primary(&mut self) -> Parsed {
         let at = self.at();
         let leading_dot = self.eat(".");
         match self.take() {
@@ -40,11 +49,6 @@ impl Parser<'_> {
                 "null" => self.node(at, Kind::Null, 0),
                 _ => Err(CelError::at(self.text, at, &format!("`{name}` needs an operand before it"))),
             },
-            Token::Symbol("(") => {
-                let inside = self.expression()?;
-                self.need(")")?;
-                Ok(inside)
-            }
             Token::Symbol("[") => {
                 let elements = self.list("]")?;
                 let inner = deepest(&elements);

@@ -87,6 +87,30 @@ fn depth_and_length_are_bounded() {
     assert_eq!(Program::compile(&("(".repeat(200) + "true" + &")".repeat(200))).unwrap().evaluate(None), Ok(true));
 }
 
+#[test]
+fn the_deepest_nesting_fits_a_thread_s_stack() {
+    let pairs = |open: &str, inside: &str, close: &str, times: usize| open.repeat(times) + inside + &close.repeat(times);
+    let deepest = [
+        pairs("(", "true", ")", 249),
+        pairs("!(", "true", ")", 248),
+        pairs("[", "1", "]", 247) + " == []",
+        pairs("dyn(", "1", ")", 247) + " == 1",
+        pairs("[1].map(x, ", "1", ")", 246) + " == []",
+        pairs("(true ? ", "true", " : false)", 124),
+        "1".to_owned() + &"+1".repeat(247) + " == 248",
+        "_flow".to_owned() + &"[1]".repeat(247),
+    ];
+    let compile_all = move || {
+        for expression in deepest {
+            if let Ok(program) = Program::compile(&expression) {
+                program.paths();
+                let _ = program.evaluate(None);
+            }
+        }
+    };
+    std::thread::Builder::new().stack_size(2 << 20).spawn(compile_all).unwrap().join().unwrap();
+}
+
 proptest::proptest! {
     #[test]
     fn no_expression_panics(expression in r#"(_flow|\.|source|labels|verdict|==|&&|\|\||!|\(|\)|\[|\]|\{|\}|1|2u|'a'|"|,|\?|:|x|exists|map|has|size|in| |-|/|%|<|timestamp|duration|int|string|b'|\\|\d){0,16}"#) {
