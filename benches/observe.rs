@@ -20,7 +20,7 @@ use flowlog::mask::{Encoder, Mask, Redaction};
 use flowlog_benches::{children_seconds, flowlog, flows, load, machine};
 use flowlog_tests::service::{binaries, program};
 
-/// What a default Hubble without extra options writes of a flow.
+/// About what Hubble writes of a flow: lines of some 1 000 bytes.
 const PATHS: [&str; 19] = [
     "time",
     "uuid",
@@ -28,12 +28,10 @@ const PATHS: [&str; 19] = [
     "IP",
     "l4",
     "l7",
-    "source.ID",
-    "source.identity",
-    "source.namespace",
-    "source.labels",
-    "source.pod_name",
-    "destination",
+    "source",
+    "destination.identity",
+    "destination.namespace",
+    "destination.pod_name",
     "Type",
     "node_name",
     "event_type",
@@ -41,9 +39,11 @@ const PATHS: [&str; 19] = [
     "trace_observation_point",
     "is_reply",
     "Summary",
+    "interface",
+    "trace_reason",
 ];
 const CASES: [(&str, &[&str]); 6] = [
-    ("filter, few hits", &["--from-pod", "payments/postgres", "--to-namespace", "search", "--verdict", "DROPPED", "-o", "compact"]),
+    ("filter, few hits", &["--from-pod", "payments/postgres", "--verdict", "DROPPED", "-o", "compact"]),
     ("compact", &["-o", "compact"]),
     ("dict", &["-o", "dict"]),
     ("table", &["-o", "table"]),
@@ -127,7 +127,7 @@ fn command(program: &PathBuf, file: &Path, flags: &[&str]) -> Command {
 
 fn output(program: &PathBuf, file: &Path, flags: &[&str]) -> Vec<u8> {
     let output = command(program, file, flags).output().expect("the command");
-    assert!(output.status.success() && output.stdout.len() > 80, "{program:?} {flags:?}: {output:?}");
+    assert!(output.status.success() && !output.stdout.is_empty(), "{program:?} {flags:?}: {}", output.status);
     output.stdout
 }
 

@@ -93,7 +93,8 @@ impl Request {
             deny,
             since,
             until,
-            number: number?,
+            // Whoever prints the filters alone reads no events, so their number is not looked at, as in the real command.
+            number: if format.print_raw_filters { Number::All } else { number? },
             follow: selection.follow,
             input: selection.input_file.clone(),
             style,
