@@ -118,8 +118,9 @@ fn killed_inside_rotation_compression_commit_and_reload_it_says_everything_once(
         FOLDERS.iter().map(|folder| files(&daemon.path(folder), ".zst").len() + files(&daemon.path(folder), ".log").len()).sum();
     println!("{} kills, {} lines in {rotated} files", rounds * AIMS.len(), lines.len());
     assert_each_once(&lines);
-    let [(_, first, last)] = ranges.as_slice() else { panic!("one identity all along: {ranges:?}") };
-    assert_eq!((*first, *last), (1, lines.len() as u64), "as many lines as records");
+    let [(_, _, last)] = ranges.as_slice() else { panic!("one identity all along: {ranges:?}") };
+    // The first ones may have been let go of; as all numbers begin with 1, the last one says how many there were.
+    assert_eq!(*last, lines.len() as u64, "as many lines as records");
     let mut numbers: Vec<u64> = lines.iter().filter_map(number_of).collect();
     numbers.sort_unstable();
     assert!(numbers.iter().copied().eq(0..written), "each of {written} input lines once, not {} lines", numbers.len());
