@@ -87,9 +87,10 @@ fn what_short_lived_veths_carried_is_counted_or_declared_to_the_byte() {
         *sum = (sum.0 + packets, sum.1 + bytes);
     }
     println!("{veths} veths: {observed} packets in flows, {declared} declared unobserved");
-    for (number, count) in &expected {
-        assert_eq!(found.get(number), Some(count), "v{number}, packets and bytes");
-    }
+    let wrong: Vec<_> = expected.iter().filter(|(number, count)| found.get(number) != Some(count)).collect();
+    let wrong: Vec<String> =
+        wrong.into_iter().map(|(number, count)| format!("v{number} carried {count:?}, found {:?}", found.get(number))).collect();
+    assert!(wrong.is_empty(), "packets and bytes of {} veths: {wrong:?}", wrong.len());
     assert_eq!(found.len(), expected.len());
     assert!(observed > 0 && declared > 0, "some were seen, and some traffic was too early");
 }
