@@ -12,6 +12,12 @@ use super::sums::Sums;
 /// Windows without an event after which a group is forgotten.
 const FORGET_AFTER: u8 = 8;
 
+/// What the groups of one window may take together, and what those kept for the next may; bytes.
+const MOST_BYTES: usize = 40 << 20;
+const MOST_IDLE_BYTES: usize = 8 << 20;
+/// What a group of an unmasked flow takes, where there is none to go by; bytes.
+const USUAL_WEIGHT: usize = 2 << 10;
+
 /// A reference to a group that may have been forgotten since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupRef {
@@ -29,6 +35,8 @@ pub struct Group {
     /// The line of the only input flow so far, which is written as it is if no other joins it.
     pub single: Option<Box<[u8]>>,
     generation: u32,
+    /// About what it takes of memory.
+    weight: u32,
     idle: u8,
     /// It has sums in this window.
     used: bool,
@@ -47,13 +55,17 @@ pub struct FoldTable {
     /// Groups that changed since the last run.
     changed: Vec<u32>,
     most: usize,
+    /// What all groups take, and those of this window.
+    bytes: usize,
+    dirty_bytes: usize,
 }
 
 impl FoldTable {
     /// A table for at most `most` groups in one window.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self { groups: Vec::new(), free: Vec::new(), index: HashTable::new(), dirty: Vec::new(), changed: Vec::new(), most }
+        let (groups, free, dirty, changed) = Default::default();
+        Self { groups, free, index: HashTable::new(), dirty, changed, most, bytes: 0, dirty_bytes: 0 }
     }
 
     /// The group of a line, made if it is new.
@@ -76,12 +88,15 @@ impl FoldTable {
     }
 
     fn place(&mut self, prepared: Prepared) -> u32 {
+        let weight = u32::try_from(size_of::<Group>() + prepared.weight()).unwrap_or(u32::MAX);
+        self.bytes += weight as usize;
         match self.free.pop() {
             Some(index) => {
                 let group = &mut self.groups[index as usize];
                 group.prepared = prepared;
                 group.sums = Sums::default();
                 (group.single, group.idle, group.used, group.changed) = (None, 0, false, false);
+                group.weight = weight;
                 index
             }
             None => {
@@ -90,6 +105,7 @@ impl FoldTable {
                     sums: Sums::default(),
                     single: None,
                     generation: 0,
+                    weight,
                     idle: 0,
                     used: false,
                     changed: false,
@@ -105,6 +121,7 @@ impl FoldTable {
         let found = self.groups.get_mut(group.index as usize).filter(|found| found.generation == group.generation)?;
         if !found.used {
             found.used = true;
+            self.dirty_bytes += found.weight as usize;
             self.dirty.push(group.index);
         }
         if !found.changed {
@@ -118,6 +135,13 @@ impl FoldTable {
     #[must_use]
     pub fn lines(&self) -> usize {
         self.dirty.len()
+    }
+
+    /// Lines like those of this window that memory holds at once: what a window that did not fit is read back by.
+    #[must_use]
+    pub fn at_once(&self) -> usize {
+        let weight = self.dirty_bytes.checked_div(self.dirty.len()).unwrap_or(USUAL_WEIGHT).max(1);
+        self.most.min(MOST_BYTES / weight).max(1)
     }
 
     /// Inputs and packets in the groups of this window.
@@ -138,12 +162,13 @@ impl FoldTable {
     /// Whether the window has to be cut early to stay within bounds.
     #[must_use]
     pub fn full(&self) -> bool {
-        self.dirty.len() >= self.most
+        self.dirty.len() >= self.most || self.dirty_bytes >= MOST_BYTES
     }
 
     /// Ends the window: hands out every group in the order of its first event, and starts anew.
     pub fn drain(&mut self, mut each: impl FnMut(&Group)) {
         self.changed.clear();
+        self.dirty_bytes = 0;
         for index in self.dirty.drain(..) {
             let group = &mut self.groups[index as usize];
             each(group);
@@ -170,10 +195,10 @@ impl FoldTable {
         }
     }
 
-    /// Forgets groups that had no event for [`FORGET_AFTER`] calls, or all of them where there are more than the bound. Call once a window, after `drain`.
+    /// Forgets groups that had no event for [`FORGET_AFTER`] calls, or all of them where they are more than the bound. Call once a window, after `drain`.
     pub fn forget_idle(&mut self) {
-        let crowded = self.index.len() > self.most;
-        let Self { groups, index, free, .. } = self;
+        let crowded = self.index.len() > self.most || self.bytes - self.dirty_bytes > MOST_IDLE_BYTES;
+        let Self { groups, index, free, bytes, .. } = self;
         index.retain(|&mut at| {
             let group = &mut groups[at as usize];
             group.idle = group.idle.saturating_add(1);
@@ -181,6 +206,7 @@ impl FoldTable {
             if !keep {
                 group.generation = group.generation.wrapping_add(1);
                 group.prepared = Prepared::default();
+                *bytes -= group.weight as usize;
                 free.push(at);
             }
             keep

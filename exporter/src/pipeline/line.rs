@@ -51,6 +51,13 @@ impl Prepared {
         self.template.fixed()
     }
 
+    /// About what it takes of memory beside its own fields, bytes. An input's line may be kept as it came, too.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let text = self.template.fixed().len();
+        text + self.key.len() + self.labels.len() + if self.kind == Kind::Input { text } else { 0 }
+    }
+
     /// Appends it to a hidden frame.
     pub fn put(&self, bytes: &mut Vec<u8>) {
         self.template.put(bytes);

@@ -232,7 +232,7 @@ impl Output {
     /// last run has to be committed before this.
     pub fn end_long_window(&mut self, fold: &mut FoldTable, books: &mut Books<'_>) {
         if let (Some(from), true) = (self.runs, self.spilled > 0) {
-            let shares = (self.spilled + fold.lines()).div_ceil(fold.most().max(1)) as u64;
+            let shares = (self.spilled + fold.lines()).div_ceil(fold.at_once()) as u64;
             for share in 0..shares {
                 for entry in self.read_share(from, share, shares) {
                     self.line(&entry.prepared, &entry.sums, entry.single.as_deref(), books);
