@@ -37,7 +37,8 @@ fn an_event_of_a_cached_flow_and_the_line_it_ends_in_allocate_nothing() {
         for _ in 0..10 {
             events.iter().for_each(|event| kernel.apply(event, &mut cx));
         }
-        kernel.settle(arrival, &mut cx);
+        kernel.hear(arrival);
+        kernel.settle(&mut cx);
         text.clear();
         fold.drain(|group| {
             line::write(&group.prepared, &group.sums, &Uuid::new([0; 16]), &around, &mut text);

@@ -271,7 +271,11 @@ fn highest_position(state_dir: &Path) -> std::io::Result<u64> {
 }
 
 fn surroundings(settings: &Settings, node: &str, kernel: Option<&Started>) -> Surroundings {
-    let mut around = Surroundings { node_name: absolute_node_name(&settings.cluster_name, node), ..Surroundings::default() };
+    let mut around = Surroundings {
+        node_name: absolute_node_name(&settings.cluster_name, node),
+        report_interval: settings.report_interval,
+        ..Surroundings::default()
+    };
     if let Some(started) = kernel {
         around.drop_reasons = started.kernel.reasons().iter().map(|(number, name)| (number, name.to_owned())).collect();
         around.interfaces = started

@@ -91,6 +91,7 @@ impl Work {
     fn run(&mut self, stop: &AtomicBool) {
         let mut cut = 0;
         while !stop.load(Ordering::Acquire) {
+            let heard = self.commons.clock.heard();
             if self.intake.wait(WAIT) {
                 // A bounded burst, so that cuts and the stop are not kept waiting.
                 for _ in 0..64 {
@@ -98,6 +99,8 @@ impl Work {
                         break;
                     }
                 }
+            } else {
+                self.kernel.hear(heard);
             }
             let now = self.commons.clock.now().unix;
             if now - cut >= CUT_EVERY {

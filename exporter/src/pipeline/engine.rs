@@ -24,7 +24,7 @@ use super::totals::Totals;
 use super::window::{Cut, Windows};
 use crate::identity::Identities;
 use crate::sources::SourceKind;
-use crate::sources::clock::ArrivalClock;
+use crate::sources::clock::{ArrivalClock, boot_now};
 
 /// Tuples one flow log keeps decisions for.
 const MOST_ROWS: usize = 262_144;
@@ -91,7 +91,7 @@ impl Engine {
         let (orders, sender) = Orders::new();
         let now = commons.clock.now().unix;
         let mut kernel = KernelEvents::new(MOST_ROWS);
-        kernel.restore(&resumed.open, now);
+        kernel.restore(&resumed.open, boot_now());
         let mut windows = Windows::new(log.window);
         // From the last commit on, so that a window ends where it would have ended without the restart.
         let arrival = resumed.time.unwrap_or(now);
@@ -159,7 +159,7 @@ impl Engine {
             None => Duration::from_millis(100),
         };
         // Asked before waiting: a frame that comes after this moment is stamped after it too.
-        let quiet_until = self.work.commons.clock.now().unix;
+        let (quiet_until, heard) = (self.work.commons.clock.now().unix, self.work.commons.clock.heard());
         if self.intake.wait(wait) {
             // A bounded burst, so that commands are heard.
             for _ in 0..64 {
@@ -168,6 +168,7 @@ impl Engine {
                 }
             }
         } else {
+            self.work.kernel.hear(heard);
             self.work.cut_until(quiet_until);
             self.work.commit_idle();
         }
@@ -315,7 +316,7 @@ impl Work {
 
     fn cut(&mut self, at: i64, cut: Cut) {
         let (kernel, mut cx) = self.context(at);
-        kernel.settle(at, &mut cx);
+        kernel.settle(&mut cx);
         match (cut, self.windows.is_long()) {
             (Cut::Window, false) | (Cut::Partial, false) => self.write_lines(),
             (Cut::Partial, true) => self.output.store_run(&mut self.fold),

@@ -3,15 +3,15 @@
 //! Per event: find the row, let its fate take the counts, add to the sums of its line. What a line looks like and whether anybody wants it was decided at
 //! the row's first event and is looked up in a slot.
 
-use flowlog_bpf::event::{Count, DropReport, Event, FlowKey, FlowReport, UnattributedReport, Why};
+use flowlog_bpf::event::{Count, DropReport, Event, FlowKey, FlowReport, Why};
 
 use super::flows::{FlowTable, Row, Slot, Waiting};
 use super::fold::FoldTable;
 use super::identify::{Detail, Sighting, is_reply};
 use super::log::{LineRules, Wanted};
 use super::open_rows;
-use super::reports::{share, sum, unfolded};
-use super::rows::{INTERVAL, Settled};
+use super::reports::{share, sum, unattributed, unfolded, unix};
+use super::rows::{self, Settled};
 use super::sums::Sums;
 use super::surroundings::Surroundings;
 use super::totals::Totals;
@@ -52,6 +52,9 @@ struct More {
 #[derive(Debug)]
 pub struct KernelEvents {
     flows: FlowTable,
+    /// Up to when the kernel's reports have been applied, in nanoseconds of the boot clock. Fates are decided on it: a report that is late to be read,
+    /// because the disk or the processor stood still, still comes in time.
+    heard: i64,
     /// Until then every row waits a whole interval: after a start, what rows did before is not known.
     cautious_until: Option<i64>,
 }
@@ -60,7 +63,7 @@ impl KernelEvents {
     /// Empty, for at most `most` tuples.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self { flows: FlowTable::new(most), cautious_until: None }
+        Self { flows: FlowTable::new(most), heard: 0, cautious_until: None }
     }
 
     /// Tuples in the cache.
@@ -83,9 +86,9 @@ impl KernelEvents {
 
     /// Takes over the rows an earlier process had open.
     ///
-    /// They wait anew from `now` on, the start on the arrival clock: what tells their fate may still lie in the ring.
+    /// They wait anew from `now` on, the start on the boot clock: what tells their fate may still lie in the ring.
     pub fn restore(&mut self, bytes: &[u8], now: i64) {
-        self.cautious_until = Some(now.saturating_add(INTERVAL));
+        self.heard = now;
         if !open_rows::restore(bytes, now, &mut self.flows) {
             tracing::error!("the stored open rows are not whole; packets whose fate was open are missing");
         }
@@ -96,9 +99,15 @@ impl KernelEvents {
         self.flows.forget_decisions();
     }
 
+    /// Everything that the kernel reported up to this moment of the boot clock has been applied.
+    pub fn hear(&mut self, boot: i64) {
+        self.heard = self.heard.max(boot);
+    }
+
     /// Applies one event.
     pub fn apply(&mut self, event: &Event, cx: &mut Context<'_>) {
         cx.totals.events += 1;
+        self.hear(i64::try_from(event.boot_ns()).unwrap_or_default());
         match event {
             Event::Flow(report) => self.flow(report, false, cx),
             Event::Fold(report) => self.flow(&unfolded(report), true, cx),
@@ -109,6 +118,7 @@ impl KernelEvents {
 
     fn flow(&mut self, report: &FlowReport, folded: bool, cx: &mut Context<'_>) {
         let at = self.row_of(&report.key, Some(report), report.entered_tcp.flags | report.left_tcp.flags, cx);
+        let heard = self.heard;
         let row = self.current(at, cx);
         row.folded |= folded;
         if report.entered_ifindex != 0 {
@@ -128,7 +138,7 @@ impl KernelEvents {
         let (first, last) = (unix(report.first_ns, cx), unix(report.last_ns, cx));
         let open = row.fate.packets();
         row.fate.left(report.left_after_entering.packets);
-        row.fate.entered(entered, cx.arrival);
+        row.fate.entered(entered, heard);
         let explained = open.wrapping_add(entered.packets).wrapping_sub(row.fate.packets());
         cx.totals.explained = cx.totals.explained.wrapping_add(explained);
         cx.totals.entered.add(entered);
@@ -200,14 +210,16 @@ impl KernelEvents {
         });
     }
 
-    /// Decides at a cut what waited long enough, and lets go of rows that are done. `now` is the cut's time on the arrival clock.
-    pub fn settle(&mut self, now: i64, cx: &mut Context<'_>) {
+    /// Decides at a cut what waited long enough, and lets go of rows that are done.
+    pub fn settle(&mut self, cx: &mut Context<'_>) {
         self.flows.next_cut();
-        let cautious = now < *self.cautious_until.get_or_insert(now.saturating_add(INTERVAL));
+        let (now, interval) = (self.heard, rows::interval(cx.around.report_interval));
+        let cautious = now < *self.cautious_until.get_or_insert(now.saturating_add(interval));
         let mut held: u64 = 0;
         for at in self.flows.take_open() {
             let row = self.current(at, cx);
-            if let Some(settled) = row.fate.settle(now, row.here, row.gone, cautious && !row.here) {
+            let interval = rows::Interval { nanoseconds: interval, always: cautious && !row.here };
+            if let Some(settled) = row.fate.settle(now, row.here, row.gone, interval) {
                 self.settled(at, settled, cx);
             }
             let row = self.flows.peek(at);
@@ -376,21 +388,4 @@ impl KernelEvents {
             }
         }
     }
-}
-
-/// Traffic that belongs to no flow stands in a line of its own, which no filter and no mask touches.
-fn unattributed(report: &UnattributedReport, cx: &mut Context<'_>) {
-    let count = sum(report.entered, report.left);
-    cx.totals.inputs += 1;
-    cx.totals.unattributed.add(count);
-    let (first, last) = (unix(report.first_ns, cx), unix(report.last_ns, cx));
-    let group = cx.fold.find_or_make(cx.log.unattributed());
-    if let Some(group) = cx.fold.touch(group) {
-        group.sums.counted.add(count);
-        group.sums.cover(first, last);
-    }
-}
-
-fn unix(boot_ns: u64, cx: &Context<'_>) -> i64 {
-    (boot_ns as i64).wrapping_add(cx.clock_offset)
 }

@@ -1,6 +1,8 @@
 //! The kernel's reports brought into one shape, and arithmetic on their counts. Counts wrap and never panic: what the ring says is not trusted.
 
-use flowlog_bpf::event::{Count, FlowReport, FoldReport};
+use flowlog_bpf::event::{Count, FlowReport, FoldReport, UnattributedReport};
+
+use super::kernel_events::Context;
 
 /// The report of a fold row in the shape of a flow's; it knows no addresses of layer 2.
 #[must_use]
@@ -40,4 +42,22 @@ pub fn share(of: Count, packets: u64) -> Count {
 #[must_use]
 pub fn sum(a: Count, b: Count) -> Count {
     Count { packets: a.packets.wrapping_add(b.packets), bytes: a.bytes.wrapping_add(b.bytes) }
+}
+
+/// Traffic that belongs to no flow stands in a line of its own, which no filter and no mask touches.
+pub fn unattributed(report: &UnattributedReport, cx: &mut Context<'_>) {
+    let count = sum(report.entered, report.left);
+    cx.totals.inputs += 1;
+    cx.totals.unattributed.add(count);
+    let (first, last) = (unix(report.first_ns, cx), unix(report.last_ns, cx));
+    let group = cx.fold.find_or_make(cx.log.unattributed());
+    if let Some(group) = cx.fold.touch(group) {
+        group.sums.counted.add(count);
+        group.sums.cover(first, last);
+    }
+}
+
+/// Unix nanoseconds of a moment of the boot clock.
+pub fn unix(boot_ns: u64, cx: &Context<'_>) -> i64 {
+    (boot_ns as i64).wrapping_add(cx.clock_offset)
 }

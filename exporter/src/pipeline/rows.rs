@@ -10,7 +10,10 @@
 //! * for other addresses what is left over is TRACED: after one sweep where the row has never left, after a whole report interval where it has,
 //!   because both sides report at their own times.
 //!
-//! Times here are arrival times of intake frames, so that reading the same frames again decides the same.
+//! Times here are the boot clock's of the kernel's own reports, so that neither a late reader nor a wall clock that jumps decides anything, and reading the
+//! same reports again decides the same.
+
+use std::time::Duration;
 
 use flowlog_bpf::event::Count;
 
@@ -21,8 +24,23 @@ use super::sums::take;
 pub const SETTLE: i64 = 50_000_000;
 /// The kernel's sweep interval.
 pub const SWEEP: i64 = 1_000_000_000;
-/// The kernel's report interval plus one sweep: after this both sides of a row, and its drops, have reported.
-pub const INTERVAL: i64 = 6_000_000_000;
+/// How late a sweep may be on a busy machine.
+const LATE: i64 = 4_000_000_000;
+
+/// How long a row waits until both of its sides, and its drops, have reported: they do so once a report interval, if nothing else then by the sweep.
+#[must_use]
+pub fn interval(report_interval: Duration) -> i64 {
+    i64::try_from(report_interval.as_nanos()).unwrap_or(i64::MAX).saturating_add(SWEEP + LATE)
+}
+
+/// That wait, and who has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Interval {
+    /// Its length.
+    pub nanoseconds: i64,
+    /// Every row waits that long: what it did earlier is not known.
+    pub always: bool,
+}
 
 /// What is known of one tuple between its reports.
 #[derive(Clone, Debug, Default)]
@@ -31,7 +49,7 @@ pub struct Fate {
     old: Count,
     /// Entered after `old` began to wait.
     young: Count,
-    /// Arrival time of the newest report counted in `old`.
+    /// When the newest report counted in `old` was heard.
     since: i64,
     /// Packets that left or were dropped before their entry was reported.
     credit: u64,
@@ -106,17 +124,17 @@ impl Fate {
     }
 
     /// Decides what has waited long enough at `now`. `here` says that the destination is an address of this host; `last` that the row is gone, so
-    /// nothing more will be reported for it but drops; `cautious` that what the row did earlier is not known.
-    pub fn settle(&mut self, now: i64, here: bool, last: bool, cautious: bool) -> Option<Settled> {
+    /// nothing more will be reported for it but drops.
+    pub fn settle(&mut self, now: i64, here: bool, last: bool, interval: Interval) -> Option<Settled> {
         if !self.waits() {
             return None;
         }
         let wait = match (here, self.dropped, self.left) {
-            _ if cautious => INTERVAL,
+            _ if interval.always => interval.nanoseconds,
             (true, false, _) => SETTLE,
             (false, false, _) if last => SETTLE,
             (false, false, false) => SWEEP,
-            _ => INTERVAL,
+            _ => interval.nanoseconds,
         };
         if now.saturating_sub(self.since) < wait {
             return None;
@@ -153,6 +171,9 @@ impl Fate {
 mod tests {
     use super::*;
 
+    const INTERVAL: i64 = 6_000_000_000;
+    const USUAL: Interval = Interval { nanoseconds: INTERVAL, always: false };
+
     fn packets(packets: u64) -> Count {
         Count { packets, bytes: packets * 100 }
     }
@@ -162,7 +183,7 @@ mod tests {
         let mut fate = Fate::default();
         fate.entered(packets(1), 0);
         fate.dropped(1);
-        assert_eq!(fate.settle(SETTLE, true, false, false), None);
+        assert_eq!(fate.settle(SETTLE, true, false, USUAL), None);
         assert!(!fate.waits());
     }
 
@@ -170,9 +191,9 @@ mod tests {
     fn what_entered_for_this_host_is_delivered_after_a_short_wait() {
         let mut fate = Fate::default();
         fate.entered(packets(3), 0);
-        assert_eq!(fate.settle(SETTLE - 1, true, false, false), None);
-        assert_eq!(fate.settle(SETTLE, true, false, false), Some(Settled::Delivered(packets(3))));
-        assert_eq!(fate.settle(INTERVAL, true, false, false), None);
+        assert_eq!(fate.settle(SETTLE - 1, true, false, USUAL), None);
+        assert_eq!(fate.settle(SETTLE, true, false, USUAL), Some(Settled::Delivered(packets(3))));
+        assert_eq!(fate.settle(INTERVAL, true, false, USUAL), None);
     }
 
     #[test]
@@ -181,17 +202,17 @@ mod tests {
         fate.entered(packets(1), 0);
         fate.dropped(1);
         fate.entered(packets(100), SWEEP);
-        assert_eq!(fate.settle(3 * SWEEP, true, false, false), None);
+        assert_eq!(fate.settle(3 * SWEEP, true, false, USUAL), None);
         fate.dropped(60);
-        assert_eq!(fate.settle(SWEEP + INTERVAL, true, false, false), Some(Settled::Delivered(packets(40))));
+        assert_eq!(fate.settle(SWEEP + INTERVAL, true, false, USUAL), Some(Settled::Delivered(packets(40))));
     }
 
     #[test]
     fn what_entered_and_was_never_seen_again_is_traced_after_a_sweep() {
         let mut fate = Fate::default();
         fate.entered(packets(2), 10);
-        assert_eq!(fate.settle(SWEEP, false, false, false), None);
-        assert_eq!(fate.settle(SWEEP + 10, false, false, false), Some(Settled::Traced(packets(2))));
+        assert_eq!(fate.settle(SWEEP, false, false, USUAL), None);
+        assert_eq!(fate.settle(SWEEP + 10, false, false, USUAL), Some(Settled::Traced(packets(2))));
     }
 
     #[test]
@@ -201,12 +222,12 @@ mod tests {
         fate.left(1);
         // The entering side reports 500, of which the leaving side had reported none yet.
         fate.entered(packets(500), SWEEP);
-        assert_eq!(fate.settle(4 * SWEEP, false, false, false), None);
+        assert_eq!(fate.settle(4 * SWEEP, false, false, USUAL), None);
         fate.left(499);
         fate.entered(packets(500), 5 * SWEEP);
         fate.left(501);
         assert!(!fate.waits());
-        assert_eq!(fate.settle(100 * SWEEP, false, true, false), None);
+        assert_eq!(fate.settle(100 * SWEEP, false, true, USUAL), None);
     }
 
     #[test]
@@ -229,7 +250,7 @@ mod tests {
                     0 => { fate.entered(packets(n), now); entered += n; }
                     1 => { fate.left(n); consumed += n; }
                     2 => { fate.dropped(n); consumed += n; }
-                    _ => { now += n as i64 * SWEEP / 4; settled += count_of(fate.settle(now, here, false, false)); }
+                    _ => { now += n as i64 * SWEEP / 4; settled += count_of(fate.settle(now, here, false, USUAL)); }
                 }
             }
             settled += count_of(fate.surrender(here));

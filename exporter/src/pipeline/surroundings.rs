@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::flow::DropReason;
 
@@ -22,7 +23,7 @@ pub enum Side {
 }
 
 /// One state of the surroundings.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Surroundings {
     /// Interfaces by index. One that vanished stays: its last reports come after it.
     pub interfaces: HashMap<u32, (String, Side)>,
@@ -30,6 +31,15 @@ pub struct Surroundings {
     pub drop_reasons: HashMap<u32, String>,
     /// `cluster/node`, or the bare node where the cluster is `default` or has no name (Hubble digest §2.1).
     pub node_name: String,
+    /// How often the kernel reports a row that is in use.
+    pub report_interval: Duration,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        let report_interval = flowlog_bpf::Times::default().report_interval;
+        Self { interfaces: HashMap::new(), drop_reasons: HashMap::new(), node_name: String::new(), report_interval }
+    }
 }
 
 impl Surroundings {

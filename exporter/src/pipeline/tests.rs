@@ -10,7 +10,7 @@ use super::fold::FoldTable;
 use super::kernel_events::{Context, KernelEvents};
 use super::line::{self, Uuid};
 use super::log::CompiledLog;
-use super::rows::{INTERVAL, SETTLE, SWEEP};
+use super::rows::{SETTLE, SWEEP};
 use super::surroundings::{Side, Surroundings};
 use super::totals::Totals;
 use crate::config;
@@ -34,8 +34,12 @@ pub(super) fn surroundings() -> Surroundings {
         interfaces: interfaces.into_iter().map(|(index, name, side)| (index, (name.to_owned(), side))).collect(),
         drop_reasons: reasons.into_iter().map(|(number, name)| (number, name.to_owned())).collect(),
         node_name: "node".to_owned(),
+        ..Surroundings::default()
     }
 }
+
+/// As long as any row waits.
+const INTERVAL: i64 = 10_000_000_000;
 
 const MASK: &str = "    fieldMask: [verdict, l4.TCP.destination_port, trace_observation_point, extensions]\n";
 
@@ -78,7 +82,8 @@ impl Lab {
         self.now += nanoseconds;
         let now = self.now;
         let (kernel, mut cx) = self.context();
-        kernel.settle(now, &mut cx);
+        kernel.hear(now);
+        kernel.settle(&mut cx);
     }
 
     /// A crash: another process goes on from what the last commit stored.
@@ -234,6 +239,21 @@ fn two_reasons_that_hubble_has_no_name_for_are_two_lines() {
     let mut lab = Lab::new("    fieldMask: [event_type, Summary]\n");
     lab.apply(dropped(key(THERE, 80), 4, 1));
     assert_eq!(lab.lines(), ["{\"flow\":{\"event_type\":{\"type\":1,\"sub_type\":255},\"Summary\":\"QDISC_DROP; TCP Flags: SYN\"}}"]);
+}
+
+#[test]
+fn however_late_the_report_is_read_that_a_packet_left_it_was_forwarded_and_nothing_else() {
+    let mut lab = Lab::new(MASK);
+    lab.apply(Event::Flow(report(key(THERE, 80), 1, 1)));
+    lab.apply(Event::Flow(report(key(THERE, 80), 1, 0)));
+    // The disk stands still: time passes, and nothing more of the ring is read.
+    lab.now += 100 * INTERVAL;
+    let (kernel, mut cx) = lab.context();
+    kernel.settle(&mut cx);
+    lab.apply(Event::Flow(report(key(THERE, 80), 0, 1)));
+    lab.wait(2 * INTERVAL);
+    let value = format!("\"bytes\":200,\"interfaces\":[\"eth0\",\"veth0\"],{LAST},\"packets\":2");
+    assert_eq!(lab.lines(), [line("FORWARDED", "TO_ENDPOINT", &value)]);
 }
 
 #[test]

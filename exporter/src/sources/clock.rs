@@ -4,7 +4,8 @@
 //! forward at once; when that is set back, it goes on at the pace of the boot clock until the wall clock has caught up. What a flow's own `time` says comes
 //! from the wall clock as it is, through the offset that is stamped beside the arrival.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -24,13 +25,30 @@ pub struct Arrival {
 #[derive(Debug, Default)]
 pub struct ArrivalClock {
     last: Mutex<(i64, i64)>,
+    /// Of each ring the moment at which it was last found empty.
+    rings: Mutex<Vec<Arc<AtomicI64>>>,
 }
 
 impl ArrivalClock {
     /// A clock that is never behind `after`, the newest arrival of an earlier process.
     #[must_use]
     pub fn after(after: i64) -> Self {
-        Self { last: Mutex::new((after, boot_now())) }
+        Self { last: Mutex::new((after, boot_now())), rings: Mutex::default() }
+    }
+
+    /// A place for the drain of a ring to say when it found the ring empty, in nanoseconds of the boot clock.
+    #[must_use]
+    pub fn ring(&self) -> Arc<AtomicI64> {
+        let emptied = Arc::new(AtomicI64::new(boot_now()));
+        self.rings.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&emptied));
+        emptied
+    }
+
+    /// Up to when the intake has everything that the kernel has reported, in nanoseconds of the boot clock.
+    #[must_use]
+    pub fn heard(&self) -> i64 {
+        let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
+        rings.iter().map(|emptied| emptied.load(Ordering::Acquire)).min().unwrap_or_else(boot_now)
     }
 
     /// Now.
@@ -67,7 +85,9 @@ fn both() -> (i64, i64) {
     (best.1, best.2)
 }
 
-fn boot_now() -> i64 {
+/// Nanoseconds of the boot clock.
+#[must_use]
+pub fn boot_now() -> i64 {
     nanoseconds(ClockId::Boottime)
 }
 
@@ -84,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_wall_clock_that_is_set_back_neither_turns_the_clock_back_nor_stops_it() {
-        let clock = ArrivalClock { last: Mutex::new((0, 0)) };
+        let clock = ArrivalClock::default();
         assert_eq!(clock.at(10 * HOUR, 5).unix, 10 * HOUR);
         assert_eq!(clock.at(9 * HOUR, 1005).unix, 10 * HOUR + 1000);
         assert_eq!(clock.at(9 * HOUR + 10, 1015), Arrival { unix: 10 * HOUR + 1010, offset: 9 * HOUR + 10 - 1015 });
@@ -92,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_wall_clock_that_is_set_forward_is_followed_at_once() {
-        let clock = ArrivalClock { last: Mutex::new((0, 0)) };
+        let clock = ArrivalClock::default();
         clock.at(HOUR, 0);
         assert_eq!(clock.at(2 * HOUR, 1).unix, 2 * HOUR);
     }

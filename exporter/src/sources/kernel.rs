@@ -13,7 +13,7 @@ use flowlog_sinks::spool::Gap;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::SourceKind;
-use super::clock::ArrivalClock;
+use super::clock::{self, ArrivalClock};
 use super::intake::SharedIntake;
 use crate::pipeline::note::{Note, cause};
 use crate::pipeline::surroundings::{Shared, Side, Surroundings};
@@ -56,10 +56,14 @@ impl KernelSource {
     /// Moves one ring until told to stop, and then until it is empty.
     pub fn drain(&self, instance: [u8; 16], mut ring: Ring) {
         self.skip_what_the_intake_has(instance, &mut ring);
-        let mut unread = 0;
+        let (mut unread, emptied) = (0, self.clock.ring());
         loop {
-            let stopping = self.stop.load(Ordering::Acquire);
-            match self.move_burst(instance, &mut ring) {
+            let (stopping, before) = (self.stop.load(Ordering::Acquire), clock::boot_now());
+            let moved = self.move_burst(instance, &mut ring);
+            if matches!(moved, Ok(Moved::Nothing)) {
+                emptied.store(before, Ordering::Release);
+            }
+            match moved {
                 Ok(Moved::Some) => {}
                 Ok(Moved::Nothing) if stopping => return,
                 // What stays in a pinned ring is there at the next start; one that is being taken away has to be emptied.

@@ -91,8 +91,13 @@ impl KernelMetrics {
     /// Decides what waited long enough, and adds everything to the registry. `around.arrival` is the moment of the cut.
     pub fn cut(&mut self, around: Around<'_>) {
         let Self { rules, kernel, fold, totals } = self;
-        kernel.settle(around.arrival, &mut context(rules, fold, totals, around));
+        kernel.settle(&mut context(rules, fold, totals, around));
         self.count();
+    }
+
+    /// Everything that the kernel reported up to this moment of the boot clock has been applied.
+    pub fn hear(&mut self, boot: i64) {
+        self.kernel.hear(boot);
     }
 
     /// Drops what was resolved from old surroundings.
