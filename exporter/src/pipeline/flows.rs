@@ -75,6 +75,8 @@ pub struct Row {
     pub folded: bool,
     /// Its beginning has been counted in a line.
     pub begun: bool,
+    /// A connection on it has ended, so that a SYN opens another.
+    pub ended: bool,
     /// The kernel has freed its row.
     pub gone: bool,
     /// Generation of the identities that the decisions and `here` rest on; `None` before the first look at them.
@@ -90,6 +92,19 @@ pub struct Row {
 }
 
 impl Row {
+    /// How many flows begin with this much of TCP, beside which packets are counted. A client that is busy uses a tuple again before the kernel lets its row
+    /// go; then each SYN behind an end opens a connection, as far as there are ends between them.
+    pub fn beginnings(&mut self, tcp: &Tcp) -> u64 {
+        let ends = u64::from(tcp.fin) + u64::from(tcp.rst);
+        let first = !std::mem::replace(&mut self.begun, true);
+        let more = if self.ended && !first { u64::from(tcp.syn).min(ends + 1) } else { 0 };
+        let beginnings = u64::from(first) + more;
+        if tcp.syn > 0 || ends > 0 {
+            self.ended = ends > 0 && ends >= beginnings;
+        }
+        beginnings
+    }
+
     /// The decision for a sighting.
     #[must_use]
     pub fn slot(&self, sighting: Sighting) -> Slot {
@@ -184,6 +199,7 @@ impl FlowTable {
             here: false,
             folded: false,
             begun: false,
+            ended: false,
             gone: false,
             generation: None,
             listed: false,
@@ -299,4 +315,19 @@ impl FlowTable {
 fn hash(key: &FlowKey) -> u64 {
     use std::hash::BuildHasher;
     foldhash::fast::FixedState::default().hash_one(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tuple_that_is_used_again_begins_again_and_a_repeated_syn_does_not() {
+        let mut flows = FlowTable::new(10);
+        let at = flows.make(FlowKey { source: [0; 16], destination: [0; 16], source_port: 1, destination_port: 2, protocol: 6, family: 4 });
+        let reports = [(1, 0, 1), (1, 0, 0), (0, 0, 0), (0, 1, 0), (0, 0, 0), (1, 1, 1), (2, 1, 2), (1, 0, 0), (0, 1, 0), (1, 0, 1)];
+        for (number, (syn, fin, beginnings)) in reports.into_iter().enumerate() {
+            assert_eq!(flows.row(at).beginnings(&Tcp { syn, fin, ..Tcp::default() }), beginnings, "report {number}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use super::fold::FoldTable;
 use super::identify::{Detail, Sighting, is_reply};
 use super::log::{LineRules, Wanted};
 use super::open_rows;
-use super::reports::{share, sum, unattributed, unfolded, unix};
+use super::reports::{first_flags, share, sum, unattributed, unfolded, unix};
 use super::rows::{self, Settled};
 use super::sums::Sums;
 use super::surroundings::Surroundings;
@@ -42,7 +42,7 @@ pub struct Context<'c> {
 struct More {
     seen: Waiting,
     other: u64,
-    begun: bool,
+    beginnings: u64,
     interfaces: [u32; 2],
     /// What entered with what left.
     through: Count,
@@ -117,7 +117,7 @@ impl KernelEvents {
     }
 
     fn flow(&mut self, report: &FlowReport, folded: bool, cx: &mut Context<'_>) {
-        let at = self.row_of(&report.key, Some(report), report.entered_tcp.flags | report.left_tcp.flags, cx);
+        let at = self.row_of(&report.key, Some(report), first_flags(report), cx);
         let heard = self.heard;
         let row = self.current(at, cx);
         row.folded |= folded;
@@ -157,13 +157,13 @@ impl KernelEvents {
                 (0, false) => Sighting::Traced { ifindex: row.entered_ifindex },
                 (ifindex, _) => Sighting::Left { ifindex },
             };
-            let begun = std::mem::replace(&mut row.begun, true);
+            let beginnings = row.beginnings(&report.left_tcp);
             let interfaces = [row.entered_ifindex, row.left_ifindex];
             // All of it is summed, so that a line can say whether both sides counted the same.
             let through =
                 if explained == report.left_after_entering.packets { report.left_after_entering } else { share(entered, explained) };
             let more =
-                More { seen: Waiting { first, last, tcp: report.left_tcp }, other: report.other.packets, begun, interfaces, through };
+                More { seen: Waiting { first, last, tcp: report.left_tcp }, other: report.other.packets, beginnings, interfaces, through };
             self.count(at, sighting, left, &more, cx);
         }
         let row = self.flows.peek(at);
@@ -254,7 +254,7 @@ impl KernelEvents {
             // What is not decided yet came later.
             row.waiting = Waiting { first: seen.last, last: seen.last, ..Waiting::default() };
         }
-        let begun = std::mem::replace(&mut row.begun, true);
+        let beginnings = row.beginnings(&seen.tcp);
         let ifindex = row.entered_ifindex;
         let (sighting, count) = match settled {
             Settled::Delivered(count) => {
@@ -266,7 +266,7 @@ impl KernelEvents {
                 (Sighting::Traced { ifindex }, count)
             }
         };
-        self.count(at, sighting, count, &More { seen, other: 0, begun, interfaces: [ifindex, 0], through: Count::default() }, cx);
+        self.count(at, sighting, count, &More { seen, other: 0, beginnings, interfaces: [ifindex, 0], through: Count::default() }, cx);
     }
 
     /// Adds packets with what was seen beside them.
@@ -279,7 +279,7 @@ impl KernelEvents {
             sums.fin = sums.fin.wrapping_add(u64::from(tcp.fin));
             sums.rst = sums.rst.wrapping_add(u64::from(tcp.rst));
             sums.tcp_flags |= tcp.flags;
-            sums.connections += u64::from(!more.begun);
+            sums.connections += more.beginnings;
             more.interfaces.into_iter().for_each(|ifindex| sums.interface(ifindex));
             sums.entered.add(more.through);
         });

@@ -26,7 +26,7 @@ pub fn encode(flows: &FlowTable) -> Vec<u8> {
         put_detail(&mut bytes, &row.detail);
         bytes.put_u32(row.entered_ifindex);
         bytes.put_u32(row.left_ifindex);
-        bytes.put_u8(u8::from(row.folded) | u8::from(row.begun) << 1 | u8::from(row.gone) << 2);
+        bytes.put_u8(u8::from(row.folded) | u8::from(row.begun) << 1 | u8::from(row.gone) << 2 | u8::from(row.ended) << 3);
     }
     bytes
 }
@@ -59,7 +59,7 @@ fn restore_row(rest: &mut Take<'_>, now: i64, flows: &mut FlowTable) -> Option<(
     let row = flows.row(at);
     (row.fate, row.waiting, row.detail) = (fate, waiting, detail);
     (row.entered_ifindex, row.left_ifindex) = (entered_ifindex, left_ifindex);
-    (row.folded, row.begun, row.gone) = (bits & 1 != 0, bits & 2 != 0, bits & 4 != 0);
+    (row.folded, row.begun, row.gone, row.ended) = (bits & 1 != 0, bits & 2 != 0, bits & 4 != 0, bits & 8 != 0);
     flows.list(at);
     Some(())
 }

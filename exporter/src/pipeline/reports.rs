@@ -61,3 +61,15 @@ pub fn unattributed(report: &UnattributedReport, cx: &mut Context<'_>) {
 pub fn unix(boot_ns: u64, cx: &Context<'_>) -> i64 {
     (boot_ns as i64).wrapping_add(cx.clock_offset)
 }
+
+/// What a report says of the flags of its first packet: all of them where it covers one, else only a SYN that nothing acknowledges. Put together, those of a
+/// client look like those of a server.
+#[must_use]
+pub fn first_flags(report: &FlowReport) -> u16 {
+    let flags = report.entered_tcp.flags | report.left_tcp.flags;
+    let left = report.left_after_entering.packets.wrapping_add(report.left_from_here.packets);
+    if left.max(report.entered.packets) <= 1 || flags & ACK == 0 { flags } else { flags & !SYN }
+}
+
+const SYN: u16 = 0x02;
+const ACK: u16 = 0x10;
