@@ -31,7 +31,7 @@ fn a_full_disk_under_the_state_folder_is_waited_for() {
     }
     let lab = Lab::new();
     let before = lab.counters();
-    let mut daemon = Daemon::new(&lab.router, EVERYTHING).with(&["--disk-reserve-percent", "0"]);
+    let mut daemon = Daemon::new(&lab.router, EVERYTHING);
     let disk = Tmpfs::mount(&daemon.state(), "64m");
     daemon.start();
     send(&lab, 30_000, 100);

@@ -189,8 +189,9 @@ pub fn all(spool: &Path) -> io::Result<Vec<(String, Stored)>> {
         let path = entry?.path();
         let name =
             path.file_stem().and_then(|name| name.to_str()).and_then(decode).filter(|_| path.extension().is_some_and(|e| e == "cursor"));
-        if let (Some(name), Some(stored)) = (name, parse_stored(&std::fs::read(&path)?)) {
-            let stored = marked(spool, &name, stored)?;
+        let Some(name) = name else { continue };
+        // One that has gone meanwhile has been put aside.
+        if let Some(stored) = load(spool, &name)? {
             found.push((name, stored));
         }
     }
