@@ -12,10 +12,10 @@ use super::sums::Sums;
 /// Windows without an event after which a group is forgotten.
 const FORGET_AFTER: u8 = 8;
 
-/// What the groups of one window may take together, and what those kept for the next may; bytes.
+/// What the groups of one window may weigh together, and what those kept for the next may; bytes.
 const MOST_BYTES: usize = 40 << 20;
 const MOST_IDLE_BYTES: usize = 8 << 20;
-/// What a group of an unmasked flow takes, where there is none to go by; bytes.
+/// What a group of an unmasked flow weighs, where there is none to go by; bytes.
 const USUAL_WEIGHT: usize = 2 << 10;
 
 /// A reference to a group that may have been forgotten since.
@@ -35,7 +35,7 @@ pub struct Group {
     /// The line of the only input flow so far, which is written as it is if no other joins it.
     pub single: Option<Box<[u8]>>,
     generation: u32,
-    /// About what it takes of memory.
+    /// What counts of its memory.
     weight: u32,
     idle: u8,
     /// It has sums in this window.
@@ -88,7 +88,7 @@ impl FoldTable {
     }
 
     fn place(&mut self, prepared: Prepared) -> u32 {
-        let weight = u32::try_from(size_of::<Group>() + prepared.weight()).unwrap_or(u32::MAX);
+        let weight = u32::try_from(prepared.weight()).unwrap_or(u32::MAX);
         self.bytes += weight as usize;
         match self.free.pop() {
             Some(index) => {

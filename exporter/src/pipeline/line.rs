@@ -6,6 +6,7 @@ use flowlog_bpf::event::Count;
 use flowlog_sinks::spool::Gap;
 
 use super::bytes::{Put, Take};
+use super::fold::Group;
 use super::sums::Sums;
 use super::surroundings::{Surroundings, hubble_lacks};
 use super::template::{Hole, Template, write_flags};
@@ -51,11 +52,14 @@ impl Prepared {
         self.template.fixed()
     }
 
-    /// About what it takes of memory beside its own fields, bytes. An input's line may be kept as it came, too.
+    /// About what it takes of memory, bytes, where that is bounded: lines of input flows, whose text others chose and which are kept as they came, too.
+    /// Those of the kernel are small, few for each tuple, and worth their memory: what is cut early folds no more.
     #[must_use]
     pub fn weight(&self) -> usize {
-        let text = self.template.fixed().len();
-        text + self.key.len() + self.labels.len() + if self.kind == Kind::Input { text } else { 0 }
+        match self.kind {
+            Kind::Input => size_of::<Group>() + 2 * self.template.fixed().len() + self.key.len() + self.labels.len(),
+            Kind::Kernel { .. } | Kind::Unattributed => 0,
+        }
     }
 
     /// Appends it to a hidden frame.
