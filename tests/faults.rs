@@ -110,7 +110,9 @@ fn a_disk_that_turns_read_only_is_waited_for() {
     let cover = |daemon: &Daemon| {
         for folder in [daemon.state(), daemon.path("out")] {
             let folder = folder.display();
-            sh(&format!("mount --bind {folder} {folder}; mount -o remount,bind,ro {folder}"));
+            // mount(8) reads the list of mounts, which others change meanwhile.
+            let read_only = format!("for i in $(seq 20); do mount -o remount,bind,ro {folder} && exit 0; sleep 0.1; done; exit 1");
+            sh(&format!("mount --bind {folder} {folder}; {read_only}"));
         }
     };
     let uncover = |daemon: &Daemon| {
