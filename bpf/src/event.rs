@@ -35,19 +35,6 @@ pub enum Event {
     Unattributed(UnattributedReport),
 }
 
-impl Event {
-    /// When it was reported, in nanoseconds of the boot clock.
-    #[must_use]
-    pub fn boot_ns(&self) -> u64 {
-        match self {
-            Self::Flow(report) => report.boot_ns,
-            Self::Drop(report) => report.boot_ns,
-            Self::Fold(report) => report.boot_ns,
-            Self::Unattributed(report) => report.boot_ns,
-        }
-    }
-}
-
 /// Packets and bytes as on the wire: GSO super-packets are counted as the segments they become.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
@@ -281,6 +268,19 @@ pub enum MalformedWhy {
     Size(u16),
     /// A field holds a value outside its enumeration.
     Field(&'static str),
+}
+
+impl Event {
+    /// When it was reported, in nanoseconds of the boot clock.
+    #[must_use]
+    pub fn boot_ns(&self) -> u64 {
+        match self {
+            Self::Flow(report) => report.boot_ns,
+            Self::Drop(report) => report.boot_ns,
+            Self::Fold(report) => report.boot_ns,
+            Self::Unattributed(report) => report.boot_ns,
+        }
+    }
 }
 
 impl Count {

@@ -251,7 +251,6 @@ impl Intake {
     fn stop(&mut self) {
         self.shared.lock().stop = true;
         self.shared.wake.notify_all();
-        self.shared.tail.wake();
         if let Some(flusher) = self.flusher.take() {
             // The flusher has no result; that it panicked is in the process's log.
             let _ = flusher.join();
