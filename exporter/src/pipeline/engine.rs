@@ -346,6 +346,7 @@ impl Work {
         if self.orders.given_up {
             return;
         }
+        self.output.take_damage(&mut self.totals, &mut self.gaps);
         let gaps = std::mem::take(&mut self.gaps);
         for gap in &gaps {
             self.output.gap_line(&self.around, gap, at, &mut self.totals, &mut self.gaps);
@@ -371,9 +372,9 @@ impl Work {
         self.published.committed(&self.totals, self.kernel.rows(), at);
     }
 
-    /// Lets go of frames that changed nothing, so that the intake is not held by a quiet flow log.
+    /// Lets go of frames that changed nothing, so that the intake is not held by a quiet flow log, and declares what was found damaged meanwhile.
     fn commit_idle(&mut self) {
-        if self.position != self.committed && self.windows.next().is_none() {
+        if self.windows.next().is_none() && (self.position != self.committed || self.output.has_damage()) {
             let now = self.commons.clock.now().unix;
             self.commit(now);
         }

@@ -11,7 +11,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::Producer as _;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use crate::driver::{Batch, Health, Limits, Outcome, Sink, Step};
+use crate::driver::{Batch, Health, Limits, Number, Outcome, Sink, Step};
 use crate::spool::{Cut, Item, ReadError, Reader};
 
 use super::batch::{Frozen, Running};
@@ -20,7 +20,6 @@ use super::delivery::{Fate, Notes};
 use super::errors::{Class, advice, classify};
 use super::order::{Order, Stand};
 use super::producer::{Current, Producers};
-use super::statistics::Statistics;
 
 /// Batches on the way at once: so many that the producer's queue never runs dry between two, so few that memory stays small.
 const BATCHES_AT_ONCE: usize = 4;
@@ -47,14 +46,9 @@ impl KafkaSink {
         KafkaSink { options, notes, order: Arc::default(), producers }
     }
 
-    /// librdkafka's numbers, for `/metrics`.
-    pub fn statistics(&self) -> Statistics {
-        self.notes.statistics()
-    }
-
-    /// How often the producer was replaced because it was broken or a file had changed, for `/metrics`.
-    pub async fn producers_replaced(&self) -> u64 {
-        self.producers.generation().await.saturating_sub(1)
+    /// How often the producer was replaced because it was broken or a file had changed.
+    pub fn producers_replaced(&self) -> u64 {
+        self.producers.generation().saturating_sub(1)
     }
 
     /// Enqueues what is left of the attempt. On a stop it says why; what is enqueued stays so.
@@ -141,6 +135,13 @@ impl KafkaSink {
             let rejected = frozen.refused();
             return Some(if rejected.is_empty() { Outcome::Delivered { state: None } } else { Outcome::Partial { rejected } });
         };
+        if running.enqueued == 0 && self.producers.is_outdated().await {
+            // Once nothing is on the way any more, so that nothing has to be sent again for it.
+            frozen.ticket.set(Stand::Waiting);
+            frozen.ticket.first().await;
+            self.producers.renew(current.generation).await;
+            return None;
+        }
         if running.enqueued < running.rows.len() {
             frozen.ticket.set(Stand::Waiting);
             frozen.ticket.turn(current.generation).await;
@@ -251,8 +252,11 @@ impl Sink for KafkaSink {
     }
 
     async fn reset(&self) {
-        let generation = self.producers.generation().await;
-        self.producers.end(generation).await;
+        self.producers.end(self.producers.generation()).await;
+    }
+
+    fn numbers(&self) -> Vec<Number> {
+        self.notes.statistics().numbers(self.producers_replaced())
     }
 
     async fn close(&self) {

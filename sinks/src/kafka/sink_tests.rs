@@ -205,7 +205,7 @@ async fn a_broken_producer_is_replaced_and_nothing_is_missing() {
     let (outcome, reasons) = deliver(&sink, &batch_of(&sink, 101..201, line), |_| {}).await;
     assert_eq!(outcome, DELIVERED);
     assert!(!reasons.is_empty());
-    assert_eq!(sink.producers_replaced().await, 1, "{reasons:?}");
+    assert_eq!(sink.producers_replaced(), 1, "{reasons:?}");
     let mut uids: Vec<String> = read(&cluster).into_iter().map(|message| message.uid).collect();
     uids.sort_unstable();
     uids.dedup();

@@ -135,16 +135,15 @@ impl Intake {
         let settings = Settings {
             kind: LogKind::Intake,
             node: options.node.clone(),
-            segment_bytes: (options.max_bytes / 8).min(64 << 20),
+            segments: 8,
             retain: false,
             spares: 2,
-            max_bytes: u64::MAX,
             min_free_percent: 0,
             disk,
         };
         let opening = Opening { boot: &options.boot, renew: None, resume_at: options.resume_at };
         let (mut rings, mut arrival) = (HashMap::new(), i64::MIN);
-        let (mut shared, found) = recover::open(folder, settings, &opening, &mut |head, payload| {
+        let (shared, found) = recover::open(folder, settings, options.max_bytes, &opening, &mut |head, payload| {
             if let Some((origin, bytes)) = split_origin(payload).filter(|_| head.kind == Kind::Raw) {
                 let end = origin.ring_position.saturating_add(bytes.len() as u64);
                 let known: &mut u64 = rings.entry((origin.ring_id, origin.ring)).or_default();
@@ -152,7 +151,6 @@ impl Intake {
                 arrival = arrival.max(origin.arrival);
             }
         })?;
-        shared.settings.max_bytes = options.max_bytes;
         let shared = Arc::new(shared);
         let seed = Seed::of(&shared.lock().id);
         let thread = shared.clone();
@@ -187,7 +185,7 @@ impl Intake {
         let length = (ORIGIN + bytes.len()) as u64;
         let mut state = self.shared.lock();
         let bytes_on_disk = state.written - state.segments.front().map_or(0, |segment| segment.base);
-        if bytes_on_disk + length + HEAD as u64 > self.shared.settings.max_bytes {
+        if bytes_on_disk + length + HEAD as u64 > self.shared.max_bytes.load(Relaxed) {
             self.shared.metrics.full.fetch_add(1, Relaxed);
             return Ok(Appended::Full);
         }

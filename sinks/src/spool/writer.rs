@@ -1,5 +1,6 @@
 //! The one writer of a spool: records are gathered into frames, a commit makes them visible.
 
+use super::damage::Register;
 use super::flush;
 use super::folder::OpenError;
 use super::frame::{HEAD, Head, Kind, MAX_PAYLOAD, Seed};
@@ -8,12 +9,12 @@ use super::options::{Durable, Options, Stalled};
 use super::record::{TooLarge, put_record};
 use super::recover::{self, Found, Opening};
 use super::segment::{LogKind, Piece, Scan};
-use super::{Commit, ReadError, Spool, SpoolId};
+use super::{Commit, Damaged, ReadError, Spool, SpoolId};
 use bytes::Bytes;
 use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -52,15 +53,14 @@ impl Writer {
         let settings = Settings {
             kind: LogKind::Spool,
             node: options.node.clone(),
-            segment_bytes: (options.max_bytes / 16).min(64 << 20),
+            segments: 16,
             retain: true,
             spares: 0,
-            max_bytes: options.max_bytes,
             min_free_percent: options.min_free_percent,
             disk,
         };
         let opening = Opening { boot: &options.boot, renew: options.renew.clone(), resume_at: 0 };
-        let (shared, found) = recover::open(folder, settings, &opening, &mut |_, _| {})?;
+        let (shared, found) = recover::open(folder, settings, options.max_bytes, &opening, &mut |_, _| {})?;
         let shared = Arc::new(shared);
         let committed = shared.lock().last;
         let thread = shared.clone();
@@ -142,6 +142,7 @@ impl Writer {
         commit.first = self.committed.sequence;
         commit.next = self.next;
         commit.time = commit.time.max(self.committed.time);
+        commit.damaged = self.declared();
         let position = self.start + self.buffer.len() as u64;
         // Serializing a commit cannot fail: its maps have text keys.
         let json = serde_json::to_vec(&commit).unwrap_or_default();
@@ -191,6 +192,30 @@ impl Writer {
     pub fn durable(&self) -> Durable {
         let visible = *self.shared.visible.borrow();
         Durable { intake_position: visible.intake_position, next: visible.sequence, time: visible.time }
+    }
+
+    /// Whether a reader has met damage that no commit has declared.
+    pub fn has_damage(&self) -> bool {
+        self.register().is_open()
+    }
+
+    /// The records that readers found damaged since the last call, and before it in lives that ended too soon to say so. They have to be
+    /// declared with the next commit, which says that they were.
+    pub fn take_damage(&mut self) -> Vec<Damaged> {
+        self.register().declare()
+    }
+
+    fn register(&self) -> MutexGuard<'_, Register> {
+        self.shared.damage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the next commit names as declared.
+    fn declared(&self) -> Vec<Damaged> {
+        if self.register().is_empty() {
+            return Vec::new();
+        }
+        let begins = self.shared.begins();
+        self.register().declared(&begins)
     }
 
     /// The hidden frames between a position and the last commit, as found when the spool was opened: partial sums to go on from. A damaged
