@@ -11,6 +11,7 @@ use flowlog_sinks::loki::config::{Auth, Encoding, Options};
 use flowlog_sinks::loki::labels::Label;
 use flowlog_tests::daemon::Daemon;
 use flowlog_tests::flows;
+use flowlog_tests::http::get;
 use flowlog_tests::loki::{Entry, entries};
 use flowlog_tests::scale;
 use flowlog_tests::service::Service;
@@ -203,6 +204,8 @@ async fn a_loki_that_takes_only_small_requests_gets_small_ones() {
     let sink = Arc::new(LokiSink::new(options(&loki)).expect("a sink"));
     let delivery = deliver(&sink, &mut spooled.reader("loki"), limits(), spooled.next(), usize::MAX).await;
     assert!(delivery.rejected.is_empty(), "{:?}", delivery.rejected);
+    let refusals = r#"loki_request_duration_seconds_count{method="POST",route="loki_api_v1_push",status_code="413""#;
+    assert!(get(loki.port(), "/metrics").contains(refusals), "Loki never found a push too large");
     assert_holds(&spooled, &read(&loki, None), &[]);
 }
 

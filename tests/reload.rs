@@ -243,13 +243,18 @@ fn another_bound_of_a_spool_counts_without_a_restart() {
     };
     let daemon = Daemon::following(&configuration(4)).started();
     let mut written = 0;
-    // Some 3 MB.
+    // Some 2.5 MB, a little at a time: what is not synced yet can't make room.
     let mut feed = || {
-        let text: String = (written..written + 7000).map(|number| numbered(number) + "\n").collect();
-        let mut input = std::fs::File::options().append(true).open(daemon.path("flows.jsonl")).expect("the input");
-        input.write_all(text.as_bytes()).expect("lines");
-        written += 7000;
-        daemon.wait("the lines", |daemon| daemon.metrics().sum("flowlog_lines_total", &[]) >= written);
+        for _ in 0..14 {
+            let text: String = (written..written + 500).map(|number| numbered(number) + "\n").collect();
+            let mut input = std::fs::File::options().append(true).open(daemon.path("flows.jsonl")).expect("the input");
+            input.write_all(text.as_bytes()).expect("lines");
+            written += 500;
+            daemon.wait("the lines", |daemon| {
+                let metrics = daemon.metrics();
+                metrics.sum("flowlog_lines_total", &[]) >= written && metrics.sum("flowlog_spool_unsynced_bytes", &[]) == 0
+            });
+        }
         daemon.metrics().sum("flowlog_spool_bytes", &[])
     };
     let bound_to = |megabytes: u64| {
@@ -264,6 +269,7 @@ fn another_bound_of_a_spool_counts_without_a_restart() {
     bound_to(6);
     let larger = feed();
     println!("bytes of the spool under 4, 1 and 6 MiB: {first} {smaller} {larger}");
-    assert!(first > 2 << 20 && smaller < 2 << 20 && larger > smaller + (2 << 20), "{first} {smaller} {larger}");
+    // A segment may still be over.
+    assert!(first > 2 << 20 && smaller < 3 << 19 && larger > smaller + (2 << 20), "{first} {smaller} {larger}");
     daemon.verified("all");
 }

@@ -106,6 +106,12 @@ impl KafkaSink {
         Ok(())
     }
 
+    /// An error with what can be done about it.
+    fn said(&self, code: Code, text: String) -> String {
+        let advice = advice(code, &self.options);
+        if advice.is_empty() { text } else { format!("{advice}: {text}") }
+    }
+
     async fn stalled(&self) -> Outcome {
         match self.check().await {
             Err(Health(why)) => Outcome::Retry { why, after: None, shrink: false },
@@ -116,7 +122,7 @@ impl KafkaSink {
     /// A retry that tells what librdkafka last complained of and what can be done about it.
     fn retry(&self, otherwise: &str) -> Outcome {
         let why = match self.notes.error() {
-            Some((code, text)) => said(code, text, &self.options.topic),
+            Some((code, text)) => self.said(code, text),
             None => otherwise.to_owned(),
         };
         Outcome::Retry { why, after: None, shrink: false }
@@ -241,11 +247,11 @@ impl Sink for KafkaSink {
         });
         match asked.await {
             Ok(Ok(None)) => Ok(()),
-            Ok(Ok(Some(code))) => Err(Health(said(code, code.to_string(), &self.options.topic))),
+            Ok(Ok(Some(code))) => Err(Health(self.said(code, code.to_string()))),
             Ok(Err(error)) => {
                 // The brokers' own complaint says more than that the question timed out.
                 let (code, text) = self.notes.error().unwrap_or((error.rdkafka_error_code().unwrap_or(Code::Unknown), error.to_string()));
-                Err(Health(said(code, text, &self.options.topic)))
+                Err(Health(self.said(code, text)))
             }
             Err(error) => Err(Health(error.to_string())),
         }
@@ -262,11 +268,6 @@ impl Sink for KafkaSink {
     async fn close(&self) {
         self.reset().await;
     }
-}
-
-fn said(code: Code, text: String, topic: &str) -> String {
-    let advice = advice(code, topic);
-    if advice.is_empty() { text } else { format!("{advice}: {text}") }
 }
 
 #[cfg(test)]
