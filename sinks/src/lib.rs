@@ -14,3 +14,7 @@ pub mod secret;
 pub mod spool;
 pub mod tls;
 mod uid;
+
+#[cfg(test)]
+#[path = "../../tests/lib/skip_line.rs"]
+mod skip_line;
