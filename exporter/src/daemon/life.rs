@@ -26,7 +26,7 @@ use crate::pipeline::surroundings::{Shared, Surroundings, absolute_node_name};
 use crate::sources::clock::ArrivalClock;
 use crate::sources::intake::SharedIntake;
 use crate::sources::kernel::KernelSource;
-use crate::sources::lines::{LinesSource, known_positions};
+use crate::sources::lines::LinesSource;
 
 /// How long the intake may take to close.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -84,7 +84,9 @@ impl Life {
         let rings = kernel.as_mut().map(|started| started.kernel.take_rings()).unwrap_or_default();
         let renew = kernel.as_ref().and_then(|started| ahead(&intake, started.kernel.instance(), &rings));
         let intake = Arc::new(SharedIntake::new(intake, Arc::clone(&clock)));
-        let lines = known_positions(&mut intake.readers().reader("sources", 0));
+        // Before a flow log can let go of what they are noted in.
+        let stop = Arc::new(AtomicBool::new(false));
+        let lines = Arc::new(LinesSource::new(Arc::clone(&intake), Arc::clone(&stop)));
 
         let around = Arc::new(Shared::new(surroundings(settings, &node, kernel.as_ref())));
         let table = Arc::new(Shared::new(identities.table()));
@@ -103,7 +105,6 @@ impl Life {
             tracing::error!(bytes = found.corrupt_bytes, "the intake has bytes that changed on disk");
         }
 
-        let stop = Arc::new(AtomicBool::new(false));
         let source = kernel.is_some().then(|| {
             Arc::new(KernelSource {
                 intake: Arc::clone(&intake),
@@ -117,7 +118,6 @@ impl Life {
                 empty_rings: AtomicBool::new(false),
             })
         });
-        let lines = Arc::new(LinesSource::new(Arc::clone(&intake), Arc::clone(&stop), lines));
         let metrics = MetricsReader::start(&specs, &intake, &commons)?;
         let mut life = Self { manager, intake, commons, kernel: source, lines, metrics, stop, drains: Vec::new(), tend: None };
         if let Some(started) = kernel {
@@ -156,6 +156,9 @@ impl Life {
     }
 
     fn begin_lines(&mut self, settings: &Settings) -> std::io::Result<()> {
+        if settings.sources.iter().all(|spec| matches!(spec, SourceSpec::Kernel)) {
+            self.lines.follow_nothing();
+        }
         for spec in &settings.sources {
             let source = Arc::clone(&self.lines);
             let thread = std::thread::Builder::new().name("lines".to_owned());
