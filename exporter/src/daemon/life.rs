@@ -1,13 +1,14 @@
 //! The daemon's life: opens its logs, starts sources, flow logs and sinks, follows its configuration, and ends in the reverse order.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use flowlog_bpf::{Kernel, Retired, Ring, Started};
+use flowlog_sinks::denied::At;
 use flowlog_sinks::spool::{Gap, Intake, IntakeOptions, OpenError, Options, boot_id, inspect};
 
 use super::identities::IdentitySources;
@@ -38,7 +39,15 @@ pub enum LifeError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// What is in the state folder.
-    #[error("the state folder cannot be read: {0}")]
+    #[error("the state folder cannot be read: {}", At(folder, source))]
+    State {
+        /// The state folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Threads, and what the kernel says of itself.
+    #[error("the daemon cannot begin: {0}")]
     Io(#[from] std::io::Error),
     /// The metrics.
     #[error(transparent)]
@@ -76,7 +85,8 @@ impl Life {
         }
         let Prepared { state, mut kernel, node } = prepared;
         let boot = boot_id()?;
-        let resume_at = highest_position(&settings.state_dir)?;
+        let resume_at =
+            highest_position(&settings.state_dir).map_err(|source| LifeError::State { folder: settings.state_dir.clone(), source })?;
         let options = IntakeOptions { max_bytes: settings.intake_max_bytes, resume_at, ..IntakeOptions::new(&node, &boot) };
         let (intake, found) = Intake::open(&state.intake(), &options)?;
         let last_arrival = intake.arrival();
