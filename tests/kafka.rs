@@ -11,6 +11,8 @@ use flowlog_sinks::kafka::KafkaSink;
 use flowlog_sinks::kafka::config::{Mechanism, Options, Sasl};
 use flowlog_sinks::secret::SecretSource;
 use flowlog_sinks::tls::Tls;
+use flowlog_tests::daemon::Daemon;
+use flowlog_tests::flows::numbered;
 use flowlog_tests::kafka::{Message, create_topic, read};
 use flowlog_tests::scale;
 use flowlog_tests::service::Service;
@@ -198,8 +200,8 @@ async fn a_client_certificate_is_asked_for_and_a_rotated_one_is_used_without_a_r
         move || rotate(next, &files)
     });
     let small = Limits { max_records: 50, ..limits() };
-    for _ in 0..20 {
-        spooled.append(500);
+    for _ in 0..10 {
+        spooled.append(200);
         let delivery = deliver(&sink, &mut reader, small, spooled.next(), usize::MAX).await;
         assert!(delivery.retries.is_empty(), "{:?}", delivery.retries);
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -212,7 +214,7 @@ async fn a_client_certificate_is_asked_for_and_a_rotated_one_is_used_without_a_r
     let mender = tokio::task::spawn_blocking({
         let (files, next) = (files.clone(), ours.sign("node-1"));
         move || {
-            std::thread::sleep(Duration::from_secs(7));
+            std::thread::sleep(Duration::from_secs(6));
             rotate(next, &files);
         }
     });
@@ -272,4 +274,28 @@ async fn a_topic_that_takes_only_small_batches_gets_small_ones() {
     assert!(delivery.rejected.is_empty(), "{:?}", delivery.rejected);
     let sequences: BTreeSet<u64> = read(&kafka, TOPIC).iter().map(|message| message.sequence).collect();
     assert_eq!(sequences, (1..spooled.next()).collect());
+}
+
+#[test]
+fn the_daemon_names_a_missing_topic_until_it_is_made_and_then_shows_what_librdkafka_counts() {
+    let kafka = Service::start("kafka");
+    let daemon = Daemon::following(&format!(
+        "flowLogs:\n  - {{name: all, window: 0s, sinks: [stream]}}\n\
+         sinks:\n  stream: {{type: kafka, brokers: [\"{}\"], topic: {TOPIC}}}\n",
+        kafka.value("KAFKA_PLAIN")
+    ))
+    .started();
+    let lines: String = (0..500).map(|number| numbered(number) + "\n").collect();
+    std::fs::write(daemon.path("flows.jsonl"), lines).expect("an input");
+    daemon.wait("the missing topic", |daemon| daemon.flowlog_status().0.contains("topic `flows` does not exist there; create it"));
+    assert_eq!(daemon.metrics().sum("flowlog_sink_healthy", &[]), 0);
+    create_topic(&kafka, TOPIC, 3, &[]);
+    let number = |daemon: &Daemon, name: &str| daemon.metrics().sum(name, &[r#"sink="stream""#]);
+    daemon.wait("librdkafka's count", |daemon| number(daemon, "flowlog_kafka_messages_sent_total") >= 500);
+    daemon.wait("the driver's count", |daemon| number(daemon, "flowlog_sink_records_sent_total") == 500);
+    assert_eq!((number(&daemon, "flowlog_kafka_brokers"), number(&daemon, "flowlog_kafka_brokers_up")), (1, 1));
+    assert_eq!((number(&daemon, "flowlog_kafka_messages_waiting"), number(&daemon, "flowlog_kafka_producers_replaced_total")), (0, 0));
+    let (status, _) = daemon.flowlog_status();
+    assert!(status.contains("sink stream: healthy") && !status.contains("does not exist"), "{status}");
+    assert_eq!(read(&kafka, TOPIC).len(), 500);
 }

@@ -136,7 +136,7 @@ fn an_instances_role_is_fetched_again_and_one_that_has_ended_fails_closed_with_w
     // The service goes on giving out what has ended.
     std::thread::sleep(Duration::from_secs(LASTS as u64 + 1));
     delivering.feed();
-    delivering.says("the credentials have expired");
+    delivering.says("have expired");
     metadata.state().session = Session::of(minio.port(), &provider.token(600));
     delivering.arrives();
     assert!(metadata.state().fetched > fetched, "fetched again");

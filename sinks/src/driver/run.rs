@@ -168,6 +168,8 @@ impl<S: Sink> Driver<S> {
                 }
             }
             self.metrics.retries.fetch_add(1, Relaxed);
+            // Whoever looks meanwhile has to see how far behind it is.
+            self.measure().await;
             let pause = backoff.next(self.sink.max_backoff(), random());
             tokio::select! {
                 () = sleep(pause) => {}

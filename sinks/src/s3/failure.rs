@@ -124,7 +124,7 @@ const HINTS: &[(&[&str], &str)] = &[
     ),
     (
         &["InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidClientTokenId", "XAdminUserNotFound"],
-        "the server does not know these credentials: check key, secret and region; if they are right, something on the way changes headers",
+        "the server does not know these credentials: check key, secret and region, and renew temporary ones, which may have expired; if they are right, something on the way changes headers",
     ),
     (&["NoSuchBucket"], "create the bucket with Object Lock switched on, or correct the sink's url"),
     (

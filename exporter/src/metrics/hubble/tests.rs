@@ -388,7 +388,11 @@ fn promtool_finds_nothing_to_say_about_the_page() {
     let Ok(mut promtool) =
         Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
     else {
-        eprintln!("SKIPPED: promtool is not installed");
+        crate::skip_line::write(
+            "metrics::hubble::tests::promtool_finds_nothing_to_say_about_the_page",
+            "promtool is not installed",
+            "tests/setup/install test",
+        );
         return;
     };
     promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
