@@ -168,12 +168,15 @@ impl<S: Sink> Driver<S> {
                 }
             }
             self.metrics.retries.fetch_add(1, Relaxed);
-            // Whoever looks meanwhile has to see how far behind it is.
-            self.measure().await;
-            let pause = backoff.next(self.sink.max_backoff(), random());
-            tokio::select! {
-                () = sleep(pause) => {}
-                _ = self.orders.changed() => {}
+            let until = Instant::now() + backoff.next(self.sink.max_backoff(), random());
+            loop {
+                // Whoever looks meanwhile has to see how far behind it is.
+                self.measure().await;
+                tokio::select! {
+                    () = sleep_until(until) => break,
+                    _ = self.orders.changed() => break,
+                    true = self.changes.next() => {}
+                }
             }
             let stop = matches!(*self.orders.borrow(), Order::Stop(_));
             if stop || self.deadline().is_some_and(|at| Instant::now() >= at) || self.orders.has_changed().is_err() {
