@@ -76,6 +76,12 @@ impl Spooled {
         self.start + (sequence / 2) as i64 * 40_000
     }
 
+    /// The timestamp of a record in Loki: a nanosecond later for the second one of a pair, unless a commit lies between the two.
+    pub fn loki_time(&self, sequence: u64) -> i64 {
+        let is_second = !sequence.is_multiple_of(2) && !(sequence - 1).is_multiple_of(1000);
+        self.time(sequence) + i64::from(is_second)
+    }
+
     /// A reader of this name from the beginning, or from where it was stored.
     pub fn reader(&self, sink: &str) -> Reader {
         self.spool().reader(sink, WhenFull::Hold, Start::Oldest).expect("a reader").0
