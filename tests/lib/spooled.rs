@@ -19,6 +19,7 @@ pub struct Spooled {
     writer: Writer,
     start: i64,
     folder: tempfile::TempDir,
+    _keeps: Reader,
 }
 
 impl Spooled {
@@ -32,7 +33,9 @@ impl Spooled {
         options.min_free_percent = 0;
         let (writer, _) = Writer::open(&folder.path().join("spool"), &options).expect("a spool");
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_nanos();
-        let mut spooled = Spooled { writer, start: now as i64 - 60_000_000_000, folder };
+        // What has no reader goes as soon as its segment is full.
+        let keeps = writer.spool().reader("keeps", WhenFull::Hold, Start::Oldest).expect("a reader").0;
+        let mut spooled = Spooled { _keeps: keeps, writer, start: now as i64 - 60_000_000_000, folder };
         spooled.append(records);
         spooled
     }
