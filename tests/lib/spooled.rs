@@ -19,6 +19,7 @@ pub struct Spooled {
     writer: Writer,
     start: i64,
     folder: tempfile::TempDir,
+    _keeps: Reader,
 }
 
 impl Spooled {
@@ -36,7 +37,9 @@ impl Spooled {
         // However full this machine's disk is.
         options.min_free_percent = 0;
         let (writer, _) = Writer::open(&folder.path().join("spool"), &options).expect("a spool");
-        let mut spooled = Spooled { writer, start: ago(age), folder };
+        // What has no reader goes as soon as its segment is full.
+        let keeps = writer.spool().reader("keeps", WhenFull::Hold, Start::Oldest).expect("a reader").0;
+        let mut spooled = Spooled { _keeps: keeps, writer, start: ago(age), folder };
         spooled.append(records);
         spooled
     }
@@ -74,12 +77,6 @@ impl Spooled {
     /// The time of a record, nanoseconds since 1970: 20 µs apart, two by two alike.
     pub fn time(&self, sequence: u64) -> i64 {
         self.start + (sequence / 2) as i64 * 40_000
-    }
-
-    /// The timestamp of a record in Loki: a nanosecond later for the second one of a pair, unless a commit lies between the two.
-    pub fn loki_time(&self, sequence: u64) -> i64 {
-        let is_second = !sequence.is_multiple_of(2) && !(sequence - 1).is_multiple_of(1000);
-        self.time(sequence) + i64::from(is_second)
     }
 
     /// A reader of this name from the beginning, or from where it was stored.

@@ -21,6 +21,7 @@ mod intake;
 mod intake_reader;
 mod log;
 mod metrics;
+mod nudges;
 mod options;
 mod reader;
 mod record;

@@ -116,8 +116,8 @@ impl Reader {
                 let commit_time = self.ahead.as_ref().map_or(0, |ahead| ahead.time);
                 let bytes = self.walk.payload().get(*from..*to).unwrap_or(&[]);
                 split_record(bytes).map(|(raw, _)| {
-                    let RawRecord { time, again, key, labels, line } = raw;
-                    Item::Record(Record { spool: self.place.spool, sequence: *sequence, time, again, commit_time, key, labels, line })
+                    let RawRecord { time, nudge, key, labels, line } = raw;
+                    Item::Record(Record { spool: self.place.spool, sequence: *sequence, time, nudge, commit_time, key, labels, line })
                 })
             }
             Current::Commit { commit, .. } => Some(Item::Commit(commit)),

@@ -5,13 +5,13 @@ use super::flush;
 use super::folder::OpenError;
 use super::frame::{HEAD, Head, Kind, MAX_PAYLOAD, Seed};
 use super::log::{Chunk, Disk, Settings, Shared, Visible};
+use super::nudges::Nudges;
 use super::options::{Durable, Options, Stalled};
 use super::record::{TooLarge, put_record};
 use super::recover::{self, Found, Opening};
 use super::segment::{LogKind, Piece, Scan};
 use super::{Commit, Damaged, ReadError, Spool, SpoolId};
 use bytes::Bytes;
-use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
@@ -23,8 +23,6 @@ use std::time::{Duration, Instant};
 const FRAME: usize = 256 << 10;
 /// Bytes in memory, not yet synced, above which the writer waits for the flusher.
 const MAX_UNSYNCED: u64 = 16 << 20;
-/// Times of records there is room for from commit to commit.
-const TIMES: usize = 4096;
 /// How long it waits before it says [`Stalled`].
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -40,8 +38,7 @@ pub struct Writer {
     /// The open frame of records: where in the buffer, its first number.
     open: Option<(usize, u64)>,
     next: u64,
-    /// How many records of the open commit have each time.
-    times: HashMap<i64, u32>,
+    nudges: Nudges,
     committed: Visible,
 }
 
@@ -80,7 +77,7 @@ impl Writer {
             start: committed.position,
             open: None,
             next: committed.sequence,
-            times: HashMap::new(),
+            nudges: Nudges::default(),
             committed,
         };
         Ok((writer, found))
@@ -111,9 +108,7 @@ impl Writer {
             self.buffer.extend_from_slice(&[0; HEAD]);
             (from, self.next)
         });
-        let again = self.times.get(&time).copied().unwrap_or_default();
-        put_record(&mut self.buffer, (time, again), key, labels, line)?;
-        self.times.insert(time, again.saturating_add(1));
+        put_record(&mut self.buffer, (time, self.nudges.next(time)), key, labels, line)?;
         let sequence = self.next;
         self.next += 1;
         if self.buffer.len() - from >= FRAME {
@@ -147,8 +142,6 @@ impl Writer {
     /// If the disk does not take it just now. The commit is kept and must not be repeated; see [`Stalled`].
     pub fn commit(&mut self, mut commit: Commit) -> Result<(), Stalled> {
         self.close_frame();
-        self.times.clear();
-        self.times.shrink_to(TIMES);
         commit.first = self.committed.sequence;
         commit.next = self.next;
         commit.time = commit.time.max(self.committed.time);
