@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::attach::{self, Attachment};
 use crate::compare::{Comparison, Look};
@@ -16,6 +17,10 @@ use crate::netlink::{Link, Netlink};
 use crate::options::{AttachMode, Selection};
 use crate::tables;
 use crate::{Error, Interface, InterfaceChange, LinkCounters, Options, pins, sys};
+
+/// Looks right behind an attach, beside the first one, and the time between them.
+const FIRST_LOOKS: usize = 2;
+const BETWEEN_FIRST_LOOKS: Duration = Duration::from_millis(3);
 
 /// How long an interface may be missing from listings before its leaving is reported without the notification that has its last counters. The kernel lets
 /// go of the name first and says so a moment later; only an overflow of the notification socket makes it never say so.
@@ -169,7 +174,12 @@ impl Watch {
             .and_then(|()| attach::attach(link, self.mode, programs, &self.folder, &self.requests))
             .and_then(|attachment| {
                 let boot_ns = sys::nanoseconds_since_boot();
-                let comparison = Comparison::new(look(&self.requests, link, maps)?);
+                let mut comparison = Comparison::new(look(&self.requests, link, maps)?);
+                // It may be gone by the next turn: then this is all that is ever known.
+                for _ in 0..FIRST_LOOKS {
+                    std::thread::sleep(BETWEEN_FIRST_LOOKS);
+                    comparison.look(look(&self.requests, link, maps)?);
+                }
                 let interface = interface(link, &attachment, boot_ns, comparison.unobserved(), false);
                 remember(maps, &interface, &attachment)?;
                 self.comparisons.insert(link.ifindex, comparison);
