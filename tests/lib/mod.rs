@@ -16,6 +16,7 @@ pub mod s3;
 pub mod scale;
 pub mod service;
 pub mod skip;
+pub mod skip_line;
 pub mod source;
 pub mod spooled;
 pub mod tailer;

@@ -27,6 +27,7 @@ pub mod orders;
 pub mod output;
 pub mod partial;
 pub mod pending;
+pub mod places;
 pub mod published;
 pub mod replay;
 mod reports;
