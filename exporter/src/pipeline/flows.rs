@@ -8,7 +8,7 @@ use hashbrown::HashTable;
 
 use super::chunks::Chunks;
 use super::fate::Fate;
-use super::pending::{Pending, Places, Waiting};
+use super::pending::{Pending, PendingPlaces, Waiting};
 use super::row::{Fact, Row};
 
 /// Rows that are looked at for one that was not used in this window.
@@ -20,7 +20,7 @@ pub struct FlowTable {
     rows: Chunks<Row>,
     free: Vec<u32>,
     index: HashTable<u32>,
-    places: Places,
+    places: PendingPlaces,
     /// Rows with something open: looked at when a window is cut.
     open: Vec<u32>,
     most: usize,

@@ -242,3 +242,43 @@ pub(super) fn hash(key: &[u8]) -> u64 {
     hasher.write(key);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::line::Kind;
+    use super::super::template::Template;
+    use super::*;
+
+    /// A window with these lines of the kernel, a thousand bytes each.
+    fn window(fold: &mut FoldTable, lines: std::ops::Range<usize>) -> Vec<GroupRef> {
+        let line = |number: usize| {
+            let kind = Kind::Kernel { connections: false, drop_reason: "" };
+            Prepared::new(&Template::without_holes(format!("{number:01000}").as_bytes()), b"", b"", kind)
+        };
+        let groups: Vec<GroupRef> = lines.map(|number| fold.find_or_make(line(number))).collect();
+        groups.iter().for_each(|group| assert!(fold.touch(*group).is_some()));
+        assert!(!fold.full());
+        fold.drain(|_| {});
+        fold.forget_idle();
+        groups
+    }
+
+    #[test]
+    fn what_is_kept_for_the_next_window_is_bounded_and_the_longest_idle_goes_first() {
+        let (mut fold, few) = (FoldTable::new(100_000), MOST_IDLE_BYTES / 1000 / 2);
+        let old = window(&mut fold, 0..few);
+        let new = window(&mut fold, few..2 * few);
+        assert!(new.iter().all(|group| fold.touch(*group).is_some()));
+        let gone = old.iter().filter(|group| fold.touch(**group).is_none()).count();
+        assert!(0 < gone && gone < few / 2, "{gone} of {few}");
+        fold.drain(|_| {});
+        for _ in 0..FORGET_AFTER {
+            assert_eq!(fold.index.len(), 2 * few - gone);
+            fold.forget_idle();
+        }
+        fold.forget_idle();
+        assert_eq!(fold.index.len(), 0);
+        // One window may have as many of them as it likes.
+        window(&mut fold, 0..90_000);
+    }
+}

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use flowlog_bpf::event::{FlowKey, Tunnel, TunnelKind};
+use flowlog_bpf::event::{FlowKey, FlowReport, Tunnel, TunnelKind};
 
 use super::surroundings::{Side, Surroundings};
 use crate::flow::{
@@ -56,6 +56,23 @@ pub struct Detail<'r> {
     pub tunnel: Option<&'r Tunnel>,
     /// Whether this tuple is the reply direction, where there is evidence.
     pub reply: Option<bool>,
+}
+
+impl<'r> Detail<'r> {
+    /// Of a tuple's first report; `None` where that is of drops alone.
+    #[must_use]
+    pub fn of(report: Option<&'r FlowReport>, reply: Option<bool>) -> Self {
+        match report {
+            None => Self { l3_device: true, reply, ..Self::default() },
+            Some(report) => Self {
+                source_mac: report.source_mac,
+                destination_mac: report.destination_mac,
+                l3_device: report.l3_device,
+                tunnel: report.tunnel.as_ref(),
+                reply,
+            },
+        }
+    }
 }
 
 /// An address of a key.

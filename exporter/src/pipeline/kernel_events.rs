@@ -3,7 +3,7 @@
 //! Per event: find the row, let its fate take the counts, add to the sums of its line. What a line looks like and whether anybody wants it was decided at
 //! the row's first event and is looked up in a slot.
 
-use flowlog_bpf::event::{Count, DropReport, Event, FlowKey, FlowReport, Why};
+use flowlog_bpf::event::{Count, DropReport, Event, FlowKey, FlowReport};
 
 use super::fate::{self, Settled};
 use super::flows::FlowTable;
@@ -12,7 +12,7 @@ use super::identify::{Detail, Sighting, is_reply};
 use super::log::{LineRules, Wanted};
 use super::open_rows;
 use super::pending::{Pending, Waiting};
-use super::reports::{first_flags, share, sum, unattributed, unfolded, unix};
+use super::reports::{continues, first_flags, share, sum, unattributed, unfolded, unix};
 use super::row::{Fact, Row, Slot};
 use super::sums::Sums;
 use super::surroundings::Surroundings;
@@ -121,9 +121,7 @@ impl KernelEvents {
     fn flow(&mut self, report: &FlowReport, folded: bool, cx: &mut Context<'_>) {
         let at = self.row_of(&report.key, Some(report), first_flags(report), cx);
         let row = self.current(at, cx);
-        if folded {
-            row.set(Fact::Folded, true);
-        }
+        row.set(Fact::Folded, folded || row.is(Fact::Folded));
         if report.entered_ifindex != 0 {
             row.entered_ifindex = report.entered_ifindex;
         }
@@ -139,20 +137,11 @@ impl KernelEvents {
         let entered = if report.entered_ifindex == LOOPBACK { Count::default() } else { report.entered };
         let left = sum(report.left_after_entering, report.left_from_here);
         let (first, last) = (unix(report.first_ns, cx), unix(report.last_ns, cx));
-        let Pending { mut fate, mut waiting } = self.flows.pending(at);
-        let open = fate.packets();
-        fate.left(report.left_after_entering.packets);
-        fate.entered(entered, self.heard);
-        let explained = open.wrapping_add(entered.packets).wrapping_sub(fate.packets());
+        let explained = self.pass(at, entered, report.left_after_entering.packets, &Waiting { first, last, tcp: report.entered_tcp });
         cx.totals.explained = cx.totals.explained.wrapping_add(explained);
         cx.totals.entered.add(entered);
         cx.totals.left.add(left);
         cx.totals.other.add(report.other);
-        if entered.packets > 0 {
-            waiting.join(&Waiting { first, last, tcp: report.entered_tcp });
-        }
-        let waits = fate.waits();
-        self.flows.keep(at, Pending { fate, waiting });
         let loopback_only = report.entered_ifindex == LOOPBACK && left.packets == 0;
         if left.packets > 0 || (report.other.packets > 0 && !loopback_only) {
             let row = self.flows.row(at);
@@ -170,9 +159,29 @@ impl KernelEvents {
                 More { seen: Waiting { first, last, tcp: report.left_tcp }, other: report.other.packets, beginnings, interfaces, through };
             self.count(at, sighting, left, &more, cx);
         }
-        if waits || report.last {
+        if report.last {
             self.flows.list(at);
         }
+    }
+
+    /// Lets a row's fate take what entered, with what was seen of it, and what left after entering. Returns how many packets that explains.
+    fn pass(&mut self, at: u32, entered: Count, left: u64, seen: &Waiting) -> u64 {
+        if entered.packets == 0 && left == 0 {
+            return 0;
+        }
+        let Pending { mut fate, mut waiting } = self.flows.pending(at);
+        let open = fate.packets();
+        fate.left(left);
+        fate.entered(entered, self.heard);
+        let explained = open.wrapping_add(entered.packets).wrapping_sub(fate.packets());
+        if entered.packets > 0 {
+            waiting.join(seen);
+        }
+        if fate.waits() {
+            self.flows.list(at);
+        }
+        self.flows.keep(at, Pending { fate, waiting });
+        explained
     }
 
     fn drop(&mut self, report: &DropReport, cx: &mut Context<'_>) {
@@ -369,18 +378,9 @@ impl KernelEvents {
         let reverse = self.flows.find(&reverse).map(|at| self.flows.peek(at).reply);
         let at = self.flows.make(*key);
         let row = self.flows.row(at);
-        let mut detail = Detail { l3_device: true, reply: is_reply(key, tcp_flags, reverse), ..Detail::default() };
-        if let Some(report) = report {
-            (detail.source_mac, detail.destination_mac) = (report.source_mac, report.destination_mac);
-            (detail.l3_device, detail.tunnel) = (report.l3_device, report.tunnel.as_ref());
-        }
-        row.learn(&detail);
+        row.learn(&Detail::of(report, is_reply(key, tcp_flags, reverse)));
         // After a restart a flow's later reports come first; they are not its beginning.
-        let begun = report.is_some_and(|report| {
-            let opened = report.entered_tcp.syn > 0 || report.left_tcp.syn > 0;
-            !opened && !matches!(report.why, Why::First | Why::Flag)
-        });
-        row.set(Fact::Begun, begun);
+        row.set(Fact::Begun, report.is_some_and(continues));
         at
     }
 

@@ -47,24 +47,24 @@ pub struct Pending {
 
 /// A place that is lent to a row; `None` where the row has nothing open.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Place(Option<std::num::NonZeroU32>);
+pub struct PendingPlace(Option<std::num::NonZeroU32>);
 
 /// All places of one table.
 #[derive(Debug, Default)]
-pub struct Places {
+pub struct PendingPlaces {
     places: Chunks<Pending>,
     free: Vec<u32>,
 }
 
-impl Places {
+impl PendingPlaces {
     /// What is there.
     #[must_use]
-    pub fn get(&self, place: Place) -> Option<&Pending> {
+    pub fn get(&self, place: PendingPlace) -> Option<&Pending> {
         place.0.map(|number| &self.places[number.get() - 1])
     }
 
     /// Puts it there, into a new place if there is none yet; gives the place back where nothing is open any more.
-    pub fn put(&mut self, place: &mut Place, pending: Pending) {
+    pub fn put(&mut self, place: &mut PendingPlace, pending: Pending) {
         match (place.0, pending.fate.is_open()) {
             (Some(number), true) => self.places[number.get() - 1] = pending,
             (None, true) => {
@@ -82,7 +82,7 @@ impl Places {
     }
 
     /// Takes the place back, whatever is there.
-    pub fn take_back(&mut self, place: &mut Place) {
+    pub fn take_back(&mut self, place: &mut PendingPlace) {
         self.free.extend(place.0.take().map(|number| number.get() - 1));
     }
 }
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_place_is_lent_while_something_is_open_and_then_to_another() {
-        let (mut places, mut one, mut other) = (Places::default(), Place::default(), Place::default());
+        let (mut places, mut one, mut other) = (PendingPlaces::default(), PendingPlace::default(), PendingPlace::default());
         let mut pending = Pending::default();
         places.put(&mut one, pending.clone());
         assert!(places.get(one).is_none());

@@ -6,7 +6,7 @@ use flowlog_bpf::event::{FlowKey, Tcp, Tunnel};
 
 use super::fold::GroupRef;
 use super::identify::{Detail, Sighting};
-use super::pending::Place;
+use super::pending::PendingPlace;
 
 const _: () = assert!(size_of::<Row>() <= 96);
 
@@ -58,7 +58,7 @@ pub struct Row {
     facts: u16,
     /// Whether this tuple is the reply direction, where there is evidence.
     pub reply: Option<bool>,
-    /// The kind of sighting that `slot` is about, by [`place_of`].
+    /// The kind of sighting that `slot` is about, by [`kind_of`].
     slot_kind: u8,
     /// Interface it entered through last.
     pub entered_ifindex: u32,
@@ -67,7 +67,7 @@ pub struct Row {
     /// Generation of the identities that the decisions and [`Fact::Here`] rest on; 0 before the first look at them.
     generation: u32,
     /// Where what is open of it stands.
-    pub place: Place,
+    pub place: PendingPlace,
     /// The first decision that is not about a drop, with the interface it was made for: most rows need no other.
     slot: Slot,
     slot_ifindex: u32,
@@ -97,7 +97,7 @@ impl Row {
     pub fn new(key: FlowKey, used: u16) -> Self {
         let (source_mac, destination_mac, rare) = Default::default();
         let (facts, reply, slot_kind, entered_ifindex, left_ifindex, generation, slot_ifindex) = Default::default();
-        let (place, slot) = (Place::default(), Slot::Unknown);
+        let (place, slot) = (PendingPlace::default(), Slot::Unknown);
         Self {
             key,
             source_mac,
@@ -176,7 +176,7 @@ impl Row {
     /// The decision for a sighting.
     #[must_use]
     pub fn slot(&self, sighting: Sighting) -> Slot {
-        let (kind, ifindex) = place_of(sighting);
+        let (kind, ifindex) = kind_of(sighting);
         if kind != DROPPED && kind == self.slot_kind {
             return if ifindex == self.slot_ifindex { self.slot } else { Slot::Unknown };
         }
@@ -189,7 +189,7 @@ impl Row {
 
     /// Keeps a decision.
     pub fn decide(&mut self, sighting: Sighting, slot: Slot) {
-        let (kind, ifindex) = place_of(sighting);
+        let (kind, ifindex) = kind_of(sighting);
         if kind != DROPPED && (self.slot == Slot::Unknown || self.slot_kind == kind) {
             (self.slot_kind, self.slot_ifindex, self.slot) = (kind, ifindex, slot);
             return;
@@ -198,7 +198,7 @@ impl Row {
         while let Some(rare) = rest {
             // Of what was not dropped the last interface counts.
             if let What::Decision(known, kept) = &mut rare.what
-                && (*known == sighting || (kind != DROPPED && place_of(*known).0 == kind))
+                && (*known == sighting || (kind != DROPPED && kind_of(*known).0 == kind))
             {
                 (*known, *kept) = (sighting, slot);
                 return;
@@ -230,7 +230,7 @@ impl What {
 }
 
 /// What kind of sighting this is, 0 being none, and its interface.
-fn place_of(sighting: Sighting) -> (u8, u32) {
+fn kind_of(sighting: Sighting) -> (u8, u32) {
     match sighting {
         Sighting::Left { ifindex } => (1, ifindex),
         Sighting::Delivered { ifindex } => (2, ifindex),
