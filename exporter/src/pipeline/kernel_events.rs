@@ -386,15 +386,14 @@ impl KernelEvents {
 
     /// Lets one row go so that another fits.
     fn make_room(&mut self, cx: &mut Context<'_>) {
-        match self.flows.make_room() {
-            Some(at) => self.flows.remove(at),
-            None => {
-                // Every row waits: settle them all as they look. Counts stay exact; a few may be traced that would have been seen leaving.
-                self.surrender(cx);
-                if let Some(at) = self.flows.make_room() {
-                    self.flows.remove(at);
-                }
-            }
+        let mut at = self.flows.make_room();
+        if at.is_none() {
+            // Every row waits: settle them all as they look. Counts stay exact; a few may be traced that would have been seen leaving.
+            self.surrender(cx);
+            at = self.flows.make_room();
+        }
+        if let Some(at) = at {
+            self.flows.remove(at);
         }
     }
 }
