@@ -5,7 +5,6 @@ pub mod daemon;
 pub mod feed;
 pub mod flows;
 pub mod http;
-pub mod jsonl_daemon;
 pub mod kafka;
 pub mod lab;
 pub mod loki;
