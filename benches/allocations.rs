@@ -41,7 +41,7 @@ fn an_event_of_a_cached_flow_and_the_line_it_ends_in_allocate_nothing() {
         kernel.settle(&mut cx);
         text.clear();
         fold.drain(|group| {
-            line::write(&group.prepared, &group.sums, &Uuid::new([0; 16]), &around, &mut text);
+            line::write(group.prepared, group.sums, &Uuid::new([0; 16]), &around, &mut text);
             lines += 1;
         });
     };

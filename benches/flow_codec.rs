@@ -59,11 +59,11 @@ fn filters() -> Filters {
 /// The line of a flow of the kernel, prepared once, and what changes in it.
 fn prepared(encoder: &Encoder, flow: &Flow<'_>) -> (Prepared, Sums) {
     let template = Template::of(encoder, flow.clone(), Stands::ForPackets);
-    let kind = Kind::Kernel { connections: true, drop_reason: "".into() };
+    let kind = Kind::Kernel { connections: true, drop_reason: "" };
     let mut sums = Sums { connections: 3, tcp_flags: 0x12, syn: 2, ..Sums::default() };
     (sums.counted.packets, sums.counted.bytes) = (120, 98_304);
     sums.cover(1_767_323_045_123_456_789, 1_767_323_045_923_456_789);
-    (Prepared { template, key: Box::default(), labels: Box::default(), kind }, sums)
+    (Prepared::new(&template, b"", b"", kind), sums)
 }
 
 fn main() {

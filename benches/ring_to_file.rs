@@ -12,7 +12,7 @@ use flowlog::daemon::network_sinks::Origin;
 use flowlog::daemon::running_log::{Place, RunningLog};
 use flowlog::daemon::sinks::wanted;
 use flowlog::identity::Identities;
-use flowlog::pipeline::engine::Commons;
+use flowlog::pipeline::commons::Commons;
 use flowlog::pipeline::log::CompiledLog;
 use flowlog::pipeline::surroundings::{Shared, Side, Surroundings};
 use flowlog::sources::SourceKind;

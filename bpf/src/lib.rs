@@ -14,6 +14,7 @@ mod interface;
 mod kernel;
 mod load;
 mod maps;
+pub mod memory;
 mod netlink;
 mod options;
 mod pins;

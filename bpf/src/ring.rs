@@ -1,8 +1,10 @@
 //! The mapped BPF ring, read as runs of raw bytes.
 //!
-//! Promises: [`Ring::peek`] lends complete, committed records only, as one contiguous slice (the kernel maps the
-//! data twice, so nothing wraps) of at most the bytes asked for; nothing is given back to the kernel before
-//! [`Ring::release`]. One reader at a time: the type is neither `Clone` nor `Sync`.
+//! Promises: [`Ring::peek`] lends complete, committed records only, as one contiguous slice of at most the bytes asked
+//! for; nothing is given back to the kernel before [`Ring::release`]. The kernel offers the data twice in a row, so
+//! that nothing wraps; the second time only a page of it is mapped, since every mapped page counts as memory of this
+//! process: a record that goes over the end is read on there, and a run ends with it. One reader at a time: the type
+//! is neither `Clone` nor `Sync`.
 //! Release before waiting on the descriptor: the kernel wakes a reader only when it has caught up, and a reader that
 //! holds its position back is either never woken (edge) or always ready (level).
 
@@ -23,7 +25,7 @@ pub struct Ring {
     page: usize,
     /// One page: the consumer position, ours to write.
     consumer: NonNull<u8>,
-    /// One page with the producer position, then the data twice; read-only.
+    /// One page with the producer position, the data, and the data's first page once more; read-only.
     producer: NonNull<u8>,
 }
 
@@ -57,7 +59,7 @@ impl Ring {
         // the one page that the ring offers for writing.
         let consumer = unsafe { mmap(std::ptr::null_mut(), page, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, &map, 0)? };
         // SAFETY: as above, read-only: the producer page and the data, which the kernel lays out twice in a row.
-        let producer = unsafe { mmap(std::ptr::null_mut(), page + 2 * size, ProtFlags::READ, MapFlags::SHARED, &map, page as u64) };
+        let producer = unsafe { mmap(std::ptr::null_mut(), size + 2 * page, ProtFlags::READ, MapFlags::SHARED, &map, page as u64) };
         let producer = match producer {
             Ok(address) => address,
             Err(error) => {
@@ -85,7 +87,7 @@ impl Ring {
 
     fn data(&self, position: u64) -> NonNull<u8> {
         let offset = self.page + (position as usize & (self.size - 1));
-        // SAFETY: offset < page + size, inside the mapping of page + 2 * size bytes.
+        // SAFETY: offset < page + size, inside the mapping of size + 2 * page bytes.
         unsafe { self.producer.add(offset) }
     }
 
@@ -94,8 +96,10 @@ impl Ring {
     pub fn peek(&mut self, max_bytes: usize) -> Option<Batch<'_>> {
         let start = self.consumer_position().load(Ordering::Relaxed);
         let produced = self.producer_position().load(Ordering::Acquire);
+        // The end of the data, where the first record that does not begin before it begins anew.
+        let wrap = (start & !(self.size as u64 - 1)) + self.size as u64;
         let mut end = start;
-        while end < produced {
+        while end < produced.min(wrap) {
             // SAFETY: a record starts at `end`, 8-aligned and inside the data; its length word is written atomically
             // by the kernel, which clears BUSY with a full barrier after the record is complete.
             let header = unsafe { self.data(end).cast::<AtomicU32>().as_ref() }.load(Ordering::Acquire);
@@ -105,7 +109,8 @@ impl Ring {
             let length = (header & !DISCARDED) as usize;
             let next = end + (RING_HEADER + length).next_multiple_of(8) as u64;
             let too_much = next - start > max_bytes as u64 && end > start;
-            if too_much || next - start > self.size as u64 {
+            // No record of ours is near a page.
+            if too_much || next > wrap + self.page as u64 {
                 break;
             }
             end = next;
@@ -115,8 +120,8 @@ impl Ring {
         }
         let length = (end - start) as usize;
         // SAFETY: start..end lies between the consumer and the producer position, so the kernel will not write there
-        // until `release`, which needs `&mut self` and so the end of this borrow; length <= size, and the data is
-        // mapped twice, so the slice stays inside the mapping. Every byte was initialised by the kernel.
+        // until `release`, which needs `&mut self` and so the end of this borrow; it ends at most a page behind the
+        // data's end, where the mapping has the data's first page again. Every byte was initialised by the kernel.
         let bytes = unsafe { std::slice::from_raw_parts(self.data(start).as_ptr(), length) };
         Some(Batch { ring: self.number, position: start, bytes })
     }
@@ -171,7 +176,7 @@ impl Drop for Ring {
     fn drop(&mut self) {
         // SAFETY: both mappings were made by `map` with these lengths, and no borrow of them outlives `self`.
         let unmapped =
-            unsafe { (munmap(self.consumer.as_ptr().cast(), self.page), munmap(self.producer.as_ptr().cast(), self.page + 2 * self.size)) };
+            unsafe { (munmap(self.consumer.as_ptr().cast(), self.page), munmap(self.producer.as_ptr().cast(), self.size + 2 * self.page)) };
         if unmapped.0.is_err() || unmapped.1.is_err() {
             tracing::warn!(ring = self.number, "the mapped ring could not be unmapped");
         }

@@ -1,6 +1,6 @@
 //! What a daemon holds in memory while none of its sinks answers: everything that waits lies on the disk.
 //!
-//! No two of the flows fold, so with a window the fold table holds as many lines as come in meanwhile, up to its own bound (131 072 lines);
+//! No two of the flows fold, so with a window the fold table holds as many lines as come in meanwhile, up to its own bounds (`fold`);
 //! without one, what is left is what spool and sinks hold.
 
 use std::time::{Duration, Instant};

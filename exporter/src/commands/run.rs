@@ -16,6 +16,7 @@ use crate::daemon::{privileges, sinks, start};
 /// # Errors
 /// When the daemon can't start, or its configuration is wrong.
 pub fn run(arguments: &RunArgs) -> Result<(), Failure> {
+    flowlog_bpf::memory::give_back_early();
     let settings = read_settings(arguments)?;
     let checked = read_config(&arguments.config, arguments.strict)?;
     let node = start::node_name(&settings);

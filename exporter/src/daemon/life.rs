@@ -21,7 +21,7 @@ use super::state;
 use crate::config::File;
 use crate::config::settings::{Settings, SourceSpec};
 use crate::metrics::hubble::spec::{SpecError, Specs};
-use crate::pipeline::engine::Commons;
+use crate::pipeline::commons::Commons;
 use crate::pipeline::note::{Note, cause};
 use crate::pipeline::surroundings::{Shared, Surroundings, absolute_node_name};
 use crate::sources::clock::ArrivalClock;

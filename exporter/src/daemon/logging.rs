@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tracing::Metadata;
 use tracing::callsite::Identifier;
-use tracing_appender::non_blocking::{ErrorCounter, WorkerGuard};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::{Context, Filter, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -21,6 +21,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 const BURST: u32 = 10;
 /// The length of a rate-limit period.
 const PERIOD: Duration = Duration::from_secs(10);
+
+/// Messages that wait to be written. Room for them is taken at once; each place has few in a period.
+const MOST_WAITING: usize = 4096;
 
 /// The target of lines that answer what a person did, as a reload that is refused: these are never held back.
 pub const ANSWER: &str = "flowlog::answer";
@@ -64,9 +67,10 @@ pub fn held_back() -> u64 {
 /// The queue to the writer is lossy on purpose: a log that can't be written must not hold up the drain. Its losses are counted.
 #[must_use]
 pub fn start(options: &LogOptions) -> LogGuard {
+    let writer = NonBlockingBuilder::default().buffered_lines_limit(MOST_WAITING);
     let (writer, worker) = match &options.folder {
-        Some(folder) => tracing_appender::non_blocking(tracing_appender::rolling::daily(folder, "flowlog.log")),
-        None => tracing_appender::non_blocking(std::io::stderr()),
+        Some(folder) => writer.finish(tracing_appender::rolling::daily(folder, "flowlog.log")),
+        None => writer.finish(std::io::stderr()),
     };
     let dropped = writer.error_counter();
     let level = options.level.as_deref().unwrap_or("info");

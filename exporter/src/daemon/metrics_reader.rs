@@ -12,12 +12,10 @@ use flowlog_bpf::event;
 use flowlog_sinks::spool::{IntakeReader, Raw};
 
 use crate::flow::json::{self, Options};
-use crate::identity::Identities;
 use crate::metrics::hubble::Registry;
 use crate::metrics::hubble::kernel::{Around, KernelMetrics, Shared};
 use crate::metrics::hubble::spec::Specs;
-use crate::pipeline::engine::Commons;
-use crate::pipeline::surroundings::Surroundings;
+use crate::pipeline::commons::{Commons, Known};
 use crate::sources::SourceKind;
 use crate::sources::intake::SharedIntake;
 
@@ -38,9 +36,7 @@ struct Work {
     registry: Shared,
     kernel: KernelMetrics,
     commons: Commons,
-    identities: Arc<Identities>,
-    around: Arc<Surroundings>,
-    seen: (u64, u64),
+    known: Known,
     offset: i64,
 }
 
@@ -59,10 +55,8 @@ impl MetricsReader {
             intake: reader,
             kernel: KernelMetrics::new(Arc::clone(&registry)),
             registry: Arc::clone(&registry),
-            identities: commons.identities.get(),
-            around: commons.around.get(),
+            known: Known::of(commons),
             commons: commons.clone(),
-            seen: (0, 0),
             offset: 0,
         };
         let stop = Arc::new(AtomicBool::new(false));
@@ -105,15 +99,17 @@ impl Work {
             let now = self.commons.clock.now().unix;
             if now - cut >= CUT_EVERY {
                 cut = now;
-                let Self { kernel, identities, around, offset, .. } = self;
+                let Self { kernel, known: Known { identities, around, .. }, offset, .. } = self;
                 kernel.cut(Around { identities, around, arrival: now, clock_offset: *offset });
             }
         }
     }
 
     fn read_frame(&mut self) -> bool {
-        self.refresh();
-        let Self { intake, registry, kernel, identities, around, offset, .. } = self;
+        if self.known.refresh(&self.commons) {
+            self.kernel.forget_decisions();
+        }
+        let Self { intake, registry, kernel, known: Known { identities, around, .. }, offset, .. } = self;
         match intake.take() {
             Ok(Some(Raw::Frame { origin, bytes, .. })) => {
                 *offset = origin.clock_offset;
@@ -136,20 +132,6 @@ impl Work {
                 std::thread::sleep(WAIT);
                 false
             }
-        }
-    }
-
-    /// Takes new identities and surroundings if there are any.
-    fn refresh(&mut self) {
-        let now = (self.commons.identities.generation(), self.commons.around.generation());
-        if now != self.seen {
-            self.seen = now;
-            self.identities = self.commons.identities.get();
-            let around = self.commons.around.get();
-            if around.renames(&self.around) {
-                self.kernel.forget_decisions();
-            }
-            self.around = around;
         }
     }
 }

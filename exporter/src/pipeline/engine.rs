@@ -11,6 +11,7 @@ use std::time::Duration;
 use flowlog_bpf::event;
 use flowlog_sinks::spool::{Gap, IntakeReader, Origin, Raw};
 
+use super::commons::{Commons, Known};
 use super::fold::FoldTable;
 use super::json_lines::{self, Target};
 use super::kernel_events::{Context, KernelEvents};
@@ -20,12 +21,10 @@ use super::orders::{Command, Orders};
 use super::output::{Books, Output, Resumed};
 use super::places::Places;
 use super::published::Published;
-use super::surroundings::{Shared, Surroundings};
 use super::totals::Totals;
 use super::window::{Cut, Windows};
-use crate::identity::Identities;
 use crate::sources::SourceKind;
-use crate::sources::clock::{ArrivalClock, boot_now};
+use crate::sources::clock::boot_now;
 
 /// Tuples one flow log keeps decisions for.
 const MOST_ROWS: usize = 262_144;
@@ -35,17 +34,6 @@ pub const MOST_LINES: usize = 131_072;
 const RETRY: Duration = Duration::from_millis(200);
 /// How long a stop waits for the disk.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// What flow logs share.
-#[derive(Clone)]
-pub struct Commons {
-    /// Who addresses are.
-    pub identities: Arc<Shared<Identities>>,
-    /// Interfaces, reasons, the node's name.
-    pub around: Arc<Shared<Surroundings>>,
-    /// The arrival clock.
-    pub clock: Arc<ArrivalClock>,
-}
 
 /// A flow log at work.
 pub struct Engine {
@@ -59,9 +47,7 @@ struct Work {
     output: Output,
     commons: Commons,
     published: Arc<Published>,
-    identities: Arc<Identities>,
-    around: Arc<Surroundings>,
-    seen: (u64, u64),
+    known: Known,
     kernel: KernelEvents,
     fold: FoldTable,
     windows: Windows,
@@ -102,9 +88,7 @@ impl Engine {
         }
         let position = intake.position();
         let work = Work {
-            identities: commons.identities.get(),
-            around: commons.around.get(),
-            seen: (0, 0),
+            known: Known::of(&commons),
             kernel,
             fold,
             windows,
@@ -211,7 +195,9 @@ impl Engine {
 impl Work {
     fn frame(&mut self, position: u64, origin: &Origin, bytes: &[u8]) {
         self.cut_until(origin.arrival);
-        self.refresh();
+        if self.known.refresh(&self.commons) {
+            self.kernel.forget_decisions();
+        }
         (self.arrival, self.offset) = (origin.arrival, origin.clock_offset);
         self.windows.open(origin.arrival);
         match SourceKind::from_number(origin.source) {
@@ -292,23 +278,9 @@ impl Work {
     }
 
     fn context(&mut self, arrival: i64) -> (&mut KernelEvents, Context<'_>) {
-        let Self { log, identities, around, kernel, fold, totals, offset, .. } = self;
+        let Self { log, known, kernel, fold, totals, offset, .. } = self;
+        let Known { identities, around, .. } = known;
         (kernel, Context { log: &**log, identities, around, fold, totals, arrival, clock_offset: *offset })
-    }
-
-    /// Takes new identities and surroundings if there are any.
-    fn refresh(&mut self) {
-        let now = (self.commons.identities.generation(), self.commons.around.generation());
-        if now != self.seen {
-            self.seen = now;
-            self.identities = self.commons.identities.get();
-            let around = self.commons.around.get();
-            // A new interface changes nothing that was decided before; a new name of an old one does. New identities are noticed row by row.
-            if around.renames(&self.around) {
-                self.kernel.forget_decisions();
-            }
-            self.around = around;
-        }
     }
 
     fn cut_until(&mut self, now: i64) {
@@ -328,8 +300,8 @@ impl Work {
                     self.output.store_run(&mut self.fold);
                     self.commit(at);
                 }
-                let Self { around, output, fold, totals, gaps, .. } = self;
-                output.end_long_window(fold, &mut Books { around, totals, gaps });
+                let Self { known, output, fold, totals, gaps, .. } = self;
+                output.end_long_window(fold, &mut Books { around: &known.around, totals, gaps });
             }
         }
         self.fold.forget_idle();
@@ -339,8 +311,8 @@ impl Work {
     }
 
     fn write_lines(&mut self) {
-        let Self { fold, output, around, totals, gaps, .. } = self;
-        let mut books = Books { around, totals, gaps };
+        let Self { fold, output, known, totals, gaps, .. } = self;
+        let mut books = Books { around: &known.around, totals, gaps };
         fold.drain(|group| output.group(group, &mut books));
     }
 
@@ -352,7 +324,7 @@ impl Work {
         self.output.take_damage(&mut self.totals, &mut self.gaps);
         let gaps = std::mem::take(&mut self.gaps);
         for gap in &gaps {
-            self.output.gap_line(&self.around, gap, at, &mut self.totals, &mut self.gaps);
+            self.output.gap_line(&self.known.around, gap, at, &mut self.totals, &mut self.gaps);
         }
         let open = self.kernel.open_rows();
         (self.totals.open_inputs, self.totals.open_packets) = self.output.open_volume(&self.fold);

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use flowlog_bpf::event::{FlowKey, Tunnel, TunnelKind};
+use flowlog_bpf::event::{FlowKey, FlowReport, Tunnel, TunnelKind};
 
 use super::surroundings::{Side, Surroundings};
 use crate::flow::{
@@ -44,8 +44,8 @@ pub enum Sighting {
 }
 
 /// What a report says of a tuple beside its counts.
-#[derive(Clone, Debug, Default)]
-pub struct Detail {
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Detail<'r> {
     /// Of the first packet; zeros on an L3 device.
     pub source_mac: [u8; 6],
     /// Of the first packet; zeros on an L3 device.
@@ -53,9 +53,26 @@ pub struct Detail {
     /// No Ethernet header.
     pub l3_device: bool,
     /// The outer header.
-    pub tunnel: Option<Box<Tunnel>>,
+    pub tunnel: Option<&'r Tunnel>,
     /// Whether this tuple is the reply direction, where there is evidence.
     pub reply: Option<bool>,
+}
+
+impl<'r> Detail<'r> {
+    /// Of a tuple's first report; `None` where that is of drops alone.
+    #[must_use]
+    pub fn of(report: Option<&'r FlowReport>, reply: Option<bool>) -> Self {
+        match report {
+            None => Self { l3_device: true, reply, ..Self::default() },
+            Some(report) => Self {
+                source_mac: report.source_mac,
+                destination_mac: report.destination_mac,
+                l3_device: report.l3_device,
+                tunnel: report.tunnel.as_ref(),
+                reply,
+            },
+        }
+    }
 }
 
 /// An address of a key.
@@ -70,7 +87,7 @@ pub fn address(bytes: [u8; 16], family: u8) -> IpAddr {
 
 /// Builds the flow of one sighting. Values that vary per event (time, uuid, flags, Summary, counts) are left unset, but for a TCP flow's `flags` being present.
 #[must_use]
-pub fn flow<'a>(key: &FlowKey, detail: &Detail, sighting: Sighting, identities: &'a Identities, around: &'a Surroundings) -> Flow<'a> {
+pub fn flow<'a>(key: &FlowKey, detail: &Detail<'_>, sighting: Sighting, identities: &'a Identities, around: &'a Surroundings) -> Flow<'a> {
     let (source, destination) = (address(key.source, key.family), address(key.destination, key.family));
     let (from, to) = (identities.of(source), identities.of(destination));
     let mut flow = Flow {
@@ -78,7 +95,7 @@ pub fn flow<'a>(key: &FlowKey, detail: &Detail, sighting: Sighting, identities: 
         ethernet: ethernet(detail),
         ip: Some(ip(source, destination)),
         l4: layer4(key),
-        tunnel: detail.tunnel.as_deref().map(|tunnel| Box::new(tunnel_of(tunnel))),
+        tunnel: detail.tunnel.map(|tunnel| Box::new(tunnel_of(tunnel))),
         source: Some(from.endpoint()),
         destination: Some(to.endpoint()),
         r#type: FlowType::L3_L4,
@@ -174,7 +191,7 @@ fn icmp_is_reply(kind: u16, request: u16, replies: &[u16]) -> Option<bool> {
     }
 }
 
-fn ethernet(detail: &Detail) -> Option<Ethernet<'static>> {
+fn ethernet(detail: &Detail<'_>) -> Option<Ethernet<'static>> {
     (!detail.l3_device).then(|| Ethernet {
         source: mac(detail.source_mac).into(),
         destination: mac(detail.destination_mac).into(),

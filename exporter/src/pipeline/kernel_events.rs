@@ -3,15 +3,17 @@
 //! Per event: find the row, let its fate take the counts, add to the sums of its line. What a line looks like and whether anybody wants it was decided at
 //! the row's first event and is looked up in a slot.
 
-use flowlog_bpf::event::{Count, DropReport, Event, FlowKey, FlowReport, Why};
+use flowlog_bpf::event::{Count, DropReport, Event, FlowKey, FlowReport};
 
-use super::flows::{FlowTable, Row, Slot, Waiting};
+use super::fate::{self, Settled};
+use super::flows::FlowTable;
 use super::fold::FoldTable;
 use super::identify::{Detail, Sighting, is_reply};
 use super::log::{LineRules, Wanted};
 use super::open_rows;
-use super::reports::{first_flags, share, sum, unattributed, unfolded, unix};
-use super::rows::{self, Settled};
+use super::pending::{Pending, Waiting};
+use super::reports::{continues, first_flags, share, sum, unattributed, unfolded, unix};
+use super::row::{Fact, Row, Slot};
 use super::sums::Sums;
 use super::surroundings::Surroundings;
 use super::totals::Totals;
@@ -118,41 +120,32 @@ impl KernelEvents {
 
     fn flow(&mut self, report: &FlowReport, folded: bool, cx: &mut Context<'_>) {
         let at = self.row_of(&report.key, Some(report), first_flags(report), cx);
-        let heard = self.heard;
         let row = self.current(at, cx);
-        row.folded |= folded;
+        row.set(Fact::Folded, folded || row.is(Fact::Folded));
         if report.entered_ifindex != 0 {
             row.entered_ifindex = report.entered_ifindex;
         }
         if report.left_ifindex != 0 {
             row.left_ifindex = report.left_ifindex;
         }
-        if row.gone && !report.last {
+        if row.is(Fact::Gone) && !report.last {
             // The kernel has made another row for the tuple before this one was let go.
-            row.begun = false;
+            row.set(Fact::Begun, false);
         }
-        row.gone = report.last;
+        row.set(Fact::Gone, report.last);
         // On `lo` both hooks see every packet; what left is the count.
         let entered = if report.entered_ifindex == LOOPBACK { Count::default() } else { report.entered };
         let left = sum(report.left_after_entering, report.left_from_here);
         let (first, last) = (unix(report.first_ns, cx), unix(report.last_ns, cx));
-        let open = row.fate.packets();
-        row.fate.left(report.left_after_entering.packets);
-        row.fate.entered(entered, heard);
-        let explained = open.wrapping_add(entered.packets).wrapping_sub(row.fate.packets());
+        let explained = self.pass(at, entered, report.left_after_entering.packets, &Waiting { first, last, tcp: report.entered_tcp });
         cx.totals.explained = cx.totals.explained.wrapping_add(explained);
         cx.totals.entered.add(entered);
         cx.totals.left.add(left);
         cx.totals.other.add(report.other);
-        if entered.packets > 0 {
-            row.waiting.join(&Waiting { first, last, tcp: report.entered_tcp });
-        }
-        if !row.fate.waits() {
-            row.waiting = Waiting::default();
-        }
         let loopback_only = report.entered_ifindex == LOOPBACK && left.packets == 0;
         if left.packets > 0 || (report.other.packets > 0 && !loopback_only) {
-            let sighting = match (row.left_ifindex, row.here) {
+            let row = self.flows.row(at);
+            let sighting = match (row.left_ifindex, row.is(Fact::Here)) {
                 (0, true) => Sighting::Delivered { ifindex: row.entered_ifindex },
                 (0, false) => Sighting::Traced { ifindex: row.entered_ifindex },
                 (ifindex, _) => Sighting::Left { ifindex },
@@ -166,32 +159,54 @@ impl KernelEvents {
                 More { seen: Waiting { first, last, tcp: report.left_tcp }, other: report.other.packets, beginnings, interfaces, through };
             self.count(at, sighting, left, &more, cx);
         }
-        let row = self.flows.peek(at);
-        if row.fate.waits() || row.gone {
+        if report.last {
             self.flows.list(at);
         }
+    }
+
+    /// Lets a row's fate take what entered, with what was seen of it, and what left after entering. Returns how many packets that explains.
+    fn pass(&mut self, at: u32, entered: Count, left: u64, seen: &Waiting) -> u64 {
+        if entered.packets == 0 && left == 0 {
+            return 0;
+        }
+        let Pending { mut fate, mut waiting } = self.flows.pending(at);
+        let open = fate.packets();
+        fate.left(left);
+        fate.entered(entered, self.heard);
+        let explained = open.wrapping_add(entered.packets).wrapping_sub(fate.packets());
+        if entered.packets > 0 {
+            waiting.join(seen);
+        }
+        if fate.waits() {
+            self.flows.list(at);
+        }
+        self.flows.keep(at, Pending { fate, waiting });
+        explained
     }
 
     fn drop(&mut self, report: &DropReport, cx: &mut Context<'_>) {
         let at = self.row_of(&report.key, None, report.tcp_flags, cx);
         let row = self.current(at, cx);
         // A tuple of which only drops were ever seen goes with its drops.
-        row.gone |= report.last && row.entered_ifindex == 0 && row.left_ifindex == 0;
+        let gone = row.is(Fact::Gone) || (report.last && row.entered_ifindex == 0 && row.left_ifindex == 0);
+        row.set(Fact::Gone, gone);
         // The kernel says NO_SOCKET of an ICMP message that a raw socket has received, as ping's do: nothing was lost.
-        let received = row.here && matches!(report.key.protocol, 1 | 58) && cx.around.drop_reason(report.reason).0 == "NO_SOCKET";
+        let received = row.is(Fact::Here) && matches!(report.key.protocol, 1 | 58) && cx.around.drop_reason(report.reason).0 == "NO_SOCKET";
         // What came in through `lo` had left through it and was counted there.
         let after = report.after || (report.entered && row.entered_ifindex == LOOPBACK);
         if !received && after {
             cx.totals.dropped_after.add(report.count);
         } else if !received {
             if report.entered {
-                let open = row.fate.packets();
-                row.fate.dropped(report.count.packets);
-                cx.totals.explained = cx.totals.explained.wrapping_add(open.wrapping_sub(row.fate.packets()));
+                let mut pending = self.flows.pending(at);
+                let open = pending.fate.packets();
+                pending.fate.dropped(report.count.packets);
+                cx.totals.explained = cx.totals.explained.wrapping_add(open.wrapping_sub(pending.fate.packets()));
+                self.flows.keep(at, pending);
             }
             cx.totals.dropped.add(report.count);
         }
-        if row.gone {
+        if gone {
             self.flows.list(at);
         }
         // The kernel's row may be freed with nothing left to say: no line for that.
@@ -213,20 +228,23 @@ impl KernelEvents {
     /// Decides at a cut what waited long enough, and lets go of rows that are done.
     pub fn settle(&mut self, cx: &mut Context<'_>) {
         self.flows.next_cut();
-        let (now, interval) = (self.heard, rows::interval(cx.around.report_interval));
+        let (now, interval) = (self.heard, fate::interval(cx.around.report_interval));
         let cautious = now < *self.cautious_until.get_or_insert(now.saturating_add(interval));
         let mut held: u64 = 0;
         for at in self.flows.take_open() {
             let row = self.current(at, cx);
-            let interval = rows::Interval { nanoseconds: interval, always: cautious && !row.here };
-            if let Some(settled) = row.fate.settle(now, row.here, row.gone, interval) {
-                self.settled(at, settled, cx);
+            let (here, gone) = (row.is(Fact::Here), row.is(Fact::Gone));
+            let interval = fate::Interval { nanoseconds: interval, always: cautious && !here };
+            let mut pending = self.flows.pending(at);
+            let settled = pending.fate.settle(now, here, gone, interval);
+            held = held.wrapping_add(pending.fate.packets());
+            let waits = pending.fate.waits();
+            if let Some(settled) = settled {
+                self.settled(at, settled, pending, cx);
             }
-            let row = self.flows.peek(at);
-            held = held.wrapping_add(row.fate.packets());
-            if row.fate.waits() {
+            if waits {
                 self.flows.list(at);
-            } else if row.gone {
+            } else if gone {
                 self.flows.remove(at);
             }
         }
@@ -236,24 +254,24 @@ impl KernelEvents {
     /// Settles everything as it looks: the input has ended.
     pub fn surrender(&mut self, cx: &mut Context<'_>) {
         for at in self.flows.take_open() {
-            let row = self.current(at, cx);
-            if let Some(settled) = row.fate.surrender(row.here) {
-                self.settled(at, settled, cx);
+            let here = self.current(at, cx).is(Fact::Here);
+            let mut pending = self.flows.pending(at);
+            if let Some(settled) = pending.fate.surrender(here) {
+                self.settled(at, settled, pending, cx);
             }
-            if self.flows.peek(at).gone {
+            if self.flows.peek(at).is(Fact::Gone) {
                 self.flows.remove(at);
             }
         }
         cx.totals.held = 0;
     }
 
-    fn settled(&mut self, at: u32, settled: Settled, cx: &mut Context<'_>) {
+    fn settled(&mut self, at: u32, settled: Settled, mut pending: Pending, cx: &mut Context<'_>) {
+        let seen = pending.waiting;
+        // What is not decided yet came later.
+        pending.waiting = Waiting { first: seen.last, last: seen.last, ..Waiting::default() };
+        self.flows.keep(at, pending);
         let row = self.flows.row(at);
-        let seen = std::mem::take(&mut row.waiting);
-        if row.fate.waits() {
-            // What is not decided yet came later.
-            row.waiting = Waiting { first: seen.last, last: seen.last, ..Waiting::default() };
-        }
         let beginnings = row.beginnings(&seen.tcp);
         let ifindex = row.entered_ifindex;
         let (sighting, count) = match settled {
@@ -317,10 +335,10 @@ impl KernelEvents {
     /// A row, with what rests on identities brought up to them.
     fn current(&mut self, at: u32, cx: &Context<'_>) -> &mut Row {
         let row = self.flows.row(at);
-        if row.generation != Some(cx.identities.generation()) {
+        if !row.rests_on(cx.identities.generation()) {
             row.forget_decisions();
-            row.generation = Some(cx.identities.generation());
-            row.here = cx.identities.of(super::identify::address(row.key.destination, row.key.family)).is_this_host();
+            let destination = super::identify::address(row.key.destination, row.key.family);
+            row.set(Fact::Here, cx.identities.of(destination).is_this_host());
         }
         row
     }
@@ -328,8 +346,8 @@ impl KernelEvents {
     /// Decides whether the flow log wants this sighting, and finds its line.
     fn decide(&mut self, at: u32, sighting: Sighting, tcp_flags: u16, cx: &mut Context<'_>) -> Slot {
         let row = self.flows.row(at);
-        let mut flow = super::identify::flow(&row.key, &row.detail, sighting, cx.identities, cx.around);
-        let mut wanted = cx.log.wants(&flow, row.folded);
+        let mut flow = super::identify::flow(&row.key, &row.detail(), sighting, cx.identities, cx.around);
+        let mut wanted = cx.log.wants(&flow, row.is(Fact::Folded));
         let per_event = wanted == Wanted::PerEvent;
         if per_event {
             wanted = cx.log.wants_event(&mut flow, tcp_flags);
@@ -357,35 +375,25 @@ impl KernelEvents {
             destination_port: key.source_port,
             ..*key
         };
-        let reverse = self.flows.find(&reverse).map(|at| self.flows.peek(at).detail.reply);
+        let reverse = self.flows.find(&reverse).map(|at| self.flows.peek(at).reply);
         let at = self.flows.make(*key);
         let row = self.flows.row(at);
-        row.detail = Detail { l3_device: true, reply: is_reply(key, tcp_flags, reverse), ..Detail::default() };
-        if let Some(report) = report {
-            row.detail.source_mac = report.source_mac;
-            row.detail.destination_mac = report.destination_mac;
-            row.detail.l3_device = report.l3_device;
-            row.detail.tunnel = report.tunnel.map(Box::new);
-        }
+        row.learn(&Detail::of(report, is_reply(key, tcp_flags, reverse)));
         // After a restart a flow's later reports come first; they are not its beginning.
-        row.begun = report.is_some_and(|report| {
-            let opened = report.entered_tcp.syn > 0 || report.left_tcp.syn > 0;
-            !opened && !matches!(report.why, Why::First | Why::Flag)
-        });
+        row.set(Fact::Begun, report.is_some_and(continues));
         at
     }
 
     /// Lets one row go so that another fits.
     fn make_room(&mut self, cx: &mut Context<'_>) {
-        match self.flows.make_room() {
-            Some(at) => self.flows.remove(at),
-            None => {
-                // Every row waits: settle them all as they look. Counts stay exact; a few may be traced that would have been seen leaving.
-                self.surrender(cx);
-                if let Some(at) = self.flows.make_room() {
-                    self.flows.remove(at);
-                }
-            }
+        let mut at = self.flows.make_room();
+        if at.is_none() {
+            // Every row waits: settle them all as they look. Counts stay exact; a few may be traced that would have been seen leaving.
+            self.surrender(cx);
+            at = self.flows.make_room();
+        }
+        if let Some(at) = at {
+            self.flows.remove(at);
         }
     }
 }

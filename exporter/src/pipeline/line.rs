@@ -6,88 +6,152 @@ use flowlog_bpf::event::Count;
 use flowlog_sinks::spool::Gap;
 
 use super::bytes::{Put, Take};
-use super::fold::Group;
 use super::sums::Sums;
 use super::surroundings::{Surroundings, hubble_lacks};
-use super::template::{Hole, Template, write_flags};
+use super::template::{Hole, Holed, Template, write_flags};
 use crate::flow::json::Out;
 use crate::flow::{Flags, Timestamp, summary};
 
 const STRUCT: &[u8] = b"{\"@type\":\"type.googleapis.com/google.protobuf.Struct\",\"value\":{";
 
-/// Everything about a line that does not change from window to window.
+/// Everything about a line that does not change from window to window, in one piece of memory: a busy node has a hundred thousand of them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Prepared {
-    /// The text around the values that change.
-    pub template: Template,
-    /// The records' key.
-    pub key: Box<[u8]>,
-    /// The records' labels.
-    pub labels: Box<[u8]>,
-    /// What its counts mean.
-    pub kind: Kind,
+    /// The template's text and holes, key, labels, and the drop's reason, one behind the other.
+    bytes: Box<[u8]>,
+    /// Where each of the first four ends.
+    ends: [u32; 4],
+    /// How much of the text is written.
+    written: u32,
+    kind: Tag,
+}
+
+/// [`Kind`] without the texts that belong to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Tag {
+    #[default]
+    Input,
+    Unattributed,
+    Kernel,
+    /// Of the kernel, with connections.
+    Service,
 }
 
 /// What the counts of a line mean.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum Kind {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind<'p> {
     /// Packets of the kernel.
     Kernel {
         /// Folded by service: it says how many connections it covers.
         connections: bool,
         /// The kernel's name of the reason; empty when nothing was dropped.
-        drop_reason: Box<str>,
+        drop_reason: &'p str,
     },
     /// Flows that somebody else saw.
-    #[default]
     Input,
     /// Traffic that belongs to no flow.
     Unattributed,
 }
 
 impl Prepared {
+    /// The line of a template, with its records' key and labels.
+    #[must_use]
+    pub fn new(template: &Template, key: &[u8], labels: &[u8], kind: Kind<'_>) -> Self {
+        let Holed { text, written, holes } = template.parts();
+        let (kind, reason) = match kind {
+            Kind::Input => (Tag::Input, ""),
+            Kind::Unattributed => (Tag::Unattributed, ""),
+            Kind::Kernel { connections: false, drop_reason } => (Tag::Kernel, drop_reason),
+            Kind::Kernel { connections: true, drop_reason } => (Tag::Service, drop_reason),
+        };
+        let mut end = 0;
+        // Nothing longer than a frame (32 MiB) is ever written.
+        let ends = [text, holes, key, labels].map(|part| {
+            end += part.len() as u32;
+            end
+        });
+        Self { bytes: [text, holes, key, labels, reason.as_bytes()].concat().into(), ends, written, kind }
+    }
+
+    /// Its template.
+    #[must_use]
+    pub fn template(&self) -> Holed<'_> {
+        Holed { text: self.part(0), written: self.written, holes: self.part(1) }
+    }
+
     /// Two flows fold into one line when theirs are equal.
     #[must_use]
     pub fn fold_key(&self) -> &[u8] {
-        self.template.fixed()
+        self.part(0)
     }
 
-    /// About what it takes of memory, bytes, where that is bounded: lines of input flows, whose text others chose and which are kept as they came, too.
+    /// The records' key.
+    #[must_use]
+    pub fn key(&self) -> &[u8] {
+        self.part(2)
+    }
+
+    /// The records' labels.
+    #[must_use]
+    pub fn labels(&self) -> &[u8] {
+        self.part(3)
+    }
+
+    /// What its counts mean.
+    #[must_use]
+    pub fn kind(&self) -> Kind<'_> {
+        match self.kind {
+            Tag::Input => Kind::Input,
+            Tag::Unattributed => Kind::Unattributed,
+            // It was a text when it was put there.
+            tag => Kind::Kernel { connections: tag == Tag::Service, drop_reason: std::str::from_utf8(self.part(4)).unwrap_or_default() },
+        }
+    }
+
+    fn part(&self, number: usize) -> &[u8] {
+        let end = |number: usize| self.ends.get(number).map_or(self.bytes.len(), |end| *end as usize);
+        let from = if number == 0 { 0 } else { end(number - 1) };
+        &self.bytes[from..end(number)]
+    }
+
+    /// What it takes beside itself, bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// About what one window holds of it, bytes, where that is bounded: lines of input flows, whose text others chose and which are kept as they came, too.
     /// Those of the kernel are small, few for each tuple, and worth their memory: what is cut early folds no more.
     #[must_use]
     pub fn weight(&self) -> usize {
         match self.kind {
-            Kind::Input => size_of::<Group>() + 2 * self.template.fixed().len() + self.key.len() + self.labels.len(),
-            Kind::Kernel { .. } | Kind::Unattributed => 0,
+            Tag::Input => self.bytes.len() + self.part(0).len(),
+            Tag::Unattributed | Tag::Kernel | Tag::Service => 0,
         }
     }
 
     /// Appends it to a hidden frame.
     pub fn put(&self, bytes: &mut Vec<u8>) {
-        self.template.put(bytes);
-        bytes.put_bytes(&self.key);
-        bytes.put_bytes(&self.labels);
-        match &self.kind {
-            Kind::Input => bytes.put_u8(0),
-            Kind::Unattributed => bytes.put_u8(1),
-            Kind::Kernel { connections, drop_reason } => {
-                bytes.put_u8(2 + u8::from(*connections));
-                bytes.put_bytes(drop_reason.as_bytes());
-            }
+        self.template().put(bytes);
+        bytes.put_bytes(self.key());
+        bytes.put_bytes(self.labels());
+        bytes.put_u8(self.kind as u8);
+        if let Kind::Kernel { drop_reason, .. } = self.kind() {
+            bytes.put_bytes(drop_reason.as_bytes());
         }
     }
 
     /// Reads it back; `None` where the bytes are none.
     pub fn get(bytes: &mut Take<'_>) -> Option<Self> {
         let template = Template::get(bytes)?;
-        let (key, labels) = (bytes.bytes()?.into(), bytes.bytes()?.into());
+        let (key, labels) = (bytes.bytes()?, bytes.bytes()?);
         let kind = match bytes.u8()? {
             0 => Kind::Input,
             1 => Kind::Unattributed,
-            number @ (2 | 3) => Kind::Kernel { connections: number == 3, drop_reason: std::str::from_utf8(bytes.bytes()?).ok()?.into() },
+            number @ (2 | 3) => Kind::Kernel { connections: number == 3, drop_reason: std::str::from_utf8(bytes.bytes()?).ok()? },
             _ => return None,
         };
-        Some(Self { template, key, labels, kind })
+        Some(Self::new(&template, key, labels, kind))
     }
 }
 
@@ -117,7 +181,7 @@ impl Uuid {
 /// Appends a line.
 pub fn write(prepared: &Prepared, sums: &Sums, uuid: &Uuid, around: &Surroundings, line: &mut Vec<u8>) {
     let flags = Flags::from_header(sums.tcp_flags);
-    prepared.template.write(line, |hole, line| match hole {
+    prepared.template().write(line, |hole, line| match hole {
         Hole::Time => Out::new(line).time(Timestamp::from_unix_nanos(sums.first)),
         Hole::Uuid => {
             line.push(b'"');
@@ -127,7 +191,7 @@ pub fn write(prepared: &Prepared, sums: &Sums, uuid: &Uuid, around: &Surrounding
         Hole::Flags => write_flags(flags, line),
         Hole::Summary => {
             line.push(b'"');
-            if let Kind::Kernel { drop_reason, .. } = &prepared.kind
+            if let Kind::Kernel { drop_reason, .. } = prepared.kind()
                 && hubble_lacks(drop_reason)
             {
                 line.extend_from_slice(drop_reason.as_bytes());
@@ -136,7 +200,7 @@ pub fn write(prepared: &Prepared, sums: &Sums, uuid: &Uuid, around: &Surrounding
             summary::write_tcp_flags(flags, line);
             line.push(b'"');
         }
-        Hole::Extensions => write_extensions(&prepared.kind, sums, around, line),
+        Hole::Extensions => write_extensions(prepared.kind(), sums, around, line),
         Hole::Aggregate => write_aggregate(sums, line),
     });
 }
@@ -153,7 +217,7 @@ fn write_aggregate(sums: &Sums, line: &mut Vec<u8>) {
     members.close(b"}");
 }
 
-fn write_extensions(kind: &Kind, sums: &Sums, around: &Surroundings, line: &mut Vec<u8>) {
+fn write_extensions(kind: Kind<'_>, sums: &Sums, around: &Surroundings, line: &mut Vec<u8>) {
     let mut members = Members::new(line, STRUCT);
     match kind {
         Kind::Unattributed => {
@@ -164,7 +228,7 @@ fn write_extensions(kind: &Kind, sums: &Sums, around: &Surroundings, line: &mut 
         Kind::Input => members.time("last_time", sums.last),
         Kind::Kernel { connections, drop_reason } => {
             members.number("bytes", sums.counted.bytes);
-            if *connections {
+            if connections {
                 members.number("connections", sums.connections);
             }
             if !drop_reason.is_empty() {

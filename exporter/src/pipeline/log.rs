@@ -128,14 +128,14 @@ impl LineRules for CompiledLog {
         if hubble_lacks(drop_reason) {
             flow.summary = format!("{drop_reason}; {}", flow.summary).into();
         }
-        let kind = Kind::Kernel { connections: by_service, drop_reason: drop_reason.into() };
+        let kind = Kind::Kernel { connections: by_service, drop_reason };
         self.prepare(flow, kind, Stands::ForPackets)
     }
 
     fn unattributed(&self) -> Prepared {
         let mut template = Template::extensions_only();
         template.tell_apart("unattributed", &[Hole::Extensions]);
-        Prepared { template, kind: Kind::Unattributed, ..Prepared::default() }
+        Prepared::new(&template, b"", b"", Kind::Unattributed)
     }
 }
 
@@ -206,15 +206,15 @@ impl CompiledLog {
         self.prepare(flow, Kind::Input, stands)
     }
 
-    fn prepare(&self, flow: Flow<'_>, kind: Kind, stands: Stands) -> Prepared {
-        let (tuple, labels) = (key::tuple(&flow, &self.kept), self.labels(&flow).into());
+    fn prepare(&self, flow: Flow<'_>, kind: Kind<'_>, stands: Stands) -> Prepared {
+        let (tuple, labels) = (key::tuple(&flow, &self.kept), self.labels(&flow));
         let mut template = Template::of(&self.encoder, flow, stands);
-        if let Kind::Kernel { drop_reason, .. } = &kind {
+        if let Kind::Kernel { drop_reason, .. } = kind {
             let holes = if hubble_lacks(drop_reason) { &[Hole::Extensions, Hole::Summary][..] } else { &[Hole::Extensions] };
             template.tell_apart(drop_reason, holes);
         }
-        let key = key::text(&tuple, template.fixed());
-        Prepared { key: key.into_bytes().into(), labels, template, kind }
+        let key = key::text(&tuple, template.parts().text);
+        Prepared::new(&template, key.as_bytes(), &labels, kind)
     }
 
     /// Key and labels of a line that is not folded.

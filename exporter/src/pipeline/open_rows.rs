@@ -3,30 +3,35 @@
 use flowlog_bpf::event::{FlowKey, Tcp, Tunnel, TunnelKind};
 
 use super::bytes::{Put, Take};
-use super::flows::{FlowTable, Waiting};
+use super::fate::Fate;
+use super::flows::FlowTable;
 use super::identify::Detail;
-use super::rows::Fate;
+use super::pending::{Pending, Waiting};
+use super::row::Fact;
+
+/// What is stored of a row as a bit, from the lowest up.
+const STORED: [Fact; 4] = [Fact::Folded, Fact::Begun, Fact::Gone, Fact::Ended];
 
 /// Writes the open rows of a table.
 #[must_use]
 pub fn encode(flows: &FlowTable) -> Vec<u8> {
     let mut bytes = Vec::new();
     for at in flows.open() {
-        let row = flows.peek(at);
-        if !row.fate.waits() {
+        let (row, Pending { fate, waiting }) = (flows.peek(at), flows.pending(at));
+        if !fate.waits() {
             continue;
         }
         put_key(&mut bytes, &row.key);
-        row.fate.put(&mut bytes);
-        let waiting = &row.waiting;
+        fate.put(&mut bytes);
         bytes.put_u64(waiting.first as u64);
         bytes.put_u64(waiting.last as u64);
         let tcp = &waiting.tcp;
         [tcp.syn, tcp.fin, tcp.rst, u32::from(tcp.flags)].into_iter().for_each(|value| bytes.put_u32(value));
-        put_detail(&mut bytes, &row.detail);
+        put_detail(&mut bytes, &row.detail());
         bytes.put_u32(row.entered_ifindex);
         bytes.put_u32(row.left_ifindex);
-        bytes.put_u8(u8::from(row.folded) | u8::from(row.begun) << 1 | u8::from(row.gone) << 2 | u8::from(row.ended) << 3);
+        let bits = STORED.iter().enumerate().map(|(bit, fact)| u8::from(row.is(*fact)) << bit);
+        bytes.put_u8(bits.sum());
     }
     bytes
 }
@@ -50,16 +55,18 @@ fn restore_row(rest: &mut Take<'_>, now: i64, flows: &mut FlowTable) -> Option<(
     let (first, last) = (rest.i64()?, rest.i64()?);
     let tcp = Tcp { syn: rest.u32()?, fin: rest.u32()?, rst: rest.u32()?, flags: u16::try_from(rest.u32()?).ok()? };
     let waiting = Waiting { first, last, tcp };
-    let detail = take_detail(rest)?;
+    let mut tunnel = None;
+    let detail = take_detail(rest, &mut tunnel)?;
     let (entered_ifindex, left_ifindex, bits) = (rest.u32()?, rest.u32()?, rest.u8()?);
     if flows.find(&key).is_some() {
         return Some(());
     }
     let at = flows.make(key);
     let row = flows.row(at);
-    (row.fate, row.waiting, row.detail) = (fate, waiting, detail);
+    row.learn(&detail);
     (row.entered_ifindex, row.left_ifindex) = (entered_ifindex, left_ifindex);
-    (row.folded, row.begun, row.gone, row.ended) = (bits & 1 != 0, bits & 2 != 0, bits & 4 != 0, bits & 8 != 0);
+    STORED.iter().enumerate().for_each(|(bit, fact)| row.set(*fact, bits >> bit & 1 != 0));
+    flows.keep(at, Pending { fate, waiting });
     flows.list(at);
     Some(())
 }
@@ -85,7 +92,7 @@ fn take_key(rest: &mut Take<'_>) -> Option<FlowKey> {
     })
 }
 
-fn put_detail(bytes: &mut Vec<u8>, detail: &Detail) {
+fn put_detail(bytes: &mut Vec<u8>, detail: &Detail<'_>) {
     bytes.extend_from_slice(&detail.source_mac);
     bytes.extend_from_slice(&detail.destination_mac);
     let reply = match detail.reply {
@@ -93,13 +100,13 @@ fn put_detail(bytes: &mut Vec<u8>, detail: &Detail) {
         Some(false) => 1,
         Some(true) => 2,
     };
-    let kind = match detail.tunnel.as_ref().map(|tunnel| tunnel.kind) {
+    let kind = match detail.tunnel.map(|tunnel| tunnel.kind) {
         None => 0,
         Some(TunnelKind::Vxlan) => 1,
         Some(TunnelKind::Geneve) => 2,
     };
     bytes.put_u8(u8::from(detail.l3_device) | reply << 1 | kind << 3);
-    if let Some(tunnel) = &detail.tunnel {
+    if let Some(tunnel) = detail.tunnel {
         bytes.extend_from_slice(&tunnel.source);
         bytes.extend_from_slice(&tunnel.destination);
         bytes.put_u32(u32::from(tunnel.source_port) << 16 | u32::from(tunnel.destination_port));
@@ -107,7 +114,7 @@ fn put_detail(bytes: &mut Vec<u8>, detail: &Detail) {
     }
 }
 
-fn take_detail(rest: &mut Take<'_>) -> Option<Detail> {
+fn take_detail<'t>(rest: &mut Take<'_>, outer: &'t mut Option<Tunnel>) -> Option<Detail<'t>> {
     let (source_mac, destination_mac, bits) = (rest.array()?, rest.array()?, rest.u8()?);
     let reply = match bits >> 1 & 3 {
         0 => None,
@@ -121,16 +128,13 @@ fn take_detail(rest: &mut Take<'_>) -> Option<Detail> {
         2 => Some(TunnelKind::Geneve),
         _ => return None,
     };
-    let tunnel = match kind {
-        None => None,
-        Some(kind) => {
-            let (source, destination) = (rest.array()?, rest.array()?);
-            let ports = rest.u32()?;
-            let vni = rest.u32()?;
-            Some(Box::new(Tunnel { kind, source, destination, source_port: (ports >> 16) as u16, destination_port: ports as u16, vni }))
-        }
-    };
-    Some(Detail { source_mac, destination_mac, l3_device: bits & 1 != 0, tunnel, reply })
+    if let Some(kind) = kind {
+        let (source, destination) = (rest.array()?, rest.array()?);
+        let ports = rest.u32()?;
+        let vni = rest.u32()?;
+        *outer = Some(Tunnel { kind, source, destination, source_port: (ports >> 16) as u16, destination_port: ports as u16, vni });
+    }
+    Some(Detail { source_mac, destination_mac, l3_device: bits & 1 != 0, tunnel: outer.as_ref(), reply })
 }
 
 #[cfg(test)]
@@ -149,20 +153,13 @@ mod tests {
                 family: 6,
                 ..FlowKey::default()
             });
-            let row = flows.row(at);
-            row.fate.entered(Count { packets: u64::from(port), bytes: 7 }, 5);
-            row.waiting = Waiting { first: 1, last: 2, tcp: Tcp { syn: 3, flags: 0x102, ..Tcp::default() } };
-            row.detail.reply = Some(true);
-            if port == 81 {
-                row.detail.tunnel = Some(Box::new(Tunnel {
-                    kind: TunnelKind::Geneve,
-                    source: [1; 16],
-                    destination: [2; 16],
-                    source_port: 3,
-                    destination_port: 4,
-                    vni: 5,
-                }));
-            }
+            let mut pending = Pending::default();
+            pending.fate.entered(Count { packets: u64::from(port), bytes: 7 }, 5);
+            pending.waiting = Waiting { first: 1, last: 2, tcp: Tcp { syn: 3, flags: 0x102, ..Tcp::default() } };
+            flows.keep(at, pending);
+            let (source, destination, kind) = ([1; 16], [2; 16], TunnelKind::Geneve);
+            let outer = Tunnel { kind, source, destination, source_port: 3, destination_port: 4, vni: 5 };
+            flows.row(at).learn(&Detail { tunnel: (port == 81).then_some(&outer), reply: Some(true), ..Detail::default() });
             flows.list(at);
         }
         flows

@@ -147,8 +147,8 @@ impl Output {
     }
 
     /// Writes the line of a group.
-    pub fn group(&mut self, group: &Group, books: &mut Books<'_>) {
-        self.line(&group.prepared, &group.sums, group.single.as_deref(), books);
+    pub fn group(&mut self, group: Group<'_>, books: &mut Books<'_>) {
+        self.line(group.prepared, group.sums, group.single, books);
     }
 
     fn line(&mut self, prepared: &Prepared, sums: &Sums, single: Option<&[u8]>, books: &mut Books<'_>) {
@@ -163,7 +163,7 @@ impl Output {
         books.totals.lines_inputs = books.totals.lines_inputs.wrapping_add(sums.inputs);
         books.totals.lines_volume.add(sums.counted);
         let line = std::mem::take(&mut self.line);
-        self.append(sums.first, &prepared.key, &prepared.labels, &line, books.totals, books.gaps);
+        self.append(sums.first, prepared.key(), prepared.labels(), &line, books.totals, books.gaps);
         self.line = line;
     }
 
@@ -196,7 +196,7 @@ impl Output {
                 run.push(RUN);
                 run.extend_from_slice(&self.epoch.to_le_bytes());
             }
-            partial::put(&mut run, &group.prepared, &group.sums, group.single.as_deref());
+            partial::put(&mut run, group.prepared, group.sums, group.single);
             if run.len() >= RUN_BYTES {
                 self.write_run(&mut run);
             }

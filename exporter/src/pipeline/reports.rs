@@ -1,6 +1,6 @@
 //! The kernel's reports brought into one shape, and arithmetic on their counts. Counts wrap and never panic: what the ring says is not trusted.
 
-use flowlog_bpf::event::{Count, FlowReport, FoldReport, UnattributedReport};
+use flowlog_bpf::event::{Count, FlowReport, FoldReport, UnattributedReport, Why};
 
 use super::kernel_events::Context;
 
@@ -60,6 +60,13 @@ pub fn unattributed(report: &UnattributedReport, cx: &mut Context<'_>) {
 /// Unix nanoseconds of a moment of the boot clock.
 pub fn unix(boot_ns: u64, cx: &Context<'_>) -> i64 {
     (boot_ns as i64).wrapping_add(cx.clock_offset)
+}
+
+/// Whether a report goes on with a flow whose beginning was reported before.
+#[must_use]
+pub fn continues(report: &FlowReport) -> bool {
+    let opened = report.entered_tcp.syn > 0 || report.left_tcp.syn > 0;
+    !opened && !matches!(report.why, Why::First | Why::Flag)
 }
 
 /// What a report says of the flags of its first packet: all of them where it covers one, else only a SYN that nothing acknowledges. Put together, those of a

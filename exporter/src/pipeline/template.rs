@@ -83,15 +83,27 @@ impl Hole {
     }
 }
 
-/// A line with holes.
+/// A line with holes, as it is made.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Template {
-    text: Box<[u8]>,
-    /// How much of `text` is written. What stands behind it tells lines apart that differ in what goes into a hole for good, as the reason of a drop does.
+    text: Vec<u8>,
     written: u32,
-    /// Where in `text` each hole is, in order.
-    holes: Box<[(u32, Hole)]>,
+    holes: Vec<u8>,
 }
+
+/// A line with holes, wherever its parts lie.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Holed<'t> {
+    /// The text that does not change: two flows fold when theirs are equal.
+    pub text: &'t [u8],
+    /// How much of `text` is written. What stands behind it tells lines apart that differ in what goes into a hole for good, as the reason of a drop does.
+    pub written: u32,
+    /// The holes in order, [`HOLE`] bytes each: where in `text` it is, and its number.
+    pub holes: &'t [u8],
+}
+
+/// Bytes of a hole in [`Holed::holes`].
+const HOLE: usize = 5;
 
 /// What a line stands for, and so which of its values change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,63 +160,42 @@ impl Template {
             found.extend(memchr::memmem::find_iter(line, mark).map(|at| (at, mark.len(), *hole)));
         }
         found.sort_unstable_by_key(|(at, ..)| *at);
-        let (mut text, mut holes, mut from) = (Vec::with_capacity(line.len()), Vec::with_capacity(found.len()), 0);
+        let (mut text, mut holes, mut from) = (Vec::with_capacity(line.len()), Vec::with_capacity(found.len() * HOLE), 0);
         for (at, length, hole) in found {
             text.extend_from_slice(&line[from..at]);
-            holes.push((text.len() as u32, hole));
+            holes.put_u32(text.len() as u32);
+            holes.put_u8(hole as u8);
             from = at + length;
         }
         text.extend_from_slice(&line[from..]);
-        Self { written: text.len() as u32, text: text.into(), holes: holes.into() }
+        Self { written: text.len() as u32, text, holes }
     }
 
     /// Keeps its lines apart from those of an otherwise equal template, if it has one of the `holes` in which they would differ.
     pub fn tell_apart(&mut self, by: &str, holes: &[Hole]) {
-        if !by.is_empty() && self.holes.iter().any(|(_, hole)| holes.contains(hole)) {
+        if !by.is_empty() && self.parts().holes().any(|(_, hole)| holes.contains(&hole)) {
             // No byte of JSON is zero.
-            self.text = [&self.text, &b"\0"[..], by.as_bytes()].concat().into();
+            self.text.push(0);
+            self.text.extend_from_slice(by.as_bytes());
         }
     }
 
     /// A line that has only `extensions`.
     #[must_use]
     pub fn extensions_only() -> Self {
-        Self { text: (*b"{\"flow\":{\"extensions\":}}").into(), written: 24, holes: [(22, Hole::Extensions)].into() }
+        Self { text: b"{\"flow\":{\"extensions\":}}".into(), written: 24, holes: vec![22, 0, 0, 0, Hole::Extensions as u8] }
     }
 
     /// A text in which nothing changes, JSON or not.
     #[must_use]
     pub fn without_holes(text: &[u8]) -> Self {
-        Self { written: text.len() as u32, text: text.into(), holes: [].into() }
+        Self { written: text.len() as u32, text: text.into(), holes: Vec::new() }
     }
 
-    /// The text that does not change: two flows fold when theirs are equal.
+    /// What it consists of.
     #[must_use]
-    pub fn fixed(&self) -> &[u8] {
-        &self.text
-    }
-
-    /// Appends the line, asking `fill` for each hole.
-    pub fn write(&self, line: &mut Vec<u8>, mut fill: impl FnMut(Hole, &mut Vec<u8>)) {
-        let mut from = 0;
-        for (at, hole) in &self.holes {
-            let at = *at as usize;
-            line.extend_from_slice(&self.text[from..at]);
-            fill(*hole, line);
-            from = at;
-        }
-        line.extend_from_slice(&self.text[from..self.written as usize]);
-    }
-
-    /// Appends it to a hidden frame.
-    pub fn put(&self, bytes: &mut Vec<u8>) {
-        bytes.put_bytes(&self.text);
-        bytes.put_u32(self.written);
-        bytes.put_u32(self.holes.len() as u32);
-        for (at, hole) in &self.holes {
-            bytes.put_u32(*at);
-            bytes.put_u8(*hole as u8);
-        }
+    pub fn parts(&self) -> Holed<'_> {
+        Holed { text: &self.text, written: self.written, holes: &self.holes }
     }
 
     /// Reads it back; `None` where the bytes are no template.
@@ -214,17 +205,44 @@ impl Template {
         if written as usize > text.len() {
             return None;
         }
-        let count = bytes.u32()? as usize;
-        let mut holes = Vec::new();
-        for _ in 0..count {
-            let at = bytes.u32()?;
-            let in_order = holes.last().is_none_or(|(before, _): &(u32, Hole)| *before <= at);
-            if at > written || !in_order {
+        let (mut holes, mut before) = (Vec::new(), 0);
+        for _ in 0..bytes.u32()? {
+            let (at, hole) = (bytes.u32()?, Hole::from_number(bytes.u8()?)?);
+            if at < before || at > written {
                 return None;
             }
-            holes.push((at, Hole::from_number(bytes.u8()?)?));
+            holes.put_u32(at);
+            holes.put_u8(hole as u8);
+            before = at;
         }
-        Some(Self { text: text.into(), written, holes: holes.into() })
+        Some(Self { text: text.into(), written, holes })
+    }
+}
+
+impl Holed<'_> {
+    fn holes(&self) -> impl Iterator<Item = (u32, Hole)> {
+        let mut rest = Take(self.holes);
+        std::iter::from_fn(move || Some((rest.u32()?, Hole::from_number(rest.u8()?)?)))
+    }
+
+    /// Appends the line, asking `fill` for each hole.
+    pub fn write(&self, line: &mut Vec<u8>, mut fill: impl FnMut(Hole, &mut Vec<u8>)) {
+        let mut from = 0;
+        for (at, hole) in self.holes() {
+            let at = at as usize;
+            line.extend_from_slice(&self.text[from..at]);
+            fill(hole, line);
+            from = at;
+        }
+        line.extend_from_slice(&self.text[from..self.written as usize]);
+    }
+
+    /// Appends it to a hidden frame.
+    pub fn put(&self, bytes: &mut Vec<u8>) {
+        bytes.put_bytes(self.text);
+        bytes.put_u32(self.written);
+        bytes.put_u32((self.holes.len() / HOLE) as u32);
+        bytes.extend_from_slice(self.holes);
     }
 }
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use flowlog_bpf::event::{Count, DropReport, Event, FlowKey, FlowReport, FoldReport, Tcp, UnattributedReport, Why};
 use proptest::prelude::*;
 
+use super::fate::{SETTLE, SWEEP};
 use super::fold::FoldTable;
 use super::kernel_events::{Context, KernelEvents};
 use super::line::{self, Uuid};
 use super::log::CompiledLog;
-use super::rows::{SETTLE, SWEEP};
 use super::surroundings::{Side, Surroundings};
 use super::totals::Totals;
 use crate::config;
@@ -107,7 +107,7 @@ impl Lab {
             totals.lines_inputs += group.sums.inputs;
             totals.lines_volume.add(group.sums.counted);
             let mut line = Vec::new();
-            line::write(&group.prepared, &group.sums, &Uuid::new([0; 16]), around, &mut line);
+            line::write(group.prepared, group.sums, &Uuid::new([0; 16]), around, &mut line);
             lines.push(String::from_utf8(line).unwrap());
         });
         lines.sort();

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 /// Records that are remembered at least, twice as many at most.
-const REMEMBERED: usize = 64 << 10;
+const REMEMBERED: usize = 16 << 10;
 
 type Times = HashMap<i64, i64, foldhash::fast::FixedState>;
 

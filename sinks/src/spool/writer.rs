@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 /// A frame of records is closed when its payload has this size.
 const FRAME: usize = 256 << 10;
 /// Bytes in memory, not yet synced, above which the writer waits for the flusher.
-const MAX_UNSYNCED: u64 = 16 << 20;
+const MAX_UNSYNCED: u64 = 8 << 20;
 /// How long it waits before it says [`Stalled`].
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -40,6 +40,8 @@ pub struct Writer {
     next: u64,
     nudges: Nudges,
     committed: Visible,
+    /// The disk kept the writer waiting in vain since the last commit, which says so.
+    given_up: bool,
 }
 
 impl Writer {
@@ -79,6 +81,7 @@ impl Writer {
             next: committed.sequence,
             nudges: Nudges::default(),
             committed,
+            given_up: false,
         };
         Ok((writer, found))
     }
@@ -160,6 +163,7 @@ impl Writer {
         };
         self.shared.metrics.commits.fetch_add(1, Relaxed);
         self.hand_over(Some(self.committed));
+        self.given_up = false;
         self.retry()
     }
 
@@ -341,6 +345,13 @@ impl Writer {
         // A failure is counted there, and tried again by the flusher and at every commit.
         let _ = self.shared.append(&mut state, chunk);
         self.shared.wake.notify_one();
+        // A window's lines come faster than a disk takes them, and until it has they are memory.
+        let started = Instant::now();
+        while state.written == state.queued && state.queued - state.synced >= MAX_UNSYNCED && !self.given_up {
+            let left = PATIENCE.saturating_sub(started.elapsed());
+            self.given_up = left.is_zero();
+            state = self.shared.progress.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 }
 

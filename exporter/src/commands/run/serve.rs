@@ -24,6 +24,9 @@ use crate::daemon::start::{self, Prepared};
 use crate::daemon::state::{Running, State};
 use crate::metrics::listener::Listener;
 
+/// How often memory that was freed, and lies between what is in use, is given back to the system.
+const GIVE_BACK_EVERY: Duration = Duration::from_secs(5);
+
 /// Runs the daemon.
 pub async fn serve(
     arguments: &RunArgs,
@@ -90,6 +93,8 @@ async fn follow(surroundings: &Surroundings<'_>, life: &mut Life, file: &mut Fil
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed("listen for signals"))?;
     let mut hangup = signal(SignalKind::hangup()).map_err(failed("listen for signals"))?;
     let mut second = tokio::time::interval(Duration::from_secs(1));
+    // At once too: loading the programs took much for a moment.
+    let mut give_back = tokio::time::interval(GIVE_BACK_EVERY);
     let only_input = settings.sources.iter().all(|source| *source == SourceSpec::StandardInput);
     let mut status = StatusLine::new();
     loop {
@@ -101,6 +106,7 @@ async fn follow(surroundings: &Surroundings<'_>, life: &mut Life, file: &mut Fil
                 apply(update, arguments, life, file).await;
                 announce(state, arguments, life, listener);
             }
+            _ = give_back.tick() => drop(tokio::task::spawn_blocking(flowlog_bpf::memory::give_back)),
             _ = second.tick() => {
                 let text = status.text(&view.lock().unwrap_or_else(PoisonError::into_inner), life);
                 if systemd.watchdog_interval().is_some() {

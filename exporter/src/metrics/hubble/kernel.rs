@@ -13,7 +13,7 @@ use crate::identity::Identities;
 use crate::pipeline::fold::FoldTable;
 use crate::pipeline::identify::Sighting;
 use crate::pipeline::kernel_events::{Context, KernelEvents};
-use crate::pipeline::line::Prepared;
+use crate::pipeline::line::{Kind, Prepared};
 use crate::pipeline::log::{LineRules, Wanted};
 use crate::pipeline::surroundings::Surroundings;
 use crate::pipeline::template::Template;
@@ -42,7 +42,7 @@ impl LineRules for Rules {
 
     fn prepare_kernel(&self, flow: Flow<'_>, _: Sighting, _: &Surroundings) -> Prepared {
         let steps = self.0.lock().unwrap_or_else(PoisonError::into_inner).resolve(&flow);
-        Prepared { template: Template::without_holes(&steps), ..Prepared::default() }
+        Prepared::new(&Template::without_holes(&steps), b"", b"", Kind::Input)
     }
 
     fn unattributed(&self) -> Prepared {
@@ -107,7 +107,7 @@ impl KernelMetrics {
 
     fn count(&mut self) {
         let mut registry = self.rules.0.lock().unwrap_or_else(PoisonError::into_inner);
-        self.fold.drain(|group| registry.add(group.prepared.fold_key(), &group.sums));
+        self.fold.drain(|group| registry.add(group.prepared.fold_key(), group.sums));
         drop(registry);
         self.fold.forget_idle();
     }

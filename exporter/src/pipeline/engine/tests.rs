@@ -8,7 +8,9 @@ use flowlog_sinks::spool::{Intake, IntakeOptions, Item, Options, Start, WhenFull
 use proptest::prelude::*;
 
 use super::*;
+use crate::pipeline::surroundings::Shared;
 use crate::pipeline::tests::{identities, log, surroundings};
+use crate::sources::clock::ArrivalClock;
 
 const SECOND: i64 = 1_000_000_000;
 const MASK: &str = "    fieldMask: [source.pod_name, aggregate]\n";

@@ -69,6 +69,24 @@ pub enum Settled {
 }
 
 impl Fate {
+    /// Of a row that has nothing open, and this past: some of it left after entering, some of it was dropped.
+    #[must_use]
+    pub fn closed(left: bool, dropped: bool) -> Self {
+        Self { left, dropped, ..Self::default() }
+    }
+
+    /// That past.
+    #[must_use]
+    pub fn past(&self) -> (bool, bool) {
+        (self.left, self.dropped)
+    }
+
+    /// Whether there is more to know of it than its past.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.waits() || self.young.packets > 0 || self.credit > 0
+    }
+
     /// Packets entered.
     pub fn entered(&mut self, mut count: Count, now: i64) {
         let paid = self.credit.min(count.packets);
@@ -113,6 +131,7 @@ impl Fate {
     }
 
     /// True while something waits.
+    #[must_use]
     pub fn waits(&self) -> bool {
         self.old.packets > 0
     }
