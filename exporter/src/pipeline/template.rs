@@ -58,6 +58,9 @@ impl Marks {
     }
 }
 
+/// Stands behind what is written where the fixed text is another, which follows. No reason that tells lines apart begins with a zero byte.
+const OTHER_KEY: &[u8] = b"\0\0";
+
 /// What goes into a hole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hole {
@@ -113,6 +116,8 @@ impl Template {
     #[must_use]
     pub fn of(encoder: &Encoder, mut flow: Flow<'_>, stands: Stands) -> Self {
         let (marks, all) = (Marks::get(), Flags(0x1ff));
+        // Without a time of its own the first of the reduced flows gives a line without one, whatever follows it.
+        let timeless = stands == Stands::ForReduced { by_time: false } && flow.time.is_none();
         if let Stands::ForReduced { by_time } = stands {
             flow.time = if by_time { flow.time } else { Some(marks.time) };
         } else {
@@ -139,7 +144,16 @@ impl Template {
         }
         let mut line = Vec::new();
         encoder.encode_flow(&flow, &mut line);
-        Self::cut(&line, &marks.texts(all))
+        let template = Self::cut(&line, &marks.texts(all));
+        if !timeless {
+            return template;
+        }
+        flow.time = None;
+        line.clear();
+        encoder.encode_flow(&flow, &mut line);
+        let mut without = Self::cut(&line, &marks.texts(all));
+        without.text = [&without.text, OTHER_KEY, &template.text].concat().into();
+        without
     }
 
     fn cut(line: &[u8], marks: &[(Vec<u8>, Hole)]) -> Self {
@@ -181,7 +195,8 @@ impl Template {
     /// The text that does not change: two flows fold when theirs are equal.
     #[must_use]
     pub fn fixed(&self) -> &[u8] {
-        &self.text
+        let behind = self.text.get(self.written as usize..).unwrap_or_default();
+        behind.strip_prefix(OTHER_KEY).unwrap_or(&self.text)
     }
 
     /// Appends the line, asking `fill` for each hole.
