@@ -82,7 +82,7 @@ fn assert_holds(spooled: &Spooled, found: &[Entry], without: &[u64]) {
         assert_eq!(entry.metadata["source_pod_name"], "web-7d4b9");
         assert_eq!(entry.labels["verdict"], verdict(number));
         assert_eq!(entry.labels["source_ns"].as_str().unwrap_or_default(), namespace(number));
-        assert!(entry.time.abs_diff(spooled.time(number)) < 1_000_000, "{number} is found at another time");
+        assert!(entry.time == spooled.time(number), "{number} is found at another time");
     }
 }
 

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use flowlog_tests::jsonl_daemon::JsonlDaemon;
+use flowlog_tests::daemon::Daemon;
 use flowlog_tests::{http, program};
 
 /// Texts that stand in the input, and must stand nowhere else.
@@ -116,9 +116,9 @@ fn nothing_planted_is_found_behind_the_daemon_nor_on_its_pages() {
         "--log-level",
         "flowlog=trace,flowlog_sinks=trace",
     ];
-    let mut daemon = JsonlDaemon::start(CONFIGURATION, &arguments);
+    let mut daemon = Daemon::following(CONFIGURATION).with(&arguments).started();
     daemon.feed(&input());
-    let delivered = |daemon: &JsonlDaemon| {
+    let delivered = |daemon: &Daemon| {
         ["lines.log", "packed.log"].iter().all(|name| {
             let last = format!("/items/{}", LINES - 2);
             std::fs::read_to_string(daemon.path(name)).is_ok_and(|text| text.contains(&last))
@@ -126,13 +126,13 @@ fn nothing_planted_is_found_behind_the_daemon_nor_on_its_pages() {
     };
     daemon.wait("the last line", delivered);
     let is_packed = |(path, _): &(PathBuf, Vec<u8>)| path.extension().is_some_and(|extension| extension == "gz");
-    daemon.wait("a compressed backup", |daemon| files(daemon.folder(), &["state"]).iter().any(is_packed));
+    daemon.wait("a compressed backup", |daemon| files(&daemon.path(""), &["state"]).iter().any(is_packed));
     for page in ["/metrics", "/status", "/readyz"] {
         no_hits(page, http::get(daemon.port(), page).as_bytes());
     }
     daemon.stop();
-    look_through(daemon.folder(), &["input.jsonl", "intake"]);
-    let log = std::fs::read_to_string(daemon.path("daemon.log")).unwrap();
+    look_through(&daemon.path(""), &["flows.jsonl", "intake"]);
+    let log = daemon.log();
     assert!(log.contains("an input line cannot be read"), "{log}");
     // The intake itself is there, and nobody else may read it.
     let intake = files(&daemon.path("state/intake"), &[]);

@@ -107,7 +107,12 @@ mod tests {
     fn the_running_kernels_reasons_have_their_names() {
         let reasons = Reasons::of_running_kernel();
         if reasons.is_empty() {
-            println!("SKIPPED: this kernel has no BTF or no drop reasons; run on Linux 5.17 or later with CONFIG_DEBUG_INFO_BTF");
+            let command = "make test on Linux 5.17 or later with CONFIG_DEBUG_INFO_BTF";
+            crate::skip_line::write(
+                "btf::tests::the_running_kernels_reasons_have_their_names",
+                "this kernel names no drop reasons",
+                command,
+            );
             return;
         }
         let number = reasons.number("NETFILTER_DROP").expect("every kernel with reasons has this one");

@@ -34,3 +34,7 @@ pub use options::{AttachMode, Options, Selection, Times};
 pub use retired::Retired;
 pub use ring::{Batch, Ring};
 pub use sweep::Swept;
+
+#[cfg(test)]
+#[path = "../../tests/lib/skip_line.rs"]
+mod skip_line;

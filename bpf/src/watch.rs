@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::attach::{self, Attachment};
 use crate::event::Count;
@@ -16,8 +17,11 @@ use crate::options::{AttachMode, Selection};
 use crate::tables;
 use crate::{Error, Interface, InterfaceChange, LinkCounters, Options, pins, sys};
 
-/// Tries to read an interface's own counters and ours at the same instant before settling for nearly.
-const SNAPSHOT_TRIES: usize = 8;
+/// How long neither an interface's own counters nor ours may move before they are compared: a packet is counted by the device and by the programs at
+/// different times, and in between it may wait in the backlog of a busy processor.
+const SETTLED: Duration = Duration::from_millis(5);
+/// Times that is waited for before settling for nearly.
+const SNAPSHOT_TRIES: usize = 4;
 
 /// How long an interface may be missing from listings before its leaving is reported without the notification that has its last counters. The kernel lets
 /// go of the name first and says so a moment later; only an overflow of the notification socket makes it never say so.
@@ -186,26 +190,23 @@ impl Watch {
         }
     }
 
-    /// The interface's own counters less ours, read when nothing moved in between if that can be had.
+    /// The interface's own counters less ours, read when nothing is between the two if that can be had.
     fn unobserved(&self, link: &Link, maps: &Maps) -> Result<LinkCounters, Error> {
-        let mut ours = tables::interface(maps, link.ifindex)?;
-        let mut theirs = link.counters;
-        for _ in 0..SNAPSHOT_TRIES {
-            let Some(now) = self.requests.link(link.ifindex).map_err(failed("listed"))? else {
-                break;
-            };
-            theirs = now.counters;
-            let after = tables::interface(maps, link.ifindex)?;
-            let still = after == ours;
-            ours = after;
-            if still {
-                break;
-            }
-        }
         let less = |theirs: Count, ours: Count| Count {
             packets: theirs.packets.saturating_sub(ours.packets),
             bytes: theirs.bytes.saturating_sub(ours.bytes),
         };
+        let (mut theirs, mut ours) = (link.counters, tables::interface(maps, link.ifindex)?);
+        for _ in 0..SNAPSHOT_TRIES {
+            let before = (theirs, ours);
+            std::thread::sleep(SETTLED);
+            // One that is gone by now has said its last in the listing.
+            theirs = self.requests.link(link.ifindex).map_err(failed("listed"))?.map_or(theirs, |now| now.counters);
+            ours = tables::interface(maps, link.ifindex)?;
+            if (theirs, &ours) == (before.0, &before.1) {
+                break;
+            }
+        }
         Ok(LinkCounters { received: less(theirs.received, ours.entered.seen), transmitted: less(theirs.transmitted, ours.left.seen) })
     }
 

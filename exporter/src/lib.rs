@@ -12,3 +12,7 @@ pub mod metrics;
 pub mod observe;
 pub mod pipeline;
 pub mod sources;
+
+#[cfg(test)]
+#[path = "../../tests/lib/skip_line.rs"]
+mod skip_line;

@@ -4,6 +4,7 @@
 //! from a cursor in a spool to a destination and owns everything that destinations have in common; [`secret`], [`tls`] and
 //! [`problem`] are what those over a network share. The other modules are destinations.
 
+pub mod denied;
 pub mod driver;
 pub mod file;
 pub mod kafka;
@@ -14,3 +15,7 @@ pub mod secret;
 pub mod spool;
 pub mod tls;
 mod uid;
+
+#[cfg(test)]
+#[path = "../../tests/lib/skip_line.rs"]
+mod skip_line;

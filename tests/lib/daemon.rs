@@ -51,6 +51,12 @@ impl Daemon {
         daemon.with(&["--source", "jsonl:flows.jsonl"])
     }
 
+    /// Appends lines to the input it follows, each with its newline.
+    pub fn feed(&self, lines: &str) {
+        let input = std::fs::File::options().append(true).open(self.path("flows.jsonl"));
+        input.expect("its input").write_all(lines.as_bytes()).expect("a line");
+    }
+
     fn at(namespace: Option<String>, address: String, configuration: &str) -> Daemon {
         let folder = tempfile::Builder::new().prefix("flowlog-e2e-").tempdir().expect("a folder");
         let configured = folder.path().join("flowlog.yaml");
@@ -163,6 +169,11 @@ impl Daemon {
     /// What it said on standard error.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.path("daemon.log")).unwrap_or_default()
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
     }
 
     /// A page of its port; `None` when it does not answer, or not with 200.

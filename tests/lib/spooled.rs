@@ -28,6 +28,8 @@ impl Spooled {
         let boot = boot_id().expect("a boot id");
         let mut options = Options::new("node-1", &boot);
         options.max_bytes = 8 << 30;
+        // However full this machine's disk is.
+        options.min_free_percent = 0;
         let (writer, _) = Writer::open(&folder.path().join("spool"), &options).expect("a spool");
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_nanos();
         let mut spooled = Spooled { writer, start: now as i64 - 60_000_000_000, folder };

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use flowlog_tests::jsonl_daemon::JsonlDaemon;
+use flowlog_tests::daemon::{Daemon, EVERYTHING as EVERY_FLOW};
 use flowlog_tests::tls::Authority;
 use flowlog_tests::{http, program, skip};
 use serde_json::Value;
@@ -278,7 +278,7 @@ fn promtool_finds_nothing_to_say_about_the_file_and_the_whole_page_of_the_daemon
     let text = exposition(&[EVERYTHING], &flows());
     let default = exposition(&[], &flows());
     assert!(default.contains("hubble_http_requests_total") && !default.contains("hubble_policy"), "{default}");
-    let daemon = JsonlDaemon::start("flowLogs:\n  - name: all\n    filePath: events.log\n", &["--metrics", EVERYTHING]);
+    let daemon = Daemon::following(EVERY_FLOW).with(&["--metrics", EVERYTHING]).started();
     daemon.feed(&flows());
     let page = || http::get(daemon.port(), "/metrics");
     let counted = r#"hubble_http_requests_total{method="GET",protocol="HTTP/1.1",reporter="server",status="503"} 1"#;
@@ -296,7 +296,7 @@ fn promtool_finds_nothing_to_say_about_the_file_and_the_whole_page_of_the_daemon
 
 #[test]
 fn exemplars_stand_where_openmetrics_is_asked_for_and_nowhere_else() {
-    let daemon = JsonlDaemon::start("flowLogs:\n  - name: all\n    filePath: events.log\n", &["--metrics", "httpV2:exemplars=true"]);
+    let daemon = Daemon::following(EVERY_FLOW).with(&["--metrics", "httpV2:exemplars=true"]).started();
     daemon.feed(&flows());
     let accept = ["Accept: application/openmetrics-text; version=1.0.0".to_owned()];
     let page = || http::get_with(daemon.port(), "/metrics", &accept);
@@ -331,7 +331,10 @@ fn mutual_tls_lets_in_only_clients_of_its_authority() {
     let path = |path: &Path| path.to_str().unwrap().to_owned();
     let files = [path(&certificate), path(&key), path(&ours.certificate())];
     let arguments = ["--listen-cert-file", &files[0], "--listen-key-file", &files[1], "--listen-client-ca-file", &files[2]];
-    let daemon = JsonlDaemon::start("flowLogs:\n  - name: all\n    filePath: events.log\n", &arguments);
+    let mut daemon = Daemon::following(EVERY_FLOW).with(&arguments);
+    // Readiness is behind TLS too.
+    daemon.spawn();
+    daemon.wait("its port", |daemon| daemon.path("state/daemon.json").exists());
     let get = |client: Option<&(PathBuf, PathBuf)>| {
         let mut command = Command::new("curl");
         command.args(["--silent", "--show-error", "--max-time", "20", "--cacert"]).arg(ours.certificate());

@@ -1,12 +1,11 @@
 //! Guarantees 1 and 2 in the kernel alone: threads race the sweep over a small map and a small ring, and every packet
 //! is in exactly one place.
-//!
-//! FLOWLOG_TEST_PACKETS sets the packets (default 500 000; the scale is 100 million).
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::common::{Attached, Namespace, Sums, may_run, options, scale, udp_frame};
+use crate::common::{Attached, Namespace, Sums, may_run, options, udp_frame};
+use crate::scale;
 use flowlog_bpf::event::Count;
 use flowlog_bpf::probe::{Probe, Segmentation, Way};
 use flowlog_bpf::{Options, Times};
@@ -83,7 +82,7 @@ fn every_packet_of_racing_threads_is_in_exactly_one_place_while_rows_come_and_go
     let options = Options { rows: 1024, ring_bytes: Some(64 << 10), fold_rows: 64, times: hasty(), ..options(&["lo"]) };
     let mut attached = Attached::start(&options);
     attached.sums.forget = true;
-    let packets = scale("FLOWLOG_TEST_PACKETS", 500_000);
+    let packets = scale::of("kernel_packets");
     let sent = race(&mut attached, packets, 7000);
     attached.settle();
     let counters = attached.counters();
@@ -171,7 +170,7 @@ fn several_slices_and_rings_account_like_one_of_each() {
     let mut attached = Attached::start(&options);
     assert_eq!(attached.rings.len(), 2);
     assert_eq!(attached.kernel().sweep_period(), Duration::from_millis(250), "four slices, each once a second");
-    let sent = race(&mut attached, scale("FLOWLOG_TEST_PACKETS", 500_000), 20_000);
+    let sent = race(&mut attached, scale::of("kernel_packets"), 20_000);
     attached.settle();
     let counters = attached.counters();
     assert_eq!(seen(&counters), sent);

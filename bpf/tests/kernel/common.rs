@@ -1,5 +1,5 @@
 //! What the kernel tests share: network namespaces of their own, a kernel side on the interfaces in them, frames, and
-//! sums over what is reported. They need root; without it each prints SKIPPED and the command that would run it.
+//! sums over what is reported. They need root; without it each says SKIPPED and the command that would run it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,14 +15,14 @@ static NUMBER: AtomicU32 = AtomicU32::new(0);
 pub fn may_run() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
-        println!("SKIPPED: needs root for BPF and network namespaces; run `sudo -E cargo test -p flowlog-bpf`");
+        skip("needs root for BPF and network namespaces", "sudo -E make test");
     }
     root
 }
 
-/// A scale from the environment, or the small one that every run can afford.
-pub fn scale(name: &str, small: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(small)
+/// Says that the running test does not run. Its thread has its name.
+pub fn skip(why: &str, command: &str) {
+    crate::skip_line::write(std::thread::current().name().unwrap_or_default(), why, command);
 }
 
 /// Runs a command line and returns what it printed; fails the test with its words if it fails.

@@ -1,8 +1,7 @@
 //! Hostile packets: random and mutated frames through the program, each compared field by field with a reading of the
 //! same bytes through the etherparse crate, which shares no code with ours. A frame that one can read the other must.
 //!
-//! FLOWLOG_TEST_FRAMES sets how many (default 30 000; the scale is 10 million). The generator is seeded, so a
-//! failure repeats; it prints the frame.
+//! The generator is seeded (FLOWLOG_SEED), so a failure repeats; it prints the frame.
 
 use std::time::Duration;
 
@@ -14,7 +13,8 @@ use flowlog_bpf::event::{Count, FlowKey, FlowReport, Tunnel, TunnelKind};
 use flowlog_bpf::probe::{Probe, Segmentation, Way};
 use flowlog_bpf::{Options, Times};
 
-use crate::common::{Attached, Namespace, may_run, options, scale};
+use crate::common::{Attached, Namespace, may_run, options};
+use crate::scale;
 
 /// What a flow's report must say of the frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -337,6 +337,10 @@ fn of_report(report: &FlowReport) -> Expected {
     }
 }
 
+fn seed() -> u64 {
+    std::env::var("FLOWLOG_SEED").ok().and_then(|seed| seed.parse().ok()).filter(|seed| *seed > 0).unwrap_or(0x0f10_3106)
+}
+
 #[test]
 fn every_frame_is_read_as_an_independent_parser_reads_it() {
     if !may_run() {
@@ -348,8 +352,8 @@ fn every_frame_is_read_as_an_independent_parser_reads_it() {
     let at_once = Times { idle: Duration::ZERO, tcp_idle: Duration::ZERO, tcp_closed: Duration::ZERO, ..Times::default() };
     let mut attached = Attached::start(&Options { rows: 64, fold_rows: 16, times: at_once, ..options(&["lo"]) });
     let probe = Probe::of(attached.kernel()).expect("a probe");
-    let mut random = Random(scale("FLOWLOG_TEST_SEED", 0x0f10_3106).max(1));
-    let frames = scale("FLOWLOG_TEST_FRAMES", 30_000);
+    let mut random = Random(seed());
+    let frames = scale::of("hostile_frames");
     let (mut run, mut readable, mut tunnels) = (0_u64, 0_u64, 0_u64);
     for number in 0..frames {
         let mut frame = make_frame(&mut random, 0);

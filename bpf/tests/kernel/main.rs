@@ -14,4 +14,10 @@ mod offloads;
 #[cfg(test)]
 mod pins;
 #[cfg(test)]
+#[path = "../../../tests/lib/scale.rs"]
+mod scale;
+#[cfg(test)]
+#[path = "../../../tests/lib/skip_line.rs"]
+mod skip_line;
+#[cfg(test)]
 mod watch;

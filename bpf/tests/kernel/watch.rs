@@ -3,8 +3,9 @@
 use flowlog_bpf::event::Count;
 use flowlog_bpf::{AttachMode, InterfaceChange, Options, Selection};
 
-use crate::common::{Attached, Namespace, may_run, options, scale, sh};
+use crate::common::{Attached, Namespace, may_run, options, sh, skip};
 use crate::lab::own;
+use crate::scale;
 
 fn changes(attached: &mut Attached) -> Vec<InterfaceChange> {
     attached.kernel().interfaces_changed().expect("the changes")
@@ -57,7 +58,6 @@ fn sum(mut one: Count, other: Count) -> Count {
     one
 }
 
-/// FLOWLOG_TEST_VETHS sets how many come and go (default 12; the issue's scale is 1 000).
 #[test]
 fn what_short_lived_interfaces_carried_is_counted_or_declared_to_the_packet() {
     if !may_run() {
@@ -71,7 +71,7 @@ fn what_short_lived_interfaces_carried_is_counted_or_declared_to_the_packet() {
     node.enter();
     let mut attached = Attached::start(&options(&["v*"]));
     let (mut counted_packets, mut declared_packets) = (0, 0);
-    for number in 0..scale("FLOWLOG_TEST_VETHS", 12) {
+    for number in 0..scale::of("short_lived_veths") {
         sh(&format!(
             "ip -n {n} link add v{number} type veth peer name eth0 netns {p}
              ip netns exec {n} ethtool -K v{number} gso off tso off gro off >/dev/null
@@ -127,7 +127,7 @@ fn without_any_capability_left_a_new_interface_is_attached_and_rows_are_swept() 
     let mut attached = Attached::start(&Options { interfaces: Selection::PodsAndUplink, ..options(&[]) });
     let kept = attached.kernel().features().kept_capabilities(AttachMode::Auto);
     if !kept.is_empty() {
-        println!("SKIPPED: this kernel asks to keep {kept:?}; run on Linux 6.6 or later");
+        skip(&format!("this kernel asks to keep {kept:?}"), "make test on Linux 6.6 or later");
         return;
     }
     let all = rustix::thread::capabilities(None).expect("this thread's capabilities");

@@ -1,13 +1,14 @@
 //! The daemon's life: opens its logs, starts sources, flow logs and sinks, follows its configuration, and ends in the reverse order.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use flowlog_bpf::{Kernel, Retired, Ring, Started};
+use flowlog_sinks::denied::At;
 use flowlog_sinks::spool::{Gap, Intake, IntakeOptions, OpenError, Options, boot_id, inspect};
 
 use super::identities::IdentitySources;
@@ -26,7 +27,7 @@ use crate::pipeline::surroundings::{Shared, Surroundings, absolute_node_name};
 use crate::sources::clock::ArrivalClock;
 use crate::sources::intake::SharedIntake;
 use crate::sources::kernel::KernelSource;
-use crate::sources::lines::{LinesSource, known_positions};
+use crate::sources::lines::LinesSource;
 
 /// How long the intake may take to close.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -38,7 +39,15 @@ pub enum LifeError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// What is in the state folder.
-    #[error("the state folder cannot be read: {0}")]
+    #[error("the state folder cannot be read: {}", At(folder, source))]
+    State {
+        /// The state folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Threads, and what the kernel says of itself.
+    #[error("the daemon cannot begin: {0}")]
     Io(#[from] std::io::Error),
     /// The metrics.
     #[error(transparent)]
@@ -76,7 +85,8 @@ impl Life {
         }
         let Prepared { state, mut kernel, node } = prepared;
         let boot = boot_id()?;
-        let resume_at = highest_position(&settings.state_dir)?;
+        let resume_at =
+            highest_position(&settings.state_dir).map_err(|source| LifeError::State { folder: settings.state_dir.clone(), source })?;
         let options = IntakeOptions { max_bytes: settings.intake_max_bytes, resume_at, ..IntakeOptions::new(&node, &boot) };
         let (intake, found) = Intake::open(&state.intake(), &options)?;
         let last_arrival = intake.arrival();
@@ -84,7 +94,9 @@ impl Life {
         let rings = kernel.as_mut().map(|started| started.kernel.take_rings()).unwrap_or_default();
         let renew = kernel.as_ref().and_then(|started| ahead(&intake, started.kernel.instance(), &rings));
         let intake = Arc::new(SharedIntake::new(intake, Arc::clone(&clock)));
-        let lines = known_positions(&mut intake.readers().reader("sources", 0));
+        // Before a flow log can let go of what they are noted in.
+        let stop = Arc::new(AtomicBool::new(false));
+        let lines = Arc::new(LinesSource::new(Arc::clone(&intake), Arc::clone(&stop)));
 
         let around = Arc::new(Shared::new(surroundings(settings, &node, kernel.as_ref())));
         let table = Arc::new(Shared::new(identities.table()));
@@ -103,7 +115,6 @@ impl Life {
             tracing::error!(bytes = found.corrupt_bytes, "the intake has bytes that changed on disk");
         }
 
-        let stop = Arc::new(AtomicBool::new(false));
         let source = kernel.is_some().then(|| {
             Arc::new(KernelSource {
                 intake: Arc::clone(&intake),
@@ -117,7 +128,6 @@ impl Life {
                 empty_rings: AtomicBool::new(false),
             })
         });
-        let lines = Arc::new(LinesSource::new(Arc::clone(&intake), Arc::clone(&stop), lines));
         let metrics = MetricsReader::start(&specs, &intake, &commons)?;
         let mut life = Self { manager, intake, commons, kernel: source, lines, metrics, stop, drains: Vec::new(), tend: None };
         if let Some(started) = kernel {
@@ -156,6 +166,9 @@ impl Life {
     }
 
     fn begin_lines(&mut self, settings: &Settings) -> std::io::Result<()> {
+        if settings.sources.iter().all(|spec| matches!(spec, SourceSpec::Kernel)) {
+            self.lines.follow_nothing();
+        }
         for spec in &settings.sources {
             let source = Arc::clone(&self.lines);
             let thread = std::thread::Builder::new().name("lines".to_owned());

@@ -18,6 +18,7 @@ use super::log::CompiledLog;
 use super::note::{Note, cause};
 use super::orders::{Command, Orders};
 use super::output::{Books, Output, Resumed};
+use super::places::Places;
 use super::published::Published;
 use super::surroundings::{Shared, Surroundings};
 use super::totals::Totals;
@@ -66,6 +67,7 @@ struct Work {
     windows: Windows,
     totals: Totals,
     gaps: Vec<Gap>,
+    places: Places,
     line: Vec<u8>,
     /// Position in the intake behind the last frame that was applied.
     position: u64,
@@ -108,6 +110,7 @@ impl Engine {
             windows,
             totals: resumed.totals,
             gaps: resumed.gaps,
+            places: Places::default(),
             line: Vec::new(),
             position,
             committed: position,
@@ -222,7 +225,8 @@ impl Work {
                     }
                     self.gaps.push(gap);
                 }
-                Some(Note::Sources(_)) | None => {}
+                Some(Note::Sources(sources)) => self.places.noted(sources),
+                None => {}
             },
             None => tracing::warn!(source = origin.source, position, "a frame of an unknown source; it was passed over"),
         }
@@ -247,19 +251,19 @@ impl Work {
     }
 
     fn lines(&mut self, origin: &Origin, bytes: &[u8]) {
-        let mut at = origin.ring_position;
+        let Self { log, fold, output, totals, gaps, line: scratch, places, .. } = self;
+        let mut place = places.first(origin);
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let place = format_args!("byte {at} of the source").to_string();
-            at += line.len() as u64;
-            let line = line.strip_suffix(b"\n").unwrap_or(line);
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if line.is_empty() {
-                continue;
+            let text = line.strip_suffix(b"\n").unwrap_or(line);
+            let text = text.strip_suffix(b"\r").unwrap_or(text);
+            if !text.is_empty()
+                && let Some(event) = json_lines::decode(text, &place, totals)
+            {
+                json_lines::apply(event, origin.arrival, &mut Target { log, fold, output, totals, gaps, line: scratch });
             }
-            let Some(event) = json_lines::decode(line, &place, &mut self.totals) else { continue };
-            let Self { log, fold, output, totals, gaps, line, .. } = self;
-            json_lines::apply(event, origin.arrival, &mut Target { log, fold, output, totals, gaps, line });
+            place.next(line.len());
         }
+        places.pass(origin, bytes);
     }
 
     /// Bytes of the intake that can't be read back.

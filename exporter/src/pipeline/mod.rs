@@ -23,6 +23,7 @@ pub mod open_rows;
 pub mod orders;
 pub mod output;
 pub mod partial;
+pub mod places;
 pub mod published;
 pub mod replay;
 mod reports;

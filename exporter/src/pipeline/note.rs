@@ -26,8 +26,14 @@ pub struct SourcePosition {
     pub path: String,
     /// The file, by the hash of its first line, in hexadecimal.
     pub file: String,
+    /// How many files that begin with the same line were finished before it.
+    #[serde(default)]
+    pub again: u32,
     /// Bytes of it that are in the intake.
     pub offset: u64,
+    /// Newlines among them.
+    #[serde(default)]
+    pub lines: u64,
 }
 
 impl SourcePosition {
@@ -35,7 +41,7 @@ impl SourcePosition {
     #[must_use]
     pub fn new(path: &str, position: jsonl::Position) -> Self {
         let file = position.file.iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { path: path.to_owned(), file, offset: position.offset }
+        Self { path: path.to_owned(), file, again: position.again, offset: position.offset, lines: position.lines }
     }
 
     /// As a follower's position; `None` when the hash is not one.
@@ -48,7 +54,7 @@ impl SourcePosition {
         for (at, byte) in file.iter_mut().enumerate() {
             *byte = u8::from_str_radix(&self.file[at * 2..at * 2 + 2], 16).ok()?;
         }
-        Some(jsonl::Position { file, offset: self.offset })
+        Some(jsonl::Position { file, again: self.again, offset: self.offset, lines: self.lines })
     }
 }
 
@@ -98,7 +104,7 @@ mod tests {
 
     #[test]
     fn notes_come_back_as_they_were_written_and_foreign_ones_are_passed_over() {
-        let position = jsonl::Position { file: [0xa5; 16], offset: 7 };
+        let position = jsonl::Position { file: [0xa5; 16], again: 2, offset: 7, lines: 1 };
         for note in [
             Note::Gap(Gap { cause: cause::BEFORE_ATTACH.into(), packets: Some(3), interface: Some("eth0".into()), ..Gap::default() }),
             Note::Sources(vec![SourcePosition::new("/x", position)]),
@@ -108,6 +114,6 @@ mod tests {
         assert_eq!(Note::decode(br#"{"later":{}}"#), None);
         assert_eq!(Note::decode(b"\xff"), None);
         assert_eq!(SourcePosition::new("/x", position).position(), Some(position));
-        assert_eq!(SourcePosition { path: String::new(), file: "zz".into(), offset: 0 }.position(), None);
+        assert_eq!(SourcePosition { path: String::new(), file: "zz".into(), again: 0, offset: 0, lines: 0 }.position(), None);
     }
 }

@@ -12,6 +12,8 @@ use super::SourceKind;
 use super::clock::ArrivalClock;
 use crate::pipeline::note::{Note, cause};
 
+/// Room that is kept for notes, bytes: they say what is held, so that what holds the intake could otherwise never be let go.
+const FOR_NOTES: u64 = 64 << 10;
 /// Who the notes of the daemon are from: no ring has this instance.
 const NOTES: [u8; 16] = [0; 16];
 
@@ -47,6 +49,10 @@ impl SharedIntake {
     pub fn append(&self, kind: SourceKind, id: [u8; 16], number: u32, position: u64, bytes: &[u8]) -> io::Result<bool> {
         let mut guard = self.intake.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(intake) = guard.as_mut() else { return Err(io::Error::other("the intake is closed")) };
+        if intake.room() < FOR_NOTES + bytes.len() as u64 {
+            self.full.fetch_add(1, Ordering::Relaxed);
+            return Ok(false);
+        }
         // Stamped under the lock, so that frames lie in the order of their stamps.
         let now = self.clock.now();
         let origin = Origin {

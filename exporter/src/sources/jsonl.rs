@@ -4,9 +4,11 @@
 //! restarts from a remembered [`Position`], and over a truncation in place. A line without its newline is handed out when its file is finished, never before.
 //! It does not look at what a line says.
 //!
-//! A file is known by the hash of its first line, not by its inode: inodes are reused, and a compressed backup has another one. The writer's backups are
+//! A file is known by the hash of its first line, not by its inode: inodes are reused, and a compressed backup has another one. One that begins with the same
+//! line as one that was finished before is told from it by a number. The writer's backups are
 //! recognised by lumberjack's names, `<stem>-<UTC time>.<extension>` with an optional `.gz` or `.zst`, whose order is the order of rotation.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
@@ -21,14 +23,29 @@ const FINGERPRINT_BYTES: u64 = 4096;
 const CHUNK_BYTES: usize = 256 * 1024;
 /// A line longer than this is handed out in pieces, each of which will fail to decode and be counted. With a chunk on top it fits a frame of the intake, 16 MiB.
 const LINE_BYTES: usize = 15 * 1024 * 1024;
+/// Finished files that are remembered, to tell one that begins alike from them.
+const REMEMBERED: usize = 256;
 
 /// Where reading goes on after a restart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {
     /// The first half of the SHA-256 of the file's first line.
     pub file: [u8; 16],
+    /// How many files that begin with the same line were finished before it.
+    pub again: u32,
     /// Bytes of it that were handed out (before compression).
     pub offset: u64,
+    /// Newlines among them.
+    pub lines: u64,
+}
+
+impl Position {
+    /// The position behind these bytes.
+    #[must_use]
+    pub fn behind(self, bytes: &[u8]) -> Self {
+        let lines = memchr::memchr_iter(b'\n', bytes).count() as u64;
+        Self { offset: self.offset + bytes.len() as u64, lines: self.lines + lines, ..self }
+    }
 }
 
 /// A piece of the input: whole lines, each with its newline.
@@ -57,16 +74,18 @@ pub struct Follower {
     resume: Option<Position>,
     /// The remembered file was not found any more: what it still held is gone.
     pub lost_track: u64,
+    /// The files read to their end, the newest last.
+    finished: VecDeque<([u8; 16], u32)>,
     buffer: Vec<u8>,
 }
 
 struct OpenFile {
     reader: Box<dyn Source>,
-    fingerprint: [u8; 16],
+    /// What of it was handed out.
+    position: Position,
     inode: u64,
     /// Set for a backup: its name's time, so that the next one is found.
     rotated: Option<String>,
-    offset: u64,
     /// Bytes read but not handed out: a line without its end.
     torn: Vec<u8>,
 }
@@ -76,7 +95,7 @@ impl<T: Read + Send> Source for T {}
 
 impl std::fmt::Debug for OpenFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OpenFile").field("rotated", &self.rotated).field("offset", &self.offset).finish_non_exhaustive()
+        f.debug_struct("OpenFile").field("rotated", &self.rotated).field("position", &self.position).finish_non_exhaustive()
     }
 }
 
@@ -84,7 +103,7 @@ impl Follower {
     /// Follows `path`, from `resume` or, without it, from the oldest backup that is there.
     #[must_use]
     pub fn new(path: &Path, resume: Option<Position>) -> Self {
-        Self { path: path.to_owned(), open: None, resume, lost_track: 0, buffer: Vec::new() }
+        Self { path: path.to_owned(), open: None, resume, lost_track: 0, finished: VecDeque::new(), buffer: Vec::new() }
     }
 
     /// The next whole lines, if there are any. `None`: look again later.
@@ -98,8 +117,8 @@ impl Follower {
         if self.buffer.is_empty() {
             return Ok(None);
         }
-        let position = Position { file: open.fingerprint, offset: open.offset };
-        open.offset += self.buffer.len() as u64;
+        let position = open.position;
+        open.position = position.behind(&self.buffer);
         Ok(Some(Chunk { position, bytes: &self.buffer }))
     }
 
@@ -135,7 +154,7 @@ impl Follower {
             return Ok(true);
         }
         match std::fs::metadata(&self.path) {
-            Ok(now) => Ok(now.ino() != open.inode || now.len() < open.offset),
+            Ok(now) => Ok(now.ino() != open.inode || now.len() < open.position.offset),
             // Renamed away, and its successor not made yet.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
             Err(error) => Err(error),
@@ -147,10 +166,9 @@ impl Follower {
         if let Some(resume) = self.resume.take() {
             for candidate in backups.iter().map(Some).chain([None]) {
                 if let Some(mut open) = self.open_file(candidate)?
-                    && open.fingerprint == resume.file
+                    && open.position.file == resume.file
                 {
-                    io::copy(&mut (&mut open.reader).take(resume.offset), &mut io::sink())?;
-                    open.offset = resume.offset;
+                    open.go_on(resume)?;
                     self.open = Some(open);
                     return Ok(true);
                 }
@@ -170,6 +188,10 @@ impl Follower {
     /// Leaves the open file for the one written after it.
     fn open_next(&mut self) -> io::Result<()> {
         let Some(done) = self.open.take() else { return Ok(()) };
+        if self.finished.len() == REMEMBERED {
+            self.finished.pop_front();
+        }
+        self.finished.push_back((done.position.file, done.position.again));
         let backups = all_backups(&self.path)?;
         let from = match &done.rotated {
             Some(time) => backups.partition_point(|backup| backup.time <= *time),
@@ -177,7 +199,7 @@ impl Follower {
             None => {
                 let mut found = None;
                 for (at, backup) in backups.iter().enumerate().rev() {
-                    if self.open_file(Some(backup))?.is_some_and(|file| file.fingerprint == done.fingerprint) {
+                    if self.open_file(Some(backup))?.is_some_and(|file| file.position.file == done.position.file) {
                         found = Some(at + 1);
                         break;
                     }
@@ -186,7 +208,14 @@ impl Follower {
             }
         };
         for candidate in backups[from..].iter().map(Some).chain([None]) {
-            if let Some(open) = self.open_file(candidate)? {
+            if let Some(mut open) = self.open_file(candidate)? {
+                let before = self.finished.iter().filter(|(file, _)| *file == open.position.file).map(|(_, again)| again + 1).max();
+                open.position.again = before.unwrap_or_default();
+                let active = candidate.is_none() && done.rotated.is_none() && open.position.file == done.position.file;
+                if active && std::fs::metadata(&self.path)?.len() >= done.position.offset {
+                    // Another inode, the same text: a copy took its place. A shorter one is a file that begins alike.
+                    open.go_on(done.position)?;
+                }
                 self.open = Some(open);
                 break;
             }
@@ -206,7 +235,8 @@ impl Follower {
         let Some(fingerprint) = fingerprint(decompressed(path, file.try_clone()?)?)? else { return Ok(None) };
         file.seek(SeekFrom::Start(0))?;
         let reader = decompressed(path, file)?;
-        Ok(Some(OpenFile { reader, fingerprint, inode, rotated: backup.map(|backup| backup.time.clone()), offset: 0, torn: Vec::new() }))
+        let position = Position { file: fingerprint, ..Position::default() };
+        Ok(Some(OpenFile { reader, position, inode, rotated: backup.map(|backup| backup.time.clone()), torn: Vec::new() }))
     }
 }
 
@@ -220,6 +250,22 @@ fn decompressed(path: &Path, file: File) -> io::Result<Box<dyn Source>> {
 }
 
 impl OpenFile {
+    /// Goes on where this file, or its text in another one, was left.
+    fn go_on(&mut self, position: Position) -> io::Result<()> {
+        let mut before = BufReader::new((&mut self.reader).take(position.offset));
+        let mut lines = 0;
+        loop {
+            let bytes = before.fill_buf()?;
+            let length = bytes.len();
+            if length == 0 {
+                self.position = Position { lines, ..position };
+                return Ok(());
+            }
+            lines += memchr::memchr_iter(b'\n', bytes).count() as u64;
+            before.consume(length);
+        }
+    }
+
     /// Reads up to [`CHUNK_BYTES`] and moves the whole lines among them to `lines`.
     fn read_lines(&mut self, lines: &mut Vec<u8>) -> io::Result<()> {
         let start = self.torn.len();

@@ -18,7 +18,9 @@ use crate::pipeline::note::{Note, SourcePosition, cause};
 const TICK: Duration = Duration::from_millis(50);
 /// A longer line of standard input is taken in pieces, each of which can't be read and is counted; an intake's frame takes 16 MiB.
 const LONGEST_LINE: u64 = 8 << 20;
-/// Bytes of the intake between two notes of where the sources stand: a segment of the smallest intake there can be. What all flow logs have read goes by segments.
+/// What the lines of standard input are said to be of.
+const STANDARD_INPUT: &str = "standard input";
+/// Bytes of the intake between two notes of where the sources stand.
 const NOTE_EVERY: u64 = 128 << 10;
 
 /// What the threads share.
@@ -29,24 +31,41 @@ pub struct LinesSource {
     pub stop: Arc<AtomicBool>,
     /// Where each file stands.
     positions: Mutex<BTreeMap<String, Position>>,
-    /// The intake's end at the last note.
+    /// The intake's end before the last note.
     noted: AtomicU64,
+    /// Holds that note in the intake, whatever the flow logs have read.
+    hold: Mutex<IntakeReader>,
     /// Set when standard input has ended.
     pub ended: AtomicBool,
 }
 
 impl LinesSource {
-    /// Sources that go on from `known`.
+    /// Sources that go on from where the notes in the intake say.
     #[must_use]
-    pub fn new(intake: Arc<SharedIntake>, stop: Arc<AtomicBool>, known: BTreeMap<String, Position>) -> Self {
-        Self { intake, stop, positions: Mutex::new(known), noted: AtomicU64::new(0), ended: AtomicBool::new(false) }
+    pub fn new(intake: Arc<SharedIntake>, stop: Arc<AtomicBool>) -> Self {
+        let mut hold = intake.readers().reader("sources", 0);
+        let (known, noted) = known_positions(&mut hold);
+        hold.release(noted);
+        Self {
+            intake,
+            stop,
+            positions: Mutex::new(known),
+            noted: AtomicU64::new(noted),
+            hold: Mutex::new(hold),
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    /// Nothing is followed: the intake holds nothing for it.
+    pub fn follow_nothing(&self) {
+        self.hold.lock().unwrap_or_else(PoisonError::into_inner).release(u64::MAX);
     }
 
     /// Follows a file until told to stop.
     pub fn follow(&self, path: &str) {
         let resume = self.positions.lock().unwrap_or_else(PoisonError::into_inner).get(path).copied();
         // The intake may have more than the last note says.
-        let resume = resume.map(|known| match self.intake.source_end(&known.file, 0) {
+        let resume = resume.map(|known| match self.intake.source_end(&known.file, known.again) {
             Some(end) => Position { offset: known.offset.max(end), ..known },
             None => known,
         });
@@ -55,8 +74,8 @@ impl LinesSource {
         while !self.stop.load(Ordering::Acquire) {
             match follower.look() {
                 Ok(Some(chunk)) => {
-                    let end = Position { offset: chunk.position.offset + chunk.bytes.len() as u64, ..chunk.position };
-                    if !self.store(chunk.position, chunk.bytes) {
+                    let end = chunk.position.behind(chunk.bytes);
+                    if !self.begins(path, chunk.position) || !self.store(chunk.position, chunk.bytes) {
                         return;
                     }
                     self.stands(path, end);
@@ -89,7 +108,7 @@ impl LinesSource {
         id[..4].copy_from_slice(&std::process::id().to_le_bytes());
         id[8..].copy_from_slice(&self.intake.readers().end().to_le_bytes());
         id[7] = 1;
-        let (mut position, mut chunk) = (0, Vec::new());
+        let (mut position, mut chunk) = (Position { file: id, ..Position::default() }, Vec::new());
         loop {
             chunk.clear();
             let ended = loop {
@@ -107,10 +126,13 @@ impl LinesSource {
                     }
                 }
             };
-            if !chunk.is_empty() && !self.store(Position { file: id, offset: position }, &chunk) {
-                return;
+            if !chunk.is_empty() {
+                if !self.begins(STANDARD_INPUT, position) || !self.store(position, &chunk) {
+                    return;
+                }
+                position = position.behind(&chunk);
+                self.stands(STANDARD_INPUT, position);
             }
-            position += chunk.len() as u64;
             if ended {
                 break;
             }
@@ -121,7 +143,7 @@ impl LinesSource {
     /// Waits for room as long as it takes; false when told to stop meanwhile.
     fn store(&self, position: Position, bytes: &[u8]) -> bool {
         loop {
-            match self.intake.append(SourceKind::Lines, position.file, 0, position.offset, bytes) {
+            match self.intake.append(SourceKind::Lines, position.file, position.again, position.offset, bytes) {
                 Ok(true) => return true,
                 Ok(false) => std::thread::sleep(TICK),
                 Err(error) => {
@@ -135,14 +157,25 @@ impl LinesSource {
         }
     }
 
-    fn stands(&self, path: &str, position: Position) {
+    /// Notes the file that the next bytes are of, before the first of them: a restart then never takes it for the one before, and whoever reads the lines
+    /// can tell where they stand. False when told to stop while waiting for room.
+    fn begins(&self, path: &str, position: Position) -> bool {
         let before = self.positions.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), position);
-        let another_file = before.is_none_or(|before| before.file != position.file);
-        if another_file {
-            self.note_positions();
-        } else {
-            self.note_if_due();
+        if before.is_some_and(|before| (before.file, before.again) == (position.file, position.again)) {
+            return true;
         }
+        while !self.note_positions() {
+            std::thread::sleep(TICK);
+            if self.stop.load(Ordering::Acquire) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn stands(&self, path: &str, position: Position) {
+        self.positions.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), position);
+        self.note_if_due();
     }
 
     fn note_if_due(&self) {
@@ -151,14 +184,17 @@ impl LinesSource {
         }
     }
 
-    fn note_positions(&self) {
+    fn note_positions(&self) -> bool {
         let end = self.intake.readers().end();
         let positions = self.positions.lock().unwrap_or_else(PoisonError::into_inner);
         let notes = positions.iter().map(|(path, position)| SourcePosition::new(path, *position)).collect();
         drop(positions);
-        if self.note(&Note::Sources(notes)) {
+        let stored = self.note(&Note::Sources(notes));
+        if stored {
             self.noted.store(end, Ordering::Relaxed);
+            self.hold.lock().unwrap_or_else(PoisonError::into_inner).release(end);
         }
+        stored
     }
 
     fn note(&self, note: &Note) -> bool {
@@ -170,16 +206,16 @@ impl LinesSource {
     }
 }
 
-/// Reads the newest position of each source out of an intake, from its oldest frame on.
-#[must_use]
-pub fn known_positions(reader: &mut IntakeReader) -> BTreeMap<String, Position> {
-    let mut known = BTreeMap::new();
+/// Reads the newest position of each source out of an intake, from its oldest frame on, and where in the intake the last one was noted.
+fn known_positions(reader: &mut IntakeReader) -> (BTreeMap<String, Position>, u64) {
+    let (mut known, mut noted) = (BTreeMap::new(), 0);
     loop {
         match reader.take() {
-            Ok(Some(Raw::Frame { origin, bytes, .. })) => {
+            Ok(Some(Raw::Frame { position: at, origin, bytes })) => {
                 if SourceKind::from_number(origin.source) == Some(SourceKind::Note)
                     && let Some(Note::Sources(sources)) = Note::decode(bytes)
                 {
+                    noted = at;
                     for source in sources {
                         if let Some(position) = source.position() {
                             known.insert(source.path, position);
@@ -188,11 +224,14 @@ pub fn known_positions(reader: &mut IntakeReader) -> BTreeMap<String, Position> 
                 }
             }
             Ok(Some(Raw::Lost { .. })) => {}
-            Ok(None) => return known,
+            Ok(None) => return (known, noted),
             Err(error) => {
                 tracing::error!(%error, "the intake cannot be read back; sources start from their oldest file");
-                return known;
+                return (known, noted);
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@
 use super::FileMetrics;
 use super::active::folder_of;
 use super::config::FileConfig;
+use crate::denied::At;
 use crate::driver::ResumeError;
 use crate::spool::{Item, ReadError, Reader};
 use rustix::fs::{AtFlags, StatxFlags};
@@ -48,7 +49,7 @@ enum End {
 pub(super) fn resume(config: &FileConfig, metrics: &FileMetrics, reader: &mut Reader, stored: Stored) -> Result<Place, ResumeError> {
     let Stored { place, path: before } = stored;
     let path = &config.path;
-    let failed = |error: io::Error| ResumeError::Destination(format!("{}: {error}", path.display()));
+    let failed = |error: io::Error| ResumeError::Destination(At(path, &error).to_string());
     let mut files: Vec<(PathBuf, Place)> = Vec::new();
     // Where the path was changed since, what stands at the new one was not written from here, unless the file itself was moved there.
     let same = |found: &Place| (found.inode, found.born) == (place.inode, place.born);
@@ -151,7 +152,7 @@ fn compare(path: &Path, offset: u64, reader: &mut Reader) -> Result<io::Result<E
 
 /// Completes the reader's next line, of which the file has `taken` bytes at its end.
 fn complete(path: &Path, taken: usize, reader: &mut Reader) -> Result<(), ResumeError> {
-    let failed = |error: io::Error| ResumeError::Destination(format!("{}: {error}", path.display()));
+    let failed = |error: io::Error| ResumeError::Destination(At(path, &error).to_string());
     if let Some(Item::Record(record)) = reader.peek()? {
         let rest: Vec<u8> = record.line.iter().chain(b"\n").skip(taken).copied().collect();
         let mut file = OpenOptions::new().append(true).open(path).map_err(failed)?;

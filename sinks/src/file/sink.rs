@@ -6,6 +6,7 @@
 use super::active::Active;
 use super::config::FileConfig;
 use super::{backups, resume};
+use crate::denied::At;
 use crate::driver::{Batch, Health, Limits, Outcome, ResumeError, Sink, Step};
 use crate::spool::{Cursor, Cut, Item, ReadError, Reader, now};
 use std::io;
@@ -284,7 +285,7 @@ impl Sink for FileSink {
         }
         // Here a last line that is torn and not ours is closed, and a second owner is refused.
         let mut held = self.inner.lock();
-        let active = self.inner.open(&mut held).map_err(|error| ResumeError::Destination(format!("{}: {error}", config.path.display())))?;
+        let active = self.inner.open(&mut held).map_err(|error| ResumeError::Destination(At(&config.path, &error).to_string()))?;
         let place = active.place();
         Ok(self.inner.stored(place).ok())
     }
@@ -340,7 +341,7 @@ impl Sink for FileSink {
         });
         match result.await.unwrap_or_else(|error| Err(io::Error::other(error))) {
             Ok(state) => Outcome::Delivered { state: Some(state) },
-            Err(error) => Outcome::Retry { why: format!("{}: {error}", self.inner.config.path.display()), after: None, shrink: false },
+            Err(error) => Outcome::Retry { why: At(&self.inner.config.path, &error).to_string(), after: None, shrink: false },
         }
     }
 

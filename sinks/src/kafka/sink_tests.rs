@@ -33,7 +33,8 @@ fn batch_of(sink: &KafkaSink, sequences: std::ops::Range<u64>, line: impl Fn(u64
     for sequence in sequences {
         let (key, line) = (key(sequence), line(sequence));
         let time = START + i64::try_from(sequence).unwrap() * 1_000_000;
-        let record = Record { spool: SPOOL, sequence, time, commit_time: time, key: key.as_bytes(), labels: b"", line: line.as_bytes() };
+        let record =
+            Record { spool: SPOOL, sequence, time, again: 0, commit_time: time, key: key.as_bytes(), labels: b"", line: line.as_bytes() };
         frozen.add(&record);
     }
     frozen

@@ -4,11 +4,10 @@
 //! repeat is the same entry to Loki whichever push it comes in. The body of a part is a concatenation of encoded entries, which is why
 //! singling out a refused entry or halving a push costs no second encoding.
 //!
-//! **The timestamp** is the flow's time or, where that is more than 10 minutes away from the commit's (an old recording, a wrong clock), the
-//! commit's. Its last six digits, the part below a millisecond, are the last six of the sequence number. Two entries of a stream then
-//! have different timestamps unless a million records lie between them *and* they fall into the same millisecond; even those differ in
-//! their metadata. It keeps the order of the spool within a millisecond, needs no memory of what was sent, and survives a crash, a second
-//! freeze and a different cut, which no counter of collisions would. The flow's own nanoseconds stand in the line.
+//! **The timestamp** is the flow's time, to the nanosecond. Among records of one commit that share a time, each is a nanosecond later than the one before;
+//! which one it is, the spool says, so that neither a crash nor another cut of the batch changes it. Records of different commits with the same time, line
+//! and labels are told apart by their metadata, which Loki 3.7 counts in. Where a flow's time is more than 10 minutes from its commit's (an old recording,
+//! a wrong clock), the commit's stands for it, with the last six digits of the sequence number below the millisecond.
 
 use std::io::Write;
 
@@ -22,7 +21,7 @@ use super::labels;
 
 /// Beyond this distance between flow time and commit time the latter counts. Loki takes 10 minutes into the future, one hour back.
 const MAX_DISTANCE_NS: i64 = 10 * 60 * 1_000_000_000;
-/// The part of a timestamp that the sequence number takes.
+/// The part of such a timestamp that the sequence number takes.
 const SEQUENCE_DIGITS: i64 = 1_000_000;
 /// Loki's default bound on one entry's metadata, bytes of names and values.
 const MAX_METADATA_BYTES: usize = 64 << 10;
@@ -55,11 +54,16 @@ pub struct Push {
 }
 
 /// The nanoseconds since 1970 under which an entry is found, see the top of this file.
-pub fn timestamp(time: i64, commit_time: i64, sequence: u64) -> i64 {
-    let base = if time.abs_diff(commit_time) > MAX_DISTANCE_NS.unsigned_abs() { commit_time } else { time };
-    let digits = i64::try_from(sequence % SEQUENCE_DIGITS.unsigned_abs()).unwrap_or(0);
+pub fn timestamp(record: &Record<'_>) -> i64 {
+    let Record { time, again, commit_time, sequence, .. } = *record;
+    let timestamp = if time.abs_diff(commit_time) <= MAX_DISTANCE_NS.unsigned_abs() {
+        time.saturating_add(i64::from(again))
+    } else {
+        let digits = i64::try_from(sequence % SEQUENCE_DIGITS.unsigned_abs()).unwrap_or(0);
+        (commit_time.div_euclid(SEQUENCE_DIGITS)).saturating_mul(SEQUENCE_DIGITS).saturating_add(digits)
+    };
     // Loki answers 500 to the timestamp 0; a clock before 1970 is wrong anyway.
-    (base.div_euclid(SEQUENCE_DIGITS)).saturating_mul(SEQUENCE_DIGITS).saturating_add(digits).max(1)
+    timestamp.max(1)
 }
 
 /// Why an entry is refused before it is sent: Loki would refuse it, or cut it.
@@ -103,7 +107,7 @@ impl Push {
 
     /// Appends a record. `is_label` says of a path and value whether it stands in the stream's labels already.
     pub fn add(&mut self, record: &Record<'_>, is_label: impl Fn(&[u8], &[u8]) -> bool, scratch: &mut Vec<u8>) {
-        let timestamp = timestamp(record.time, record.commit_time, record.sequence);
+        let timestamp = timestamp(record);
         let uid = self.uid.get_or_insert_with(|| Uid::new(record.spool));
         let uid = uid.of(record.spool, record.sequence);
         let mut number = itoa::Buffer::new();

@@ -22,8 +22,16 @@ fn freeze(sink: &LokiSink, lines: &[&str], namespaces: &[&str]) -> Frozen {
     for (place, line) in lines.iter().enumerate() {
         let labels = labels::blob(&[("source.namespace", namespaces[place % namespaces.len()]), ("source.pod_name", "web")]);
         let sequence = place as u64 + 1;
-        let record =
-            Record { spool: SpoolId([7; 16]), sequence, time: START, commit_time: START, key: b"", labels: &labels, line: line.as_bytes() };
+        let record = Record {
+            spool: SpoolId([7; 16]),
+            sequence,
+            time: START,
+            again: sequence as u32,
+            commit_time: START,
+            key: b"",
+            labels: &labels,
+            line: line.as_bytes(),
+        };
         filling.add(sink, &record);
     }
     filling.finish().frozen

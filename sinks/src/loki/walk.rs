@@ -134,8 +134,16 @@ mod tests {
         let mut push = Push::new(Encoding::Protobuf, &[("a", "b")]);
         for place in 0..entries {
             let time = START + i64::try_from(place).unwrap() * MILLISECOND;
-            let record =
-                Record { spool: SpoolId([1; 16]), sequence: place + 1, time, commit_time: time, key: b"", labels: b"", line: b"line" };
+            let record = Record {
+                spool: SpoolId([1; 16]),
+                sequence: place + 1,
+                time,
+                again: 0,
+                commit_time: time,
+                key: b"",
+                labels: b"",
+                line: b"line",
+            };
             push.add(&record, |_, _| false, &mut Vec::new());
         }
         push

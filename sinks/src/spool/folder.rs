@@ -48,7 +48,7 @@ pub enum OpenError {
         source: super::segment::HeadError,
     },
     /// The system refused.
-    #[error("{path}: {source}")]
+    #[error("{}", crate::denied::At(path, source))]
     Io {
         /// The file or folder concerned.
         path: PathBuf,

@@ -186,8 +186,7 @@ impl Intake {
         let encoded = origin.encode();
         let length = (ORIGIN + bytes.len()) as u64;
         let mut state = self.shared.lock();
-        let bytes_on_disk = state.written - state.segments.front().map_or(0, |segment| segment.base);
-        if bytes_on_disk + length + HEAD as u64 > self.shared.settings.max_bytes {
+        if length + HEAD as u64 > self.shared.settings.max_bytes.saturating_sub(state.on_disk()) {
             self.shared.metrics.full.fetch_add(1, Relaxed);
             return Ok(Appended::Full);
         }
@@ -209,6 +208,11 @@ impl Intake {
         self.arrival = origin.arrival;
         self.rings.insert(ring, origin.ring_position + bytes.len() as u64);
         Ok(Appended::Stored { position, missing })
+    }
+
+    /// Bytes until the bound, headers included.
+    pub fn room(&self) -> u64 {
+        self.shared.settings.max_bytes.saturating_sub(self.shared.lock().on_disk())
     }
 
     /// Where the bytes of a ring end in the intake: what the ring may release, and, compared with the ring's own consumer position, whether

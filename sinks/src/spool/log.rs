@@ -132,6 +132,11 @@ impl State {
             kick: false,
         }
     }
+
+    /// Bytes from the oldest segment's beginning to the end of what is written.
+    pub fn on_disk(&self) -> u64 {
+        self.written - self.segments.front().map_or(0, |segment| segment.base)
+    }
 }
 
 /// What writer, flusher and readers share.

@@ -2,7 +2,7 @@
 
 use super::log::{Shared, Visible};
 use super::walk::{Step, Walk};
-use super::{Commit, Cursor, Gap, Record, SpoolId, cause, split_record};
+use super::{Commit, Cursor, Gap, RawRecord, Record, SpoolId, cause, split_record};
 use crate::spool::frame::{Head, Kind};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -114,8 +114,8 @@ impl Reader {
                 let commit_time = self.ahead.as_ref().map_or(0, |ahead| ahead.time);
                 let bytes = self.walk.payload().get(*from..*to).unwrap_or(&[]);
                 split_record(bytes).map(|(raw, _)| {
-                    let (time, key, labels, line) = (raw.time, raw.key, raw.labels, raw.line);
-                    Item::Record(Record { spool: self.place.spool, sequence: *sequence, time, commit_time, key, labels, line })
+                    let RawRecord { time, again, key, labels, line } = raw;
+                    Item::Record(Record { spool: self.place.spool, sequence: *sequence, time, again, commit_time, key, labels, line })
                 })
             }
             Current::Commit { commit, .. } => Some(Item::Commit(commit)),

@@ -83,6 +83,32 @@ fn records_become_visible_with_their_commit_and_not_before() {
 }
 
 #[test]
+fn records_of_a_commit_that_share_a_time_are_numbered_wherever_reading_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut writer, _) = open(folder.path());
+    for times in [[7, 7, 8, 7], [7, 9, 9, 7]] {
+        for time in times {
+            writer.append(time, b"", b"", b"line").unwrap();
+        }
+        commit(&mut writer);
+    }
+    settle(&writer);
+    for skipped in 0..8 {
+        let (mut reader, _) = writer.spool().reader("test", WhenFull::Hold, Start::Oldest).unwrap();
+        let mut again = Vec::new();
+        while let Some(item) = reader.peek().unwrap() {
+            if let Item::Record(record) = item
+                && record.sequence > skipped
+            {
+                again.push(record.again);
+            }
+            reader.advance();
+        }
+        assert_eq!(again, [0, 1, 0, 2, 0, 0, 1, 1][skipped as usize..]);
+    }
+}
+
+#[test]
 fn after_a_kill_the_spool_goes_on_behind_its_last_commit() {
     let folder = tempfile::tempdir().unwrap();
     let (mut writer, _) = open(folder.path());

@@ -10,6 +10,7 @@ use super::recover::{self, Found, Opening};
 use super::segment::{LogKind, Piece, Scan};
 use super::{Commit, ReadError, Spool, SpoolId};
 use bytes::Bytes;
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
@@ -21,6 +22,8 @@ use std::time::{Duration, Instant};
 const FRAME: usize = 256 << 10;
 /// Bytes in memory, not yet synced, above which the writer waits for the flusher.
 const MAX_UNSYNCED: u64 = 16 << 20;
+/// Times of records there is room for from commit to commit.
+const TIMES: usize = 4096;
 /// How long it waits before it says [`Stalled`].
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -36,6 +39,8 @@ pub struct Writer {
     /// The open frame of records: where in the buffer, its first number.
     open: Option<(usize, u64)>,
     next: u64,
+    /// How many records of the open commit have each time.
+    times: HashMap<i64, u32>,
     committed: Visible,
 }
 
@@ -75,6 +80,7 @@ impl Writer {
             start: committed.position,
             open: None,
             next: committed.sequence,
+            times: HashMap::new(),
             committed,
         };
         Ok((writer, found))
@@ -105,7 +111,9 @@ impl Writer {
             self.buffer.extend_from_slice(&[0; HEAD]);
             (from, self.next)
         });
-        put_record(&mut self.buffer, time, key, labels, line)?;
+        let again = self.times.get(&time).copied().unwrap_or_default();
+        put_record(&mut self.buffer, (time, again), key, labels, line)?;
+        self.times.insert(time, again.saturating_add(1));
         let sequence = self.next;
         self.next += 1;
         if self.buffer.len() - from >= FRAME {
@@ -139,6 +147,8 @@ impl Writer {
     /// If the disk does not take it just now. The commit is kept and must not be repeated; see [`Stalled`].
     pub fn commit(&mut self, mut commit: Commit) -> Result<(), Stalled> {
         self.close_frame();
+        self.times.clear();
+        self.times.shrink_to(TIMES);
         commit.first = self.committed.sequence;
         commit.next = self.next;
         commit.time = commit.time.max(self.committed.time);

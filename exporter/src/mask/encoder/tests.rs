@@ -81,7 +81,9 @@ fn captures() -> Option<String> {
 #[test]
 fn real_captures_survive_json_and_protobuf_byte_for_byte() {
     let Some(captures) = captures() else {
-        println!("SKIPPED: the captures are not on this machine");
+        let test = "mask::encoder::tests::real_captures_survive_json_and_protobuf_byte_for_byte";
+        let command = "put them beside the repository as ../shared/data/real-flows.jsonl";
+        crate::skip_line::write(test, "the captures are not on this machine", command);
         return;
     };
     let encoder = Encoder::compile(&Mask::everything(), Redaction::none());

@@ -388,8 +388,8 @@ fn promtool_finds_nothing_to_say_about_the_page() {
     let Ok(mut promtool) =
         Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
     else {
-        eprintln!("SKIPPED: promtool is not installed");
-        return;
+        let test = "metrics::hubble::tests::promtool_finds_nothing_to_say_about_the_page";
+        return crate::skip_line::write(test, "promtool is not installed", "tests/setup/install test");
     };
     promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let said = promtool.wait_with_output().unwrap();

@@ -46,7 +46,7 @@ fn read_all(follower: &mut Follower) -> (String, Option<Position>) {
     let (mut text, mut position) = (String::new(), None);
     while let Some(chunk) = follower.look().unwrap() {
         text.push_str(std::str::from_utf8(chunk.bytes).unwrap());
-        position = Some(Position { offset: chunk.position.offset + chunk.bytes.len() as u64, ..chunk.position });
+        position = Some(chunk.position.behind(chunk.bytes));
     }
     (text, position)
 }
@@ -100,7 +100,7 @@ fn a_restart_goes_on_where_reading_stood_even_in_a_file_that_was_rotated_and_com
 fn a_file_that_is_gone_after_a_restart_is_said_and_reading_goes_on() {
     let writer = Writer::new();
     writer.write("b1\n");
-    let mut follower = Follower::new(&writer.path(), Some(Position { file: [7; 16], offset: 3 }));
+    let mut follower = Follower::new(&writer.path(), Some(Position { file: [7; 16], offset: 3, ..Position::default() }));
     assert_eq!(read_all(&mut follower).0, "b1\n");
     assert_eq!(follower.lost_track, 1);
 }
@@ -124,4 +124,23 @@ fn a_file_truncated_in_place_is_read_again_from_its_start() {
     assert_eq!(read_all(&mut follower).0, "a1\na2\na3\n");
     fs::write(writer.path(), "b1\n").unwrap();
     assert_eq!(read_all(&mut follower).0, "b1\n");
+}
+
+#[test]
+fn a_file_that_begins_like_the_one_before_is_told_from_it_and_a_longer_copy_is_not_read_twice() {
+    let writer = Writer::new();
+    let mut follower = Follower::new(&writer.path(), None);
+    writer.write("a1\na2\na3\n");
+    let (_, first) = read_all(&mut follower);
+    fs::write(writer.path(), "a1\nb2\n").unwrap();
+    let (text, second) = read_all(&mut follower);
+    assert_eq!(text, "a1\nb2\n");
+    let (first, second) = (first.unwrap(), second.unwrap());
+    assert_eq!((second.file, first.again, second.again, second.lines), (first.file, 0, 1, 2));
+    // As an editor saves: another inode with the same text and more.
+    let copy = writer.folder.path().join("copy");
+    fs::write(&copy, "a1\nb2\nb3\n").unwrap();
+    fs::rename(&copy, writer.path()).unwrap();
+    let (text, third) = read_all(&mut follower);
+    assert_eq!((text.as_str(), third.unwrap().lines), ("b3\n", 3));
 }
