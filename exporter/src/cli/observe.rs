@@ -31,15 +31,6 @@ Examples:
   flowlog observe --follow --namespace shop --protocol http -o json
   flowlog observe --input-file events.log --from-pod shop/cart- --not --to-port 53";
 
-/// The value of a switch, as `hubble` takes it: `--numeric=false`.
-fn truth(text: &str) -> Result<bool, String> {
-    match text {
-        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
-        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
-        _ => Err("write true or false".to_owned()),
-    }
-}
-
 /// Kinds of events.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Observed {
@@ -270,6 +261,15 @@ filters! {
     allowlist: "JSON";
     /// Raw filter, JSON; added to what the other flags leave out.
     denylist: "JSON";
+}
+
+/// The value of a switch, as `hubble` takes it: `--numeric=false`.
+fn truth(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
+        _ => Err("write true or false".to_owned()),
+    }
 }
 
 #[cfg(test)]
