@@ -123,7 +123,9 @@ fn killed_inside_rotation_compression_commit_and_reload_it_says_everything_once(
     assert_eq!(*last, lines.len() as u64, "as many lines as records");
     let mut numbers: Vec<u64> = lines.iter().filter_map(number_of).collect();
     numbers.sort_unstable();
-    assert!(numbers.iter().copied().eq(0..written), "each of {written} input lines once, not {} lines", numbers.len());
+    let doubled: Vec<u64> = numbers.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+    let ends = (doubled.first(), doubled.last());
+    assert!(numbers.iter().copied().eq(0..written), "each of {written} input lines once, not {} lines: {ends:?} twice", numbers.len());
     let packets: Vec<Value> = lines.into_iter().filter(|line| number_of(line).is_none()).collect();
     Totals::of(&packets).assert_account_for(lab.counters().since(before));
 }

@@ -1,6 +1,7 @@
 //! A real Kafka: what a topic holds after us is what the spool held, message by message, read back by Kafka's own Java client.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -10,10 +11,13 @@ use flowlog_sinks::kafka::KafkaSink;
 use flowlog_sinks::kafka::config::{Mechanism, Options, Sasl};
 use flowlog_sinks::secret::SecretSource;
 use flowlog_sinks::tls::Tls;
+use flowlog_tests::daemon::Daemon;
+use flowlog_tests::flows::numbered;
 use flowlog_tests::kafka::{Message, create_topic, read};
 use flowlog_tests::scale;
 use flowlog_tests::service::Service;
 use flowlog_tests::spooled::{Spooled, deliver, drain, key, line, run};
+use flowlog_tests::tls::Authority;
 
 const TOPIC: &str = "flows";
 
@@ -101,7 +105,7 @@ async fn a_broker_killed_in_the_middle_and_started_again_has_no_gap_and_no_repea
     assert!(delivery.rejected.is_empty(), "{:?}", delivery.rejected);
     assert!(delivery.retries.iter().any(|why| why.contains("no broker can be reached")), "{:?}", delivery.retries);
     let repeats = assert_holds(&spooled, &read(&kafka, TOPIC));
-    assert_eq!((repeats, sink.producers_replaced().await), (0, 0));
+    assert_eq!((repeats, sink.producers_replaced()), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,7 +161,68 @@ async fn over_tls_and_scram_a_wrong_password_is_named_and_a_mended_one_is_used_w
     mender.await.expect("a mended password");
     assert!(delivery.retries.iter().all(|why| !why.contains("wrong")), "{:?}", delivery.retries);
     assert_eq!(assert_holds(&spooled, &read(&kafka, TOPIC)), 0);
-    assert_eq!(sink.producers_replaced().await, 1);
+    assert_eq!(sink.producers_replaced(), 1);
+}
+
+/// Puts a certificate and its key in the place of others, the key first, as a rotation does that is not atomic.
+fn rotate(from: (PathBuf, PathBuf), to: &(PathBuf, PathBuf)) {
+    std::fs::rename(from.1, &to.1).expect("a rotated key");
+    std::thread::sleep(Duration::from_millis(300));
+    std::fs::rename(from.0, &to.0).expect("a rotated certificate");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_certificate_is_asked_for_and_a_rotated_one_is_used_without_a_restart_or_a_repeat() {
+    let kafka = Service::start("kafka");
+    create_topic(&kafka, TOPIC, 3, &[]);
+    let mut spooled = Spooled::of(3000);
+    let (ours, foreign) = (Authority::of(kafka.folder(), "ca"), Authority::new(spooled.folder(), "foreign"));
+    let files = foreign.sign("node-1");
+    let mut options = Options::new(vec![kafka.value("KAFKA_MUTUAL")], TOPIC);
+    options.tls = Tls { ca_file: Some(ours.certificate()), ..Tls::default() };
+    let unhealthy = KafkaSink::new(options.clone()).check().await.expect_err("healthy without a certificate");
+    println!("{unhealthy}");
+    assert!(unhealthy.0.contains("tls.certFile"), "{unhealthy}");
+    (options.tls.cert_file, options.tls.key_file) = (Some(files.0.clone()), Some(files.1.clone()));
+    let sink = Arc::new(KafkaSink::new(options));
+    let unhealthy = sink.check().await.expect_err("healthy with a foreign certificate");
+    println!("{unhealthy}");
+    assert!(unhealthy.0.contains("tls.certFile"), "{unhealthy}");
+    rotate(ours.sign("node-1"), &files);
+    let mut reader = spooled.reader("kafka");
+    let delivery = deliver(&sink, &mut reader, limits(), spooled.next(), usize::MAX).await;
+    println!("before the certificate was mended was noticed: {:?}", delivery.retries);
+    let replaced = sink.producers_replaced();
+
+    // While everything works: nothing fails and nothing comes twice for it, not even while the key is there and its certificate is not.
+    let rotation = tokio::task::spawn_blocking({
+        let (files, next) = (files.clone(), ours.sign("node-1"));
+        move || rotate(next, &files)
+    });
+    let small = Limits { max_records: 50, ..limits() };
+    for _ in 0..10 {
+        spooled.append(200);
+        let delivery = deliver(&sink, &mut reader, small, spooled.next(), usize::MAX).await;
+        assert!(delivery.retries.is_empty(), "{:?}", delivery.retries);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    rotation.await.expect("a rotation");
+    assert_eq!(sink.producers_replaced(), replaced + 1, "one producer more, made from the new files");
+
+    // That they are used shows with those that the broker does not take.
+    rotate(foreign.sign("node-1"), &files);
+    let mender = tokio::task::spawn_blocking({
+        let (files, next) = (files.clone(), ours.sign("node-1"));
+        move || {
+            std::thread::sleep(Duration::from_secs(6));
+            rotate(next, &files);
+        }
+    });
+    spooled.append(500);
+    let delivery = deliver(&sink, &mut reader, limits(), spooled.next(), usize::MAX).await;
+    mender.await.expect("a rotation");
+    assert!(delivery.retries.iter().any(|why| why.contains("tls.certFile")), "{:?}", delivery.retries);
+    assert_eq!(assert_holds(&spooled, &read(&kafka, TOPIC)), 0, "repeats");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -209,4 +274,28 @@ async fn a_topic_that_takes_only_small_batches_gets_small_ones() {
     assert!(delivery.rejected.is_empty(), "{:?}", delivery.rejected);
     let sequences: BTreeSet<u64> = read(&kafka, TOPIC).iter().map(|message| message.sequence).collect();
     assert_eq!(sequences, (1..spooled.next()).collect());
+}
+
+#[test]
+fn the_daemon_names_a_missing_topic_until_it_is_made_and_then_shows_what_librdkafka_counts() {
+    let kafka = Service::start("kafka");
+    let daemon = Daemon::following(&format!(
+        "flowLogs:\n  - {{name: all, window: 0s, sinks: [stream]}}\n\
+         sinks:\n  stream: {{type: kafka, brokers: [\"{}\"], topic: {TOPIC}}}\n",
+        kafka.value("KAFKA_PLAIN")
+    ))
+    .started();
+    let lines: String = (0..500).map(|number| numbered(number) + "\n").collect();
+    std::fs::write(daemon.path("flows.jsonl"), lines).expect("an input");
+    daemon.wait("the missing topic", |daemon| daemon.flowlog_status().0.contains("topic `flows` does not exist there; create it"));
+    assert_eq!(daemon.metrics().sum("flowlog_sink_healthy", &[]), 0);
+    create_topic(&kafka, TOPIC, 3, &[]);
+    let number = |daemon: &Daemon, name: &str| daemon.metrics().sum(name, &[r#"sink="stream""#]);
+    daemon.wait("librdkafka's count", |daemon| number(daemon, "flowlog_kafka_messages_sent_total") >= 500);
+    daemon.wait("the driver's count", |daemon| number(daemon, "flowlog_sink_records_sent_total") == 500);
+    assert_eq!((number(&daemon, "flowlog_kafka_brokers"), number(&daemon, "flowlog_kafka_brokers_up")), (1, 1));
+    assert_eq!((number(&daemon, "flowlog_kafka_messages_waiting"), number(&daemon, "flowlog_kafka_producers_replaced_total")), (0, 0));
+    let (status, _) = daemon.flowlog_status();
+    assert!(status.contains("sink stream: healthy") && !status.contains("does not exist"), "{status}");
+    assert_eq!(read(&kafka, TOPIC).len(), 500);
 }

@@ -4,10 +4,11 @@
 //! Two kinds of load, because each proves what the other cannot: real packets, whose sum is the kernel's own, and numbered lines of a Hubble that runs
 //! beside, each of which has to come out once.
 
+use std::io::Write;
 use std::os::unix::fs::symlink;
 
 use flowlog_tests::daemon::Daemon;
-use flowlog_tests::flows::number_of;
+use flowlog_tests::flows::{number_of, numbered};
 use flowlog_tests::lab::{self, Lab};
 use flowlog_tests::source::Source;
 use flowlog_tests::totals::{Totals, assert_each_once};
@@ -229,4 +230,46 @@ fn a_sink_that_is_being_drained_holds_up_neither_its_return_nor_the_reloads_afte
     assert_eq!(numbers(&daemon.lines_in(&daemon.path(""), "all")), (0..written).collect::<Vec<u64>>());
     let found = numbers(&daemon.lines_in(&daemon.path(""), "gone"));
     assert!(!found.is_empty() && found.windows(2).all(|pair| pair[0] < pair[1]), "a line stands twice after the flow log came back");
+}
+
+#[test]
+fn another_bound_of_a_spool_counts_without_a_restart() {
+    // Nobody listens there: everything stays in the spool.
+    let configuration = |bound: u64| {
+        format!(
+            "flowLogs:\n  - {{name: all, window: 0s, sinks: [away], spoolMaxBytes: {bound}MiB}}\n\
+             sinks:\n  away: {{type: loki, url: \"http://127.0.0.1:9\"}}\n"
+        )
+    };
+    let daemon = Daemon::following(&configuration(4)).started();
+    let mut written = 0;
+    // Some 2.5 MB, a little at a time: what is not synced yet can't make room.
+    let mut feed = || {
+        for _ in 0..14 {
+            let text: String = (written..written + 500).map(|number| numbered(number) + "\n").collect();
+            let mut input = std::fs::File::options().append(true).open(daemon.path("flows.jsonl")).expect("the input");
+            input.write_all(text.as_bytes()).expect("lines");
+            written += 500;
+            daemon.wait("the lines", |daemon| {
+                let metrics = daemon.metrics();
+                metrics.sum("flowlog_lines_total", &[]) >= written && metrics.sum("flowlog_spool_unsynced_bytes", &[]) == 0
+            });
+        }
+        daemon.metrics().sum("flowlog_spool_bytes", &[])
+    };
+    let bound_to = |megabytes: u64| {
+        let known = reloads(&daemon);
+        daemon.configure(&configuration(megabytes));
+        daemon.wait("the reload", |daemon| reloads(daemon).0 > known.0);
+        assert_eq!(daemon.metrics().sum("flowlog_spool_bound_bytes", &[]), megabytes << 20);
+    };
+    let first = feed();
+    bound_to(1);
+    let smaller = feed();
+    bound_to(6);
+    let larger = feed();
+    println!("bytes of the spool under 4, 1 and 6 MiB: {first} {smaller} {larger}");
+    // A segment may still be over.
+    assert!(first > 2 << 20 && smaller < 3 << 19 && larger > smaller + (2 << 20), "{first} {smaller} {larger}");
+    daemon.verified("all");
 }

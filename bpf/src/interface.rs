@@ -35,8 +35,10 @@ pub struct Interface {
     pub attached: Attached,
     /// When, in nanoseconds of the boot clock.
     pub attached_boot_ns: u64,
-    /// Its own counters at that moment less what the programs had counted: what went unobserved.
+    /// What passed it before that, unobserved: its own counters less what the programs have counted.
     pub before: LinkCounters,
+    /// `before` is settled, and was told by [`InterfaceChange::Compared`].
+    pub compared: bool,
 }
 
 /// What changed.
@@ -44,6 +46,8 @@ pub struct Interface {
 pub enum InterfaceChange {
     /// The programs are attached now.
     Attached(Interface),
+    /// What went unobserved before the programs were attached is settled.
+    Compared(Interface),
     /// The programs could not be attached; it is tried again at the next change.
     Refused {
         /// Index.

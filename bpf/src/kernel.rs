@@ -166,6 +166,17 @@ impl Kernel {
         Ok(changes)
     }
 
+    /// Whether [`Kernel::compare_interfaces`] has anything to do: after an attach, for a second at most.
+    pub fn compares_interfaces(&self) -> bool {
+        self.watch.compares()
+    }
+
+    /// Looks once more at interfaces whose own counters are still compared with the programs'; best called every 10 ms while there are any. With `settle`
+    /// no further look follows.
+    pub fn compare_interfaces(&mut self, settle: bool) -> Result<Vec<InterfaceChange>, Error> {
+        self.watch.compare(&self.maps, settle)
+    }
+
     fn report_vanished(&self, changes: &[InterfaceChange]) -> Result<(), Error> {
         for change in changes {
             if let InterfaceChange::Vanished { interface, .. } = change {

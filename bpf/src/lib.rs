@@ -5,6 +5,7 @@
 
 mod attach;
 mod btf;
+mod compare;
 mod counters;
 mod error;
 pub mod event;

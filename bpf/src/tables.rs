@@ -22,6 +22,8 @@ pub(crate) struct AttachMark {
     pub(crate) before: LinkCounters,
     pub(crate) clsact: bool,
     pub(crate) made_qdisc: bool,
+    /// What went unobserved before it is not settled, nor declared.
+    pub(crate) comparing: bool,
     /// Its name then, zero-terminated unless 16 bytes long.
     pub(crate) name: [u8; 16],
 }
@@ -97,7 +99,7 @@ pub(crate) fn remove_interface(maps: &Maps, ifindex: u32) -> Result<(), Error> {
 pub(crate) fn set_attach_mark(maps: &Maps, ifindex: u32, mark: &AttachMark) -> Result<(), Error> {
     let mut value = [0; MARK_SIZE];
     let LinkCounters { received, transmitted } = mark.before;
-    let flags = u64::from(mark.clsact) | u64::from(mark.made_qdisc) << 1;
+    let flags = u64::from(mark.clsact) | u64::from(mark.made_qdisc) << 1 | u64::from(mark.comparing) << 2;
     let words = [mark.attached_boot_ns, received.packets, received.bytes, transmitted.packets, transmitted.bytes, flags];
     for (at, word) in words.into_iter().enumerate() {
         value[at * 8..at * 8 + 8].copy_from_slice(&word.to_ne_bytes());
@@ -113,10 +115,10 @@ pub(crate) fn attach_marks(maps: &Maps) -> Result<BTreeMap<u32, AttachMark>, Err
         let word = |at: usize| u64_at(value, at * 8);
         let before =
             LinkCounters { received: Count { packets: word(1), bytes: word(2) }, transmitted: Count { packets: word(3), bytes: word(4) } };
-        let (clsact, made_qdisc) = (word(5) & 1 != 0, word(5) & 2 != 0);
+        let (clsact, made_qdisc, comparing) = (word(5) & 1 != 0, word(5) & 2 != 0, word(5) & 4 != 0);
         let mut name = [0; 16];
         name.copy_from_slice(&value[48..]);
-        let mark = AttachMark { attached_boot_ns: word(0), before, clsact, made_qdisc, name };
+        let mark = AttachMark { attached_boot_ns: word(0), before, clsact, made_qdisc, comparing, name };
         marks.insert(u32_at(key, 0), mark);
     })?;
     Ok(marks)

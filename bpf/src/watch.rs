@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::attach::{self, Attachment};
+use crate::compare::{Comparison, Look};
 use crate::event::Count;
 use crate::load::Programs;
 use crate::maps::Maps;
@@ -17,11 +18,9 @@ use crate::options::{AttachMode, Selection};
 use crate::tables;
 use crate::{Error, Interface, InterfaceChange, LinkCounters, Options, pins, sys};
 
-/// How long neither an interface's own counters nor ours may move before they are compared: a packet is counted by the device and by the programs at
-/// different times, and in between it may wait in the backlog of a busy processor.
-const SETTLED: Duration = Duration::from_millis(5);
-/// Times that is waited for before settling for nearly.
-const SNAPSHOT_TRIES: usize = 4;
+/// Looks right behind an attach, beside the first one, and the time between them.
+const FIRST_LOOKS: usize = 2;
+const BETWEEN_FIRST_LOOKS: Duration = Duration::from_millis(3);
 
 /// How long an interface may be missing from listings before its leaving is reported without the notification that has its last counters. The kernel lets
 /// go of the name first and says so a moment later; only an overflow of the notification socket makes it never say so.
@@ -36,6 +35,8 @@ pub(crate) struct Watch {
     requests: Netlink,
     notifications: Netlink,
     attached: BTreeMap<u32, (Interface, Attachment)>,
+    /// Those of them whose own counters are still compared with ours.
+    comparisons: BTreeMap<u32, Comparison>,
     /// Since when, in nanoseconds since boot, attached ones were missing that no notification has named yet.
     missing: BTreeMap<u32, u64>,
 }
@@ -53,6 +54,7 @@ impl Watch {
             notifications: Netlink::watch().map_err(failed("watched"))?,
             requests: Netlink::open().map_err(failed("listed"))?,
             attached: BTreeMap::new(),
+            comparisons: BTreeMap::new(),
             missing: BTreeMap::new(),
         })
     }
@@ -86,7 +88,10 @@ impl Watch {
                         attach::replace(link, &attachment, programs, &self.requests)?;
                     }
                     let mark = marks.get(&ifindex).copied().unwrap_or_default();
-                    let interface = interface(link, &attachment, mark.attached_boot_ns, mark.before);
+                    let interface = interface(link, &attachment, mark.attached_boot_ns, mark.before, !mark.comparing);
+                    if mark.comparing {
+                        self.comparisons.insert(ifindex, Comparison::new(look(&self.requests, link, maps)?));
+                    }
                     self.attached.insert(ifindex, (interface, attachment));
                 }
                 // Gone while nobody looked; its counters stay until a sync reports it.
@@ -101,7 +106,8 @@ impl Watch {
                         crosses_namespaces: false,
                         counters: LinkCounters::default(),
                     };
-                    self.attached.insert(ifindex, (interface(&gone, &attachment, mark.attached_boot_ns, mark.before), attachment));
+                    self.attached
+                        .insert(ifindex, (interface(&gone, &attachment, mark.attached_boot_ns, mark.before, !mark.comparing), attachment));
                     // Its notification went to nobody.
                     self.missing.insert(ifindex, 0);
                 }
@@ -168,13 +174,16 @@ impl Watch {
             .and_then(|()| attach::attach(link, self.mode, programs, &self.folder, &self.requests))
             .and_then(|attachment| {
                 let boot_ns = sys::nanoseconds_since_boot();
-                let before = self.unobserved(link, maps)?;
-                let made_qdisc = matches!(attachment, Attachment::Clsact { made_qdisc: true });
-                let clsact = matches!(attachment, Attachment::Clsact { .. });
-                let mark =
-                    tables::AttachMark { attached_boot_ns: boot_ns, before, clsact, made_qdisc, name: tables::mark_name(&link.name) };
-                tables::set_attach_mark(maps, link.ifindex, &mark)?;
-                Ok((interface(link, &attachment, boot_ns, before), attachment))
+                let mut comparison = Comparison::new(look(&self.requests, link, maps)?);
+                // It may be gone by the next turn: then this is all that is ever known.
+                for _ in 0..FIRST_LOOKS {
+                    std::thread::sleep(BETWEEN_FIRST_LOOKS);
+                    comparison.look(look(&self.requests, link, maps)?);
+                }
+                let interface = interface(link, &attachment, boot_ns, comparison.unobserved(), false);
+                remember(maps, &interface, &attachment)?;
+                self.comparisons.insert(link.ifindex, comparison);
+                Ok((interface, attachment))
             });
         match joined {
             Ok((interface, attachment)) => {
@@ -190,24 +199,33 @@ impl Watch {
         }
     }
 
-    /// The interface's own counters less ours, read when nothing is between the two if that can be had.
-    fn unobserved(&self, link: &Link, maps: &Maps) -> Result<LinkCounters, Error> {
-        let less = |theirs: Count, ours: Count| Count {
-            packets: theirs.packets.saturating_sub(ours.packets),
-            bytes: theirs.bytes.saturating_sub(ours.bytes),
-        };
-        let (mut theirs, mut ours) = (link.counters, tables::interface(maps, link.ifindex)?);
-        for _ in 0..SNAPSHOT_TRIES {
-            let before = (theirs, ours);
-            std::thread::sleep(SETTLED);
-            // One that is gone by now has said its last in the listing.
-            theirs = self.requests.link(link.ifindex).map_err(failed("listed"))?.map_or(theirs, |now| now.counters);
-            ours = tables::interface(maps, link.ifindex)?;
-            if (theirs, &ours) == (before.0, &before.1) {
-                break;
+    /// Whether an interface's own counters are still compared with ours.
+    pub(crate) fn compares(&self) -> bool {
+        !self.comparisons.is_empty()
+    }
+
+    /// Looks at those once more; gives the interfaces of which it is settled what went unobserved. With `settle` all are, as well as it is known.
+    pub(crate) fn compare(&mut self, maps: &Maps, settle: bool) -> Result<Vec<InterfaceChange>, Error> {
+        let mut changes = Vec::new();
+        for ifindex in self.comparisons.keys().copied().collect::<Vec<_>>() {
+            let (Some(comparison), Some((interface, attachment))) = (self.comparisons.get_mut(&ifindex), self.attached.get_mut(&ifindex))
+            else {
+                continue;
+            };
+            // One that is gone is about to leave.
+            let settled = match self.requests.link(ifindex).map_err(failed("listed"))? {
+                Some(link) => comparison.look(look(&self.requests, &link, maps)?),
+                None => false,
+            };
+            interface.before = comparison.unobserved();
+            if settled || settle {
+                interface.compared = true;
+                remember(maps, interface, attachment)?;
+                changes.push(InterfaceChange::Compared(interface.clone()));
+                self.comparisons.remove(&ifindex);
             }
         }
-        Ok(LinkCounters { received: less(theirs.received, ours.entered.seen), transmitted: less(theirs.transmitted, ours.left.seen) })
+        Ok(changes)
     }
 
     /// Takes an interface out: detached if it still lives, its counters read one last time and removed.
@@ -215,6 +233,7 @@ impl Watch {
         let Some((interface, attachment)) = self.attached.remove(&ifindex) else {
             return Ok(None);
         };
+        self.comparisons.remove(&ifindex);
         attach::detach(ifindex, &attachment, &self.folder, &self.requests)?;
         let now = if alive { self.requests.link(ifindex).map_err(failed("listed"))? } else { None };
         let counted = Box::new(tables::interface(maps, ifindex)?);
@@ -249,7 +268,32 @@ fn greater(one: Count, other: Count) -> Count {
     Count { packets: one.packets.max(other.packets), bytes: one.bytes.max(other.bytes) }
 }
 
-fn interface(link: &Link, attachment: &Attachment, attached_boot_ns: u64, before: LinkCounters) -> Interface {
+/// Reads an interface's own counters between two readings of ours.
+fn look(requests: &Netlink, link: &Link, maps: &Maps) -> Result<Look, Error> {
+    let ours = || -> Result<LinkCounters, Error> {
+        let counters = tables::interface(maps, link.ifindex)?;
+        Ok(LinkCounters { received: counters.entered.seen, transmitted: counters.left.seen })
+    };
+    let ours_before = ours()?;
+    // One that is gone by now has said its last in the listing.
+    let theirs = requests.link(link.ifindex).map_err(failed("listed"))?.map_or(link.counters, |now| now.counters);
+    Ok(Look { at: sys::nanoseconds_since_boot(), ours_before, theirs, ours_after: ours()? })
+}
+
+/// Keeps in the pinned maps how an interface is attached.
+fn remember(maps: &Maps, interface: &Interface, attachment: &Attachment) -> Result<(), Error> {
+    let mark = tables::AttachMark {
+        attached_boot_ns: interface.attached_boot_ns,
+        before: interface.before,
+        clsact: matches!(attachment, Attachment::Clsact { .. }),
+        made_qdisc: matches!(attachment, Attachment::Clsact { made_qdisc: true }),
+        comparing: !interface.compared,
+        name: tables::mark_name(&interface.name),
+    };
+    tables::set_attach_mark(maps, interface.ifindex, &mark)
+}
+
+fn interface(link: &Link, attachment: &Attachment, attached_boot_ns: u64, before: LinkCounters, compared: bool) -> Interface {
     Interface {
         ifindex: link.ifindex,
         name: link.name.clone(),
@@ -258,6 +302,7 @@ fn interface(link: &Link, attachment: &Attachment, attached_boot_ns: u64, before
         attached: attachment.how(),
         attached_boot_ns,
         before,
+        compared,
     }
 }
 
@@ -266,7 +311,7 @@ fn never_seen(link: &Link) -> InterfaceChange {
     let boot_ns = sys::nanoseconds_since_boot();
     let nothing = Attachment::Clsact { made_qdisc: false };
     InterfaceChange::Vanished {
-        interface: interface(link, &nothing, boot_ns, LinkCounters::default()),
+        interface: interface(link, &nothing, boot_ns, LinkCounters::default(), false),
         last: Some(link.counters),
         counted: Box::new(crate::InterfaceCounters { ifindex: link.ifindex, ..Default::default() }),
         boot_ns,

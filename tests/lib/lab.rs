@@ -328,8 +328,9 @@ impl Tmpfs {
             .output();
     }
 
-    /// Gives it back.
+    /// Gives it back, and as much more as the machine has: what waited may be any amount.
     pub fn free(&self) {
+        sh(&format!("mount -o remount,size=100% {}", self.folder.display()));
         std::fs::remove_file(self.folder.join("filler")).expect("the filler");
     }
 }

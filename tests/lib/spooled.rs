@@ -19,11 +19,17 @@ pub struct Spooled {
     writer: Writer,
     start: i64,
     folder: tempfile::TempDir,
+    _keeps: Reader,
 }
 
 impl Spooled {
     /// A spool of so many records, committed 1000 at a time. The first is a minute old.
     pub fn of(records: u64) -> Spooled {
+        Spooled::aged(records, Duration::from_secs(60))
+    }
+
+    /// The same with another age.
+    pub fn aged(records: u64, age: Duration) -> Spooled {
         let folder = tempfile::Builder::new().prefix("flowlog-spool-").tempdir().expect("a temporary folder");
         let boot = boot_id().expect("a boot id");
         let mut options = Options::new("node-1", &boot);
@@ -31,10 +37,16 @@ impl Spooled {
         // However full this machine's disk is.
         options.min_free_percent = 0;
         let (writer, _) = Writer::open(&folder.path().join("spool"), &options).expect("a spool");
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_nanos();
-        let mut spooled = Spooled { writer, start: now as i64 - 60_000_000_000, folder };
+        // What has no reader goes as soon as its segment is full.
+        let keeps = writer.spool().reader("keeps", WhenFull::Hold, Start::Oldest).expect("a reader").0;
+        let mut spooled = Spooled { _keeps: keeps, writer, start: ago(age), folder };
         spooled.append(records);
         spooled
+    }
+
+    /// From here on records are a minute old.
+    pub fn catch_up(&mut self) {
+        self.start = ago(Duration::from_secs(60)) - (self.next() / 2) as i64 * 40_000;
     }
 
     /// Appends so many more.
@@ -91,6 +103,12 @@ impl Spooled {
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }
+}
+
+/// The moment that long ago, nanoseconds since 1970.
+fn ago(age: Duration) -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
+    (now - age).as_nanos() as i64
 }
 
 /// The Kafka key of a record: of one of 50 connections.

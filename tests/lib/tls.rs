@@ -38,6 +38,11 @@ impl Authority {
         authority
     }
 
+    /// One whose certificate and key stand in a folder already, as `NAME.pem` and `NAME.key`.
+    pub fn of(folder: &Path, name: &str) -> Authority {
+        Authority { folder: folder.to_owned(), name: name.to_owned() }
+    }
+
     /// Its certificate.
     pub fn certificate(&self) -> PathBuf {
         self.folder.join(self.file("pem"))

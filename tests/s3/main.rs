@@ -1,5 +1,6 @@
 //! The S3 sink against a strict server of our own that fails on command, and against two real ones.
 
+mod credentials;
 mod delivery;
 mod drive;
 mod driven;

@@ -14,7 +14,7 @@ fn openssl(folder: &Path, arguments: &[&str]) {
 }
 
 /// Makes `ca.pem`, and `public.crt` and `private.key` for 127.0.0.1.
-fn certificates(folder: &Path) {
+pub fn certificates(folder: &Path) {
     let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
     let issuer = ["req", "-x509", "-days", "2", "-subj", "/CN=test issuer", "-keyout", "ca.key", "-out", "ca.pem"];
     openssl(folder, &[&issuer[..], &key].concat());

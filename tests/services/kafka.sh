@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Apache Kafka, one KRaft broker on loopback: PLAINTEXT and SASL_SSL/SCRAM-SHA-512. usage: kafka.sh DIR; writes DIR/{env,pid,ca.pem,server.log}
+# Apache Kafka, one KRaft broker on loopback: PLAINTEXT, SASL_SSL/SCRAM-SHA-512, and SSL for clients with a certificate of ca.pem.
+# usage: kafka.sh DIR; writes DIR/{env,pid,ca.pem,ca.key,server.log}
 . "$(dirname "$0")/lib.sh"
 needs kafka kafka-libs
 LIBS=$bin/kafka-libs
 D=$dir
-read -r P_PLAIN P_SASL P_CTRL < <(ports 3)   # the controller port is part of the quorum, so it must not change over restarts
+read -r P_PLAIN P_SASL P_CTRL P_MUTUAL < <(ports 4)   # the controller port is part of the quorum, so it must not change over restarts
 USER_=svcuser; PASS_=svc-secret-1
 
 # --- CA + server certificate (PEM, PKCS#8, SAN localhost + 127.0.0.1)
@@ -23,9 +24,9 @@ cat >"$D/server.properties" <<P
 process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:$P_CTRL
-listeners=PLAINTEXT://127.0.0.1:$P_PLAIN,SASL_SSL://127.0.0.1:$P_SASL,CONTROLLER://127.0.0.1:$P_CTRL
-advertised.listeners=PLAINTEXT://127.0.0.1:$P_PLAIN,SASL_SSL://127.0.0.1:$P_SASL,CONTROLLER://127.0.0.1:$P_CTRL
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:$P_PLAIN,SASL_SSL://127.0.0.1:$P_SASL,SSL://127.0.0.1:$P_MUTUAL,CONTROLLER://127.0.0.1:$P_CTRL
+advertised.listeners=PLAINTEXT://127.0.0.1:$P_PLAIN,SASL_SSL://127.0.0.1:$P_SASL,SSL://127.0.0.1:$P_MUTUAL,CONTROLLER://127.0.0.1:$P_CTRL
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 sasl.enabled.mechanisms=SCRAM-SHA-512
@@ -35,6 +36,11 @@ listener.name.sasl_ssl.ssl.keystore.location=$D/srv-keystore.pem
 listener.name.sasl_ssl.ssl.truststore.type=PEM
 listener.name.sasl_ssl.ssl.truststore.location=$D/ca.pem
 listener.name.sasl_ssl.ssl.client.auth=none
+listener.name.ssl.ssl.keystore.type=PEM
+listener.name.ssl.ssl.keystore.location=$D/srv-keystore.pem
+listener.name.ssl.ssl.truststore.type=PEM
+listener.name.ssl.ssl.truststore.location=$D/ca.pem
+listener.name.ssl.ssl.client.auth=required
 log.dirs=$D/data
 num.partitions=1
 auto.create.topics.enable=false
@@ -76,6 +82,7 @@ cat >"$D/env" <<P
 KAFKA_PID=$(cat "$D/pid")
 KAFKA_PLAIN=127.0.0.1:$P_PLAIN
 KAFKA_SASL=127.0.0.1:$P_SASL
+KAFKA_MUTUAL=127.0.0.1:$P_MUTUAL
 KAFKA_USER=$USER_
 KAFKA_PASS=$PASS_
 KAFKA_CA=$D/ca.pem

@@ -1,5 +1,7 @@
 //! Interfaces that come, go and change their names while the programs run.
 
+use std::time::Duration;
+
 use flowlog_bpf::event::Count;
 use flowlog_bpf::{AttachMode, InterfaceChange, Options, Selection};
 
@@ -85,6 +87,10 @@ fn what_short_lived_interfaces_carried_is_counted_or_declared_to_the_packet() {
         if looked {
             let seen = changes(&mut attached);
             assert!(seen.iter().any(|change| matches!(change, InterfaceChange::Attached(_))), "{seen:?}");
+            while attached.kernel().compares_interfaces() {
+                std::thread::sleep(Duration::from_millis(10));
+                attached.kernel().compare_interfaces(false).expect("a look");
+            }
             pod.sh("ping -qc2 -i0.01 10.3.0.1");
         }
         let own = own(&node, &format!("v{number}"));

@@ -121,7 +121,8 @@ fn begin(entry: &FlowLog, file: &File, state: &Path, arguments: &ReplayArgs, res
     let (writer, found) = Writer::open(&log_folder(state, &entry.name).join("spool"), &options).map_err(|error| failed(&error))?;
     let spool = writer.spool();
     let mut fold = FoldTable::new(MOST_LINES);
-    let (output, resumed) = Output::open(writer, &found, &mut fold).map_err(|error| failed(&error))?;
+    let now = ArrivalClock::default().now().unix;
+    let (output, resumed) = Output::open(writer, &found, &mut fold, now).map_err(|error| failed(&error))?;
     if !resume && (fold.lines() > 0 || output.has_runs()) {
         return Err(Failure::Usage(format!(
             "{} holds sums of a replay that was interrupted, and no note of what it had read; give this one a --state-dir of its own",

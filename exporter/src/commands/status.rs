@@ -91,6 +91,9 @@ fn describe(running: &Running, status: &Value) -> String {
                 sink["rejected"],
                 sink["gaps"]
             );
+            if let Some(why) = sink["why"].as_str() {
+                let _ = writeln!(text, "    {why}");
+            }
         }
     }
     text

@@ -162,7 +162,7 @@ pub const S3: &[Key] = &[
     ours(
         "credentialsFile",
         "path",
-        "environment, web identity, instance role",
+        "environment, web identity, `~/.aws/credentials`, container or instance role",
         "File with `aws_access_key_id` and `aws_secret_access_key`.",
     ),
     ours("retention", "map", "none", "Object Lock of every object."),

@@ -204,7 +204,7 @@ impl Life {
         kernel
     }
 
-    /// Detaches the kernel side, gets its last counts into the flow logs, and removes the pins.
+    /// Detaches the kernel side, takes its last counts over, removes the pins, and delivers what there is.
     ///
     /// # Errors
     /// When the programs can't be detached; then they are still attached.
@@ -226,12 +226,12 @@ impl Life {
             Ok(Some(retired))
         })
         .await;
-        let retired = detached.unwrap_or(Ok(None))?;
-        self.end(true).await;
-        match retired {
-            Some(retired) => retired.remove(),
-            None => Ok(()),
+        // All that the kernel counted is in the intake: however long a destination takes, the kernel is left as it was found.
+        if let Some(retired) = detached.unwrap_or(Ok(None))? {
+            retired.remove()?;
         }
+        self.end(true).await;
+        Ok(())
     }
 }
 

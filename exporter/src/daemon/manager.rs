@@ -115,6 +115,7 @@ impl Manager {
         }
         if running.log.hash != log.hash {
             changes.operations[1] += 1;
+            running.bound(entry.spool_max_bytes);
             running.change(log);
         }
         changes.failed_sinks(running.set_sinks(ready).await, entry, file);

@@ -81,7 +81,7 @@ impl Pages for DaemonPages {
                     .sinks
                     .iter()
                     .map(|(name, sink)| {
-                        json!({"name": name, "healthy": sink.healthy.load(Relaxed), "lagRecords": sink.lag_records.load(Relaxed),
+                        json!({"name": name, "healthy": sink.healthy.load(Relaxed), "why": sink.failure(), "lagRecords": sink.lag_records.load(Relaxed),
                             "sent": sink.records_sent.load(Relaxed), "rejected": sink.records_rejected.load(Relaxed), "gaps": sink.gaps.load(Relaxed)})
                     })
                     .collect();

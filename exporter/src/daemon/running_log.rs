@@ -86,14 +86,14 @@ impl RunningLog {
         let (writer, found) = Writer::open(&folder.join("spool"), &options)?;
         let spool = writer.spool();
         let mut fold = FoldTable::new(MOST_LINES);
-        let mut output = Output::open(writer, &found, &mut fold)?;
+        let now = place.commons.clock.now().unix;
+        let mut output = Output::open(writer, &found, &mut fold, now)?;
         let resumed = &mut output.1;
         let fresh = resumed.position.is_none();
         let mut position = resumed.position.unwrap_or_else(|| place.intake.end());
         if position < place.intake.begin() {
             // Nothing was kept for it while it was not configured: it begins anew, and says since when it has seen nothing.
             position = place.intake.end();
-            let now = place.commons.clock.now().unix;
             resumed.gaps.push(Gap { cause: cause::INTAKE_GONE.to_owned(), first: resumed.time, last: Some(now), ..Gap::default() });
         }
         let reader = place.intake.reader(&log.name, position);
@@ -106,6 +106,12 @@ impl RunningLog {
         let thread =
             std::thread::Builder::new().name(format!("log {}", log.name)).spawn(move || engine.run()).map_err(StartError::Thread)?;
         Ok(Self { log, published, spool, spool_bound, sinks: BTreeMap::new(), draining: BTreeMap::new(), commands, thread: Some(thread) })
+    }
+
+    /// Bounds the spool anew, in place: its sinks do not notice unless it has to make room.
+    pub fn bound(&mut self, spool_bound: u64) {
+        self.spool_bound = spool_bound;
+        self.spool.set_max_bytes(spool_bound);
     }
 
     /// Goes on under another configuration from the next commit on.

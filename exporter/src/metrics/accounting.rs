@@ -3,11 +3,12 @@
 //! Totals of flow logs are those of their last commit and cumulative over restarts; the kernel's are cumulative since its pins were made; what a sink has
 //! sent counts from the start of the process.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
 use flowlog_bpf::event::Count;
 use flowlog_bpf::{Counters, SideCounters, Unparsed};
-use flowlog_sinks::driver::{Histogram, SinkMetrics};
+use flowlog_sinks::driver::{Histogram, Number, SinkMetrics};
 use flowlog_sinks::spool::SpoolMetrics;
 
 use super::text::{Kind, Page};
@@ -108,6 +109,7 @@ pub fn flow_logs(page: &mut Page, logs: &[LogView<'_>], now: i64) {
     packets(page, logs);
     spools(page, logs);
     sinks(page, logs, now);
+    own_numbers(page, logs);
 }
 
 fn stages(page: &mut Page, logs: &[LogView<'_>]) {
@@ -267,6 +269,25 @@ fn sinks(page: &mut Page, logs: &[LogView<'_>], now: i64) {
         let buckets: Vec<(f64, u64)> = Histogram::BOUNDS.into_iter().zip(buckets).collect();
         family.histogram(labels, &buckets, sum, count);
     });
+}
+
+/// What only one kind of sink counts.
+fn own_numbers(page: &mut Page, logs: &[LogView<'_>]) {
+    let mut families: BTreeMap<&str, Vec<(&str, &str, Number)>> = BTreeMap::new();
+    for log in logs {
+        for (sink, metrics) in &log.sinks {
+            for number in metrics.own_numbers() {
+                families.entry(number.name).or_default().push((log.name, sink, number));
+            }
+        }
+    }
+    for samples in families.into_values() {
+        let Some((.., Number { name, help, is_counter, .. })) = samples.first().copied() else { continue };
+        let mut family = page.family(name, if is_counter { Kind::Counter } else { Kind::Gauge }, help);
+        for (log, sink, number) in &samples {
+            family.sample(&[("flow_log", log), ("sink", sink)], number.value);
+        }
+    }
 }
 
 fn each_sink(logs: &[LogView<'_>], mut each: impl FnMut(&[(&str, &str)], &SinkMetrics)) {

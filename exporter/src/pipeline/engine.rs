@@ -127,8 +127,7 @@ impl Engine {
 
     /// Says where this flow log begins, before any source appends behind that: a crash in its first window then finds the beginning and not a later end.
     pub fn begin(&mut self) {
-        let now = self.work.commons.clock.now().unix;
-        self.work.commit(now);
+        self.work.commit(self.work.commons.clock.now().unix);
     }
 
     /// Runs until told to stop, or until everybody who could tell is gone.
@@ -350,6 +349,7 @@ impl Work {
         if self.orders.given_up {
             return;
         }
+        self.output.take_damage(&mut self.totals, &mut self.gaps);
         let gaps = std::mem::take(&mut self.gaps);
         for gap in &gaps {
             self.output.gap_line(&self.around, gap, at, &mut self.totals, &mut self.gaps);
@@ -375,11 +375,10 @@ impl Work {
         self.published.committed(&self.totals, self.kernel.rows(), at);
     }
 
-    /// Lets go of frames that changed nothing, so that the intake is not held by a quiet flow log.
+    /// Lets go of frames that changed nothing, so that the intake is not held by a quiet flow log, and declares what was found damaged meanwhile.
     fn commit_idle(&mut self) {
-        if self.position != self.committed && self.windows.next().is_none() {
-            let now = self.commons.clock.now().unix;
-            self.commit(now);
+        if self.windows.next().is_none() && (self.position != self.committed || self.output.has_damage()) {
+            self.commit(self.commons.clock.now().unix);
         }
     }
 

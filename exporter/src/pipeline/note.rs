@@ -81,7 +81,7 @@ pub mod cause {
 
     /// What flowlog itself loses, and counts in `flowlog_lost_total`: the first two in bytes, the others one by one. The other gaps are of traffic that
     /// nobody observed, or of a sink.
-    pub const LOST: [&str; 5] = [RING, INTAKE, PARTIAL, SOURCE_GONE, LINE_TOO_LARGE];
+    pub const LOST: [&str; 6] = [RING, INTAKE, PARTIAL, SOURCE_GONE, LINE_TOO_LARGE, flowlog_sinks::spool::cause::CORRUPT];
 }
 
 impl Note {

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use flowlog_sinks::spool::{Commit, Found, Gap, Renewal, Stalled, Writer};
+use flowlog_sinks::spool::{Commit, Found, Gap, ReadError, Renewal, Stalled, Writer};
 
 use super::fold::{FoldTable, Group};
 use super::line::{self, Prepared};
@@ -17,14 +17,15 @@ use super::sums::Sums;
 use super::surroundings::Surroundings;
 use super::totals::Totals;
 
-/// A spool whose identity changed has lost what it held, or may have; a folder that was never there has not.
-fn renewal_gap(found: &Found) -> Vec<Gap> {
+/// A spool whose identity changed has lost what it held, or may have; a folder that was never there has not. What it lost lies between its last commit and
+/// `now`, when it goes on.
+fn renewal_gap(found: &Found, now: i64) -> Vec<Gap> {
     let Some(renewal) = found.renewal.as_ref().filter(|renewal| !matches!(renewal, Renewal::New) || found.previous.is_some()) else {
         return Vec::new();
     };
     tracing::warn!(?renewal, previous = ?found.previous, "the spool has a new identity; the change-over is declared as a gap");
     let first = found.last.as_ref().map(|(commit, _)| commit.time);
-    vec![Gap { cause: flowlog_sinks::spool::cause::RENEWED.to_owned(), first, ..Gap::default() }]
+    vec![Gap { cause: flowlog_sinks::spool::cause::RENEWED.to_owned(), first, last: Some(now), ..Gap::default() }]
 }
 
 /// Splits a run's frame into its epoch and its entries.
@@ -103,13 +104,13 @@ pub struct Books<'b> {
 }
 
 impl Output {
-    /// Takes over an open spool, and what its last commit left open. Sums of an unfinished window go back into `fold`, or stay on disk where they are too many.
+    /// Takes over an open spool at `now`, and what its last commit left open. Sums of an unfinished window go back into `fold`, or stay on disk where they are too many.
     ///
     /// # Errors
     /// When hidden frames can't be read.
-    pub fn open(writer: Writer, found: &Found, fold: &mut FoldTable) -> Result<(Self, Resumed), flowlog_sinks::spool::ReadError> {
+    pub fn open(writer: Writer, found: &Found, fold: &mut FoldTable, now: i64) -> Result<(Self, Resumed), ReadError> {
         let mut output = Self { writer, line: Vec::new(), run: Vec::new(), runs: None, epoch: 0, spilled: 0, spilled_volume: (0, 0) };
-        let gaps = renewal_gap(found);
+        let gaps = renewal_gap(found, now);
         let Some((commit, _)) = &found.last else { return Ok((output, Resumed { gaps, ..Resumed::default() })) };
         let totals: Totals = serde_json::from_value(commit.totals.clone()).unwrap_or_default();
         let mut resumed = Resumed { position: Some(commit.intake_position), time: Some(commit.time), totals, gaps, open: Vec::new() };
@@ -125,6 +126,7 @@ impl Output {
             if !whole || damaged.is_some() {
                 tracing::error!(damaged = ?damaged, "the stored sums of the open window are not whole; what could be read is kept");
                 *resumed.totals.lost.entry(cause::PARTIAL.to_owned()).or_default() += 1;
+                resumed.gaps.push(Gap { cause: cause::PARTIAL.to_owned(), first: resumed.time, last: resumed.time, ..Gap::default() });
             }
             match window.merge {
                 // They count as changed, so the next run holds them all and takes the place of those just read.
@@ -233,10 +235,17 @@ impl Output {
     pub fn end_long_window(&mut self, fold: &mut FoldTable, books: &mut Books<'_>) {
         if let (Some(from), true) = (self.runs, self.spilled > 0) {
             let shares = (self.spilled + fold.lines()).div_ceil(fold.at_once()) as u64;
+            let mut all_whole = true;
             for share in 0..shares {
-                for entry in self.read_share(from, share, shares) {
+                let (entries, whole) = self.read_share(from, share, shares);
+                all_whole &= whole;
+                for entry in entries {
                     self.line(&entry.prepared, &entry.sums, entry.single.as_deref(), books);
                 }
+            }
+            if !all_whole {
+                *books.totals.lost.entry(cause::PARTIAL.to_owned()).or_default() += 1;
+                books.gaps.push(Gap { cause: cause::PARTIAL.to_owned(), ..Gap::default() });
             }
             fold.drain(|_| {});
         } else {
@@ -245,8 +254,8 @@ impl Output {
         (self.runs, self.spilled, self.spilled_volume, self.epoch) = (None, 0, (0, 0), 0);
     }
 
-    /// Reads one share of the window's lines back. A disk that can't be read just now is waited for: the window's end has no other source.
-    fn read_share(&self, from: u64, share: u64, shares: u64) -> Vec<Entry> {
+    /// Reads one share of the window's lines back, and says whether all of it was there. A disk that can't be read just now is waited for: the window's end has no other source.
+    fn read_share(&self, from: u64, share: u64, shares: u64) -> (Vec<Entry>, bool) {
         loop {
             let mut merge = Merge::new(share, shares);
             let mut damaged = None;
@@ -257,10 +266,11 @@ impl Output {
             });
             match read {
                 Ok(whole) => {
-                    if !whole || damaged.is_some() {
+                    let whole = whole && damaged.is_none();
+                    if !whole {
                         tracing::error!(damaged = ?damaged, "the stored sums of a long window are not whole; what could be read is written");
                     }
-                    return merge.finish();
+                    return (merge.finish(), whole);
                 }
                 Err(error) => {
                     tracing::error!(%error, "the sums of a long window cannot be read; trying again");
@@ -289,6 +299,25 @@ impl Output {
         let line = std::mem::take(&mut self.line);
         self.append(at, b"", b"", &line, totals, gaps);
         self.line = line;
+    }
+
+    /// Whether a sink has met damage in the spool that is not declared yet.
+    #[must_use]
+    pub fn has_damage(&self) -> bool {
+        self.writer.has_damage()
+    }
+
+    /// Declares what sinks found damaged in the spool, with the next commit: the records are lost, although not every sink may have lost them.
+    pub fn take_damage(&mut self, totals: &mut Totals, gaps: &mut Vec<Gap>) {
+        for damage in self.writer.take_damage() {
+            let (records, spool) = (damage.next - damage.first, self.writer.spool());
+            tracing::error!(records, folder = %spool.folder().display(), "records of the spool changed on disk and are lost; this is declared as a gap");
+            *totals.lost.entry(flowlog_sinks::spool::cause::CORRUPT.to_owned()).or_default() += records;
+            // Without their numbers: the sink that met them states those itself, and a manifest adds up what is stated.
+            let cause = flowlog_sinks::spool::cause::CORRUPT.to_owned();
+            let (first, last) = (damage.from.or(damage.to), damage.to.or(damage.from));
+            gaps.push(Gap { cause, first, last, records: Some(records), ..Gap::default() });
+        }
     }
 
     /// Makes everything since the last commit visible. A commit that stalls is kept by the writer: go on with [`Output::retry`].

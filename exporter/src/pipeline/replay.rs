@@ -129,6 +129,7 @@ impl ReplayLog {
         if self.fold.lines() > 0 {
             self.output.store_run(&mut self.fold);
         }
+        self.output.take_damage(&mut self.totals, &mut self.gaps);
         let gaps = std::mem::take(&mut self.gaps);
         (self.totals.open_inputs, self.totals.open_packets) = self.output.open_volume(&self.fold);
         let open = self.window.map(i64::to_le_bytes);

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use flowlog_bpf::{Counters, Interface, InterfaceChange, Kernel, Ring};
+use flowlog_bpf::event::Count;
+use flowlog_bpf::{Counters, Interface, InterfaceChange, Kernel, LinkCounters, Ring};
 use flowlog_sinks::spool::Gap;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -144,15 +145,29 @@ impl KernelSource {
                 last_counters = now;
                 self.read_counters(&kernel);
             }
-            if readable(&kernel, next.saturating_duration_since(Instant::now()).min(Duration::from_millis(250))) {
+            if kernel.compares_interfaces() {
+                self.compare(&mut kernel, false);
+            }
+            let patience = Duration::from_millis(if kernel.compares_interfaces() { 10 } else { 250 });
+            if readable(&kernel, next.saturating_duration_since(Instant::now()).min(patience)) {
                 match kernel.interfaces_changed() {
                     Ok(changes) => self.learn(changes),
                     Err(error) => tracing::error!(%error, "interfaces cannot be followed now; they are listed again at the next change"),
                 }
             }
         }
+        self.compare(&mut kernel, true);
         self.read_counters(&kernel);
         kernel
+    }
+
+    fn compare(&self, kernel: &mut Kernel, settle: bool) {
+        match kernel.compare_interfaces(settle) {
+            Ok(changes) => self.learn(changes),
+            Err(error) => {
+                tracing::error!(%error, "an interface's own counters cannot be read; what passed it unobserved is told when it goes")
+            }
+        }
     }
 
     /// Takes over what changed: names for flows, gaps for what went unobserved.
@@ -161,16 +176,11 @@ impl KernelSource {
             match change {
                 InterfaceChange::Attached(interface) => {
                     tracing::info!(interface = interface.name, index = interface.ifindex, "attached");
-                    self.declare(
-                        &interface,
-                        cause::BEFORE_ATTACH,
-                        interface.before.received.packets.saturating_add(interface.before.transmitted.packets),
-                        interface.before.received.bytes.saturating_add(interface.before.transmitted.bytes),
-                    );
                     self.around.change(|around| {
                         around.interfaces.insert(interface.ifindex, (interface.name.clone(), side(&interface)));
                     });
                 }
+                InterfaceChange::Compared(interface) => self.declare(&interface, cause::BEFORE_ATTACH, both(&interface.before)),
                 InterfaceChange::Refused { name, why, .. } => {
                     tracing::error!(interface = name, why, "cannot attach; its traffic is not seen")
                 }
@@ -181,14 +191,17 @@ impl KernelSource {
                 }),
                 InterfaceChange::Vanished { interface, last, counted, .. } => {
                     tracing::info!(interface = interface.name, index = interface.ifindex, "gone");
+                    // What was declared before is not declared again.
+                    let (declared, cause) = match interface.compared {
+                        true => (both(&interface.before), cause::AFTER_DETACH),
+                        false => (Count::default(), cause::BEFORE_ATTACH),
+                    };
                     if let Some(last) = last {
-                        let seen = counted.entered.seen.packets + counted.left.seen.packets;
-                        let all = (last.received.packets + last.transmitted.packets)
-                            .saturating_sub(interface.before.received.packets + interface.before.transmitted.packets);
-                        let bytes = counted.entered.seen.bytes + counted.left.seen.bytes;
-                        let all_bytes = (last.received.bytes + last.transmitted.bytes)
-                            .saturating_sub(interface.before.received.bytes + interface.before.transmitted.bytes);
-                        self.declare(&interface, cause::AFTER_DETACH, all.saturating_sub(seen), all_bytes.saturating_sub(bytes));
+                        let mut known = both(&LinkCounters { received: counted.entered.seen, transmitted: counted.left.seen });
+                        known.add(declared);
+                        let last = both(&last);
+                        let packets = last.packets.saturating_sub(known.packets);
+                        self.declare(&interface, cause, Count { packets, bytes: last.bytes.saturating_sub(known.bytes) });
                     }
                 }
             }
@@ -196,16 +209,16 @@ impl KernelSource {
     }
 
     /// Declares traffic of an interface that nobody observed.
-    fn declare(&self, interface: &Interface, cause: &str, packets: u64, bytes: u64) {
-        if packets == 0 {
+    fn declare(&self, interface: &Interface, cause: &str, count: Count) {
+        if count.packets == 0 {
             return;
         }
         let now = self.clock.now();
         self.note(&Note::Gap(Gap {
             cause: cause.to_owned(),
             last: Some((interface.attached_boot_ns as i64).wrapping_add(now.offset)),
-            packets: Some(packets),
-            bytes: Some(bytes),
+            packets: Some(count.packets),
+            bytes: Some(count.bytes),
             interface: Some(interface.name.clone()),
             ..Gap::default()
         }));
@@ -231,6 +244,13 @@ impl KernelSource {
             Err(error) => tracing::warn!(%error, "the kernel's counters cannot be read now"),
         }
     }
+}
+
+/// Both directions together.
+fn both(counters: &LinkCounters) -> Count {
+    let mut sum = counters.received;
+    sum.add(counters.transmitted);
+    sum
 }
 
 /// What kind of interface this is.

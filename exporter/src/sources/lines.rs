@@ -43,17 +43,10 @@ impl LinesSource {
     /// Sources that go on from where the notes in the intake say.
     #[must_use]
     pub fn new(intake: Arc<SharedIntake>, stop: Arc<AtomicBool>) -> Self {
+        // It holds all of the intake until the first note of this life: flow logs, which may need more than what follows the last note, are still to come.
         let mut hold = intake.readers().reader("sources", 0);
-        let (known, noted) = known_positions(&mut hold);
-        hold.release(noted);
-        Self {
-            intake,
-            stop,
-            positions: Mutex::new(known),
-            noted: AtomicU64::new(noted),
-            hold: Mutex::new(hold),
-            ended: AtomicBool::new(false),
-        }
+        let known = known_positions(&mut hold);
+        Self { intake, stop, positions: Mutex::new(known), noted: AtomicU64::new(0), hold: Mutex::new(hold), ended: AtomicBool::new(false) }
     }
 
     /// Nothing is followed: the intake holds nothing for it.
@@ -206,16 +199,15 @@ impl LinesSource {
     }
 }
 
-/// Reads the newest position of each source out of an intake, from its oldest frame on, and where in the intake the last one was noted.
-fn known_positions(reader: &mut IntakeReader) -> (BTreeMap<String, Position>, u64) {
-    let (mut known, mut noted) = (BTreeMap::new(), 0);
+/// Reads the newest position of each source out of an intake, from its oldest frame on.
+fn known_positions(reader: &mut IntakeReader) -> BTreeMap<String, Position> {
+    let mut known = BTreeMap::new();
     loop {
         match reader.take() {
-            Ok(Some(Raw::Frame { position: at, origin, bytes })) => {
+            Ok(Some(Raw::Frame { origin, bytes, .. })) => {
                 if SourceKind::from_number(origin.source) == Some(SourceKind::Note)
                     && let Some(Note::Sources(sources)) = Note::decode(bytes)
                 {
-                    noted = at;
                     for source in sources {
                         if let Some(position) = source.position() {
                             known.insert(source.path, position);
@@ -224,10 +216,10 @@ fn known_positions(reader: &mut IntakeReader) -> (BTreeMap<String, Position>, u6
                 }
             }
             Ok(Some(Raw::Lost { .. })) => {}
-            Ok(None) => return (known, noted),
+            Ok(None) => return known,
             Err(error) => {
                 tracing::error!(%error, "the intake cannot be read back; sources start from their oldest file");
-                return (known, noted);
+                return known;
             }
         }
     }

@@ -61,6 +61,10 @@ pub struct Running {
 pub fn start<S: Sink>(spool: &Spool, sink: Arc<S>, options: DriverOptions) -> io::Result<Running> {
     let (reader, stored) = spool.reader(&options.name, options.when_full, options.start)?;
     let metrics = Arc::new(SinkMetrics::default());
+    // Weakly: whoever still looks at the numbers of a sink that has ended does not keep its client.
+    let counting = Arc::downgrade(&sink);
+    let ask = move || counting.upgrade().map_or_else(Vec::new, |sink| sink.numbers());
+    metrics.own.0.get_or_init(|| Box::new(ask));
     let (order, orders) = watch::channel(Order::Run);
     let name = options.name.clone();
     let driver = Driver::new(spool.clone(), sink, options, reader, stored, metrics.clone(), orders);

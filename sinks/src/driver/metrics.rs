@@ -1,7 +1,9 @@
 //! What each sink counts (`spec/sinks.md` §1.9). Plain atomics; the exporter renders them.
 
 use crate::spool::{Gap, cause};
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Counters and gauges of one sink of one flow log. All counters start at 0 with the process.
@@ -49,11 +51,59 @@ pub struct SinkMetrics {
     pub concurrency_limit: AtomicU64,
     /// Gauge: whether the last attempt or check succeeded.
     pub healthy: AtomicBool,
+    /// Why it did not.
+    failure: Mutex<Option<String>>,
+    /// What only this kind of sink counts.
+    pub(super) own: OwnNumbers,
     /// Duration of attempts.
     pub request_seconds: Histogram,
 }
 
+/// A number that only one kind of sink has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Number {
+    /// The metric's name.
+    pub name: &'static str,
+    /// What it says.
+    pub help: &'static str,
+    /// Whether it only grows (until what counts it is made anew).
+    pub is_counter: bool,
+    /// Its value.
+    pub value: u64,
+}
+
+/// Where a sink's own numbers are asked for.
+#[derive(Default)]
+pub(super) struct OwnNumbers(pub(super) OnceLock<Box<dyn Fn() -> Vec<Number> + Send + Sync>>);
+
+impl fmt::Debug for OwnNumbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.get().map(|ask| ask()).fmt(f)
+    }
+}
+
 impl SinkMetrics {
+    /// What only this kind of sink counts.
+    pub fn own_numbers(&self) -> Vec<Number> {
+        self.own.0.get().map_or_else(Vec::new, |ask| ask())
+    }
+
+    /// Why the last attempt or check failed, and what to do about it; `None` when it succeeded.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn succeeded(&self) {
+        if !self.healthy.swap(true, Ordering::Relaxed) {
+            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+
+    pub(super) fn failed(&self, why: &str) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_owned());
+        self.healthy.store(false, Ordering::Relaxed);
+    }
+
     /// Counts a gap that the sink met, under its cause.
     pub(super) fn count_gap(&self, gap: &Gap) {
         let counter = match gap.cause.as_str() {

@@ -14,7 +14,7 @@ mod run;
 mod send;
 
 pub use control::{Drained, DriverOptions, Running, start};
-pub use metrics::{Histogram, SinkMetrics};
+pub use metrics::{Histogram, Number, SinkMetrics};
 
 use crate::spool::{Cut, ReadError, Reader};
 use std::future::Future;
@@ -94,6 +94,11 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Whether the destination looks usable. A failure is shown and blocks nothing.
     fn check(&self) -> impl Future<Output = Result<(), Health>> + Send;
+
+    /// What only this kind of sink counts, for `/metrics`. Asked at any time.
+    fn numbers(&self) -> Vec<Number> {
+        Vec::new()
+    }
 
     /// The driver is done with the sink: flush and close what is open.
     fn close(&self) -> impl Future<Output = ()> + Send {

@@ -88,8 +88,9 @@ impl<S: Sink> Driver<S> {
         let (sink, metrics, name) = (self.sink.clone(), self.metrics.clone(), self.options.name.clone());
         tokio::spawn(async move {
             match sink.check().await {
-                Ok(()) => metrics.healthy.store(true, Relaxed),
+                Ok(()) => metrics.succeeded(),
                 Err(health) => {
+                    metrics.failed(&health.0);
                     tracing::warn!(sink = %name, %health, "The destination does not look usable; delivery is tried all the same.");
                 }
             }
@@ -158,18 +159,24 @@ impl<S: Sink> Driver<S> {
                     return true;
                 }
                 Ok(Err(error)) => {
-                    tracing::warn!(sink = %self.options.name, %error, "The sink cannot take up its work; it is tried again.")
+                    tracing::warn!(sink = %self.options.name, %error, "The sink cannot take up its work; it is tried again.");
+                    self.metrics.failed(&error.to_string());
                 }
                 Err(error) => {
-                    tracing::error!(sink = %self.options.name, %error, "The sink failed while taking up its work.")
+                    tracing::error!(sink = %self.options.name, %error, "The sink failed while taking up its work.");
+                    self.metrics.failed(&error.to_string());
                 }
             }
-            self.metrics.healthy.store(false, Relaxed);
             self.metrics.retries.fetch_add(1, Relaxed);
-            let pause = backoff.next(self.sink.max_backoff(), random());
-            tokio::select! {
-                () = sleep(pause) => {}
-                _ = self.orders.changed() => {}
+            let until = Instant::now() + backoff.next(self.sink.max_backoff(), random());
+            loop {
+                // Whoever looks meanwhile has to see how far behind it is.
+                self.measure().await;
+                tokio::select! {
+                    () = sleep_until(until) => break,
+                    _ = self.orders.changed() => break,
+                    true = self.changes.next() => {}
+                }
             }
             let stop = matches!(*self.orders.borrow(), Order::Stop(_));
             if stop || self.deadline().is_some_and(|at| Instant::now() >= at) || self.orders.has_changed().is_err() {

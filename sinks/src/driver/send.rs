@@ -44,22 +44,22 @@ pub(super) async fn send<S: Sink>(
         metrics.request_seconds.observe(started.elapsed());
         let (why, after, shrink) = match outcome {
             Outcome::Delivered { state } => {
-                metrics.healthy.store(true, Relaxed);
+                metrics.succeeded();
                 return Done::Delivered { state };
             }
             Outcome::Partial { rejected } => {
-                metrics.healthy.store(true, Relaxed);
+                metrics.succeeded();
                 return Done::Partial { rejected };
             }
             Outcome::Reject { why } => return Done::Reject { why },
             Outcome::Fatal { why } => {
-                metrics.healthy.store(false, Relaxed);
+                metrics.failed(&why);
                 tracing::warn!(sink = name, %why, "The sink's client is broken; it is made anew, nothing is lost.");
                 return Done::Fatal;
             }
             Outcome::Retry { why, after, shrink } => (why, after, shrink),
         };
-        metrics.healthy.store(false, Relaxed);
+        metrics.failed(&why);
         metrics.retries.fetch_add(1, Relaxed);
         retried();
         if shown.is_none_or(|shown| shown.elapsed() >= Duration::from_secs(60)) {

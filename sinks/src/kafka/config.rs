@@ -175,7 +175,8 @@ impl Options {
         Ok(config)
     }
 
-    fn uses_tls(&self) -> bool {
+    /// Whether brokers are spoken to over TLS.
+    pub fn uses_tls(&self) -> bool {
         self.tls != Tls::default() || self.protocol().ends_with("ssl")
     }
 

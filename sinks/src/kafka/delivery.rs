@@ -146,10 +146,17 @@ impl Notes {
         (when.elapsed() < ERROR_LASTS).then_some((code, text))
     }
 
-    /// Keeps an error to be shown. That no broker can be reached does not replace the reason why.
+    /// Keeps an error to be shown. That no broker can be reached does not replace the reason why, nor that one broker said something.
     pub fn keep_error(&self, code: RDKafkaErrorCode, text: String) {
-        let vague = |code| matches!(code, RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure);
-        if vague(code) && self.error().is_some_and(|(earlier, _)| !vague(earlier)) {
+        // A broker that refuses a certificate says so when the handshake is over for us; what librdkafka then reports is a failure of transport.
+        let of_tls = ["SSL routines", "SSL alert", "certificate"].iter().any(|word| text.contains(word));
+        let code = if of_tls && code == RDKafkaErrorCode::BrokerTransportFailure { RDKafkaErrorCode::SSL } else { code };
+        let said = |code| match code {
+            RDKafkaErrorCode::AllBrokersDown => 0,
+            RDKafkaErrorCode::BrokerTransportFailure => 1,
+            _ => 2,
+        };
+        if said(code) < 2 && self.error().is_some_and(|(earlier, _)| said(earlier) > said(code)) {
             return;
         }
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), code, text));

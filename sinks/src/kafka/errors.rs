@@ -6,6 +6,8 @@
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 
+use super::config::Options;
+
 /// What to do about a failed message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -41,7 +43,8 @@ pub fn classify(code: Code) -> Class {
 }
 
 /// What a person can do about an error that only a person can mend; empty where waiting is enough.
-pub fn advice(code: Code, topic: &str) -> String {
+pub fn advice(code: Code, options: &Options) -> String {
+    let topic = &options.topic;
     match code {
         Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
             format!(
@@ -57,6 +60,9 @@ pub fn advice(code: Code, topic: &str) -> String {
             "the brokers refuse these credentials; check sasl.mechanism, sasl.username and sasl.passwordFile".to_owned()
         }
         Code::SSL => "TLS fails; check tls.caFile, tls.certFile and that the port speaks TLS".to_owned(),
+        Code::AllBrokersDown | Code::BrokerTransportFailure if options.uses_tls() => {
+            "no broker lets us in; check the sink's brokers, and where they ask for a client certificate tls.certFile".to_owned()
+        }
         Code::AllBrokersDown | Code::BrokerTransportFailure | Code::Resolve => {
             "no broker can be reached; check the sink's brokers".to_owned()
         }
@@ -101,8 +107,12 @@ mod tests {
 
     #[test]
     fn what_a_person_can_mend_comes_with_advice() {
-        assert!(advice(Code::UnknownTopicOrPartition, "flows").contains("--topic flows"));
-        assert!(advice(Code::TopicAuthorizationFailed, "flows").contains("ACL"));
-        assert_eq!(advice(Code::RequestTimedOut, "flows"), "");
+        let mut options = Options::new(vec!["kafka:9092".to_owned()], "flows");
+        assert!(advice(Code::UnknownTopicOrPartition, &options).contains("--topic flows"));
+        assert!(advice(Code::TopicAuthorizationFailed, &options).contains("ACL"));
+        assert_eq!(advice(Code::RequestTimedOut, &options), "");
+        assert!(!advice(Code::AllBrokersDown, &options).contains("tls"));
+        options.tls.ca_file = Some("ca.pem".into());
+        assert!(advice(Code::AllBrokersDown, &options).contains("tls.certFile"));
     }
 }

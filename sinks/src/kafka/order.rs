@@ -46,21 +46,30 @@ impl Order {
 impl Ticket {
     /// Waits until all older batches are done, or enqueued with the producer of this generation.
     pub async fn turn(&self, generation: u64) {
+        self.wait(|stand| has_passed(stand, generation)).await;
+    }
+
+    /// Waits until all older batches are done.
+    pub async fn first(&self) {
+        self.wait(|stand| stand == Stand::Done).await;
+    }
+
+    async fn wait(&self, is_fine: impl Fn(Stand) -> bool) {
         loop {
             let changed = self.order.changed.notified();
             tokio::pin!(changed);
             // Enabled before the look, so that a change in between is not missed.
             changed.as_mut().enable();
-            if self.is_on(generation) {
+            if self.are_older(&is_fine) {
                 return;
             }
             changed.await;
         }
     }
 
-    fn is_on(&self, generation: u64) -> bool {
+    fn are_older(&self, is_fine: impl Fn(Stand) -> bool) -> bool {
         let batches = self.order.batches.lock().unwrap_or_else(PoisonError::into_inner);
-        batches.range(..self.number).all(|(_, stand)| *stand == Stand::Done || *stand == Stand::Enqueued(generation))
+        batches.range(..self.number).all(|(_, stand)| is_fine(*stand))
     }
 
     /// Says where the batch stands now.
@@ -68,6 +77,11 @@ impl Ticket {
         self.order.batches.lock().unwrap_or_else(PoisonError::into_inner).insert(self.number, stand);
         self.order.changed.notify_waiters();
     }
+}
+
+/// Whether a batch that stands there is out of the way of younger ones that go to the producer of this generation.
+fn has_passed(stand: Stand, generation: u64) -> bool {
+    stand == Stand::Done || stand == Stand::Enqueued(generation)
 }
 
 impl Drop for Ticket {
@@ -85,7 +99,7 @@ mod tests {
     async fn a_batch_waits_for_the_older_ones_and_for_one_that_has_to_come_again() {
         let order = Arc::new(Order::default());
         let (first, second, third) = (order.ticket(), order.ticket(), order.ticket());
-        let on = |generation| [&first, &second, &third].map(|ticket| ticket.is_on(generation));
+        let on = |generation| [&first, &second, &third].map(|ticket| ticket.are_older(|stand| has_passed(stand, generation)));
         assert_eq!(on(1), [true, false, false]);
         first.set(Stand::Enqueued(1));
         assert_eq!(on(1), [true, true, false]);

@@ -11,7 +11,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::Producer as _;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use crate::driver::{Batch, Health, Limits, Outcome, Sink, Step};
+use crate::driver::{Batch, Health, Limits, Number, Outcome, Sink, Step};
 use crate::spool::{Cut, Item, ReadError, Reader};
 
 use super::batch::{Frozen, Running};
@@ -20,7 +20,6 @@ use super::delivery::{Fate, Notes};
 use super::errors::{Class, advice, classify};
 use super::order::{Order, Stand};
 use super::producer::{Current, Producers};
-use super::statistics::Statistics;
 
 /// Batches on the way at once: so many that the producer's queue never runs dry between two, so few that memory stays small.
 const BATCHES_AT_ONCE: usize = 4;
@@ -47,14 +46,9 @@ impl KafkaSink {
         KafkaSink { options, notes, order: Arc::default(), producers }
     }
 
-    /// librdkafka's numbers, for `/metrics`.
-    pub fn statistics(&self) -> Statistics {
-        self.notes.statistics()
-    }
-
-    /// How often the producer was replaced because it was broken or a file had changed, for `/metrics`.
-    pub async fn producers_replaced(&self) -> u64 {
-        self.producers.generation().await.saturating_sub(1)
+    /// How often the producer was replaced because it was broken or a file had changed.
+    pub fn producers_replaced(&self) -> u64 {
+        self.producers.generation().saturating_sub(1)
     }
 
     /// Enqueues what is left of the attempt. On a stop it says why; what is enqueued stays so.
@@ -112,6 +106,12 @@ impl KafkaSink {
         Ok(())
     }
 
+    /// An error with what can be done about it.
+    fn said(&self, code: Code, text: String) -> String {
+        let advice = advice(code, &self.options);
+        if advice.is_empty() { text } else { format!("{advice}: {text}") }
+    }
+
     async fn stalled(&self) -> Outcome {
         match self.check().await {
             Err(Health(why)) => Outcome::Retry { why, after: None, shrink: false },
@@ -122,7 +122,7 @@ impl KafkaSink {
     /// A retry that tells what librdkafka last complained of and what can be done about it.
     fn retry(&self, otherwise: &str) -> Outcome {
         let why = match self.notes.error() {
-            Some((code, text)) => said(code, text, &self.options.topic),
+            Some((code, text)) => self.said(code, text),
             None => otherwise.to_owned(),
         };
         Outcome::Retry { why, after: None, shrink: false }
@@ -141,6 +141,13 @@ impl KafkaSink {
             let rejected = frozen.refused();
             return Some(if rejected.is_empty() { Outcome::Delivered { state: None } } else { Outcome::Partial { rejected } });
         };
+        if running.enqueued == 0 && self.producers.is_outdated().await {
+            // Once nothing is on the way any more, so that nothing has to be sent again for it.
+            frozen.ticket.set(Stand::Waiting);
+            frozen.ticket.first().await;
+            self.producers.renew(current.generation).await;
+            return None;
+        }
         if running.enqueued < running.rows.len() {
             frozen.ticket.set(Stand::Waiting);
             frozen.ticket.turn(current.generation).await;
@@ -240,29 +247,27 @@ impl Sink for KafkaSink {
         });
         match asked.await {
             Ok(Ok(None)) => Ok(()),
-            Ok(Ok(Some(code))) => Err(Health(said(code, code.to_string(), &self.options.topic))),
+            Ok(Ok(Some(code))) => Err(Health(self.said(code, code.to_string()))),
             Ok(Err(error)) => {
                 // The brokers' own complaint says more than that the question timed out.
                 let (code, text) = self.notes.error().unwrap_or((error.rdkafka_error_code().unwrap_or(Code::Unknown), error.to_string()));
-                Err(Health(said(code, text, &self.options.topic)))
+                Err(Health(self.said(code, text)))
             }
             Err(error) => Err(Health(error.to_string())),
         }
     }
 
     async fn reset(&self) {
-        let generation = self.producers.generation().await;
-        self.producers.end(generation).await;
+        self.producers.end(self.producers.generation()).await;
+    }
+
+    fn numbers(&self) -> Vec<Number> {
+        self.notes.statistics().numbers(self.producers_replaced())
     }
 
     async fn close(&self) {
         self.reset().await;
     }
-}
-
-fn said(code: Code, text: String, topic: &str) -> String {
-    let advice = advice(code, topic);
-    if advice.is_empty() { text } else { format!("{advice}: {text}") }
 }
 
 #[cfg(test)]

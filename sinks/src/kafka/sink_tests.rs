@@ -34,7 +34,7 @@ fn batch_of(sink: &KafkaSink, sequences: std::ops::Range<u64>, line: impl Fn(u64
         let (key, line) = (key(sequence), line(sequence));
         let time = START + i64::try_from(sequence).unwrap() * 1_000_000;
         let record =
-            Record { spool: SPOOL, sequence, time, again: 0, commit_time: time, key: key.as_bytes(), labels: b"", line: line.as_bytes() };
+            Record { spool: SPOOL, sequence, time, nudge: 0, commit_time: time, key: key.as_bytes(), labels: b"", line: line.as_bytes() };
         frozen.add(&record);
     }
     frozen
@@ -206,7 +206,7 @@ async fn a_broken_producer_is_replaced_and_nothing_is_missing() {
     let (outcome, reasons) = deliver(&sink, &batch_of(&sink, 101..201, line), |_| {}).await;
     assert_eq!(outcome, DELIVERED);
     assert!(!reasons.is_empty());
-    assert_eq!(sink.producers_replaced().await, 1, "{reasons:?}");
+    assert_eq!(sink.producers_replaced(), 1, "{reasons:?}");
     let mut uids: Vec<String> = read(&cluster).into_iter().map(|message| message.uid).collect();
     uids.sort_unstable();
     uids.dedup();

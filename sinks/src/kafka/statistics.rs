@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::driver::Number;
+
 /// Numbers of one producer, as of its last report (every 5 s by default).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
@@ -69,6 +71,33 @@ struct RoundTrip {
 }
 
 impl Statistics {
+    /// As they stand on `/metrics`, with the number of producers that were replaced.
+    pub fn numbers(&self, producers_replaced: u64) -> Vec<Number> {
+        let counter = |name, help, value| Number { name, help, is_counter: true, value };
+        let gauge = |name, help, value| Number { name, help, is_counter: false, value };
+        vec![
+            gauge("flowlog_kafka_messages_waiting", "Messages in the producer's queue or on their way.", self.messages_waiting),
+            gauge("flowlog_kafka_bytes_waiting", "Bytes of these messages.", self.bytes_waiting),
+            counter("flowlog_kafka_messages_sent_total", "Messages the present producer has sent, repeats included.", self.messages_sent),
+            counter("flowlog_kafka_message_bytes_sent_total", "Bytes of these messages, before compression.", self.message_bytes_sent),
+            counter("flowlog_kafka_bytes_sent_total", "Bytes the present producer has sent to brokers.", self.bytes_sent),
+            counter("flowlog_kafka_requests_retried_total", "Requests the present producer has sent again.", self.requests_retried),
+            counter("flowlog_kafka_transmission_errors_total", "Transmission errors of the present producer.", self.errors),
+            gauge("flowlog_kafka_brokers", "Brokers known.", self.brokers),
+            gauge("flowlog_kafka_brokers_up", "Brokers with a working connection.", self.brokers_up),
+            gauge(
+                "flowlog_kafka_round_trip_microseconds",
+                "The slowest broker's 99th percentile of round trips.",
+                self.slowest_round_trip_us,
+            ),
+            counter(
+                "flowlog_kafka_producers_replaced_total",
+                "Producers replaced: broken, or made from files that have changed.",
+                producers_replaced,
+            ),
+        ]
+    }
+
     /// Reads librdkafka's JSON; none if it is not that.
     pub fn parse(json: &[u8]) -> Option<Statistics> {
         let document: Document = serde_json::from_slice(json).ok()?;

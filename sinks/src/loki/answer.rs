@@ -55,10 +55,23 @@ pub fn classify(status: u16, retry_after: Option<&str>, body: &str) -> Answer {
         404 | 405 => person("there is no push API at this address; check the sink's url"),
         413 => Answer::TooLarge { why: shown(body) },
         500 if larger_than_grpc(body) => Answer::TooLarge { why: shown(body) },
-        429 => Answer::Later { why: why("rate limited"), after: retry_after.and_then(wait), size_may_matter: true },
+        429 if names_streams(body) => {
+            let what = "this tenant has as many active streams as Loki lets it have: use fewer labels in the sink's labels, or raise its \
+                        max_global_streams_per_user (limits_config)";
+            Answer::Later { why: why(what), after: retry_after.and_then(wait), size_may_matter: false }
+        }
+        429 => {
+            let what = "rate limited: raise the tenant's ingestion_rate_mb or per_stream_rate_limit (limits_config) if this lasts";
+            Answer::Later { why: why(what), after: retry_after.and_then(wait), size_may_matter: true }
+        }
         408 | 425 | 500..=599 => Answer::Later { why: why("not taken"), after: retry_after.and_then(wait), size_may_matter: false },
         _ => person("unexpected answer; is this a Loki?"),
     }
+}
+
+/// Whether a 429 is about the number of streams and not about a rate. It passes once streams have been idle for long enough, or somebody helps.
+pub fn names_streams(body: &str) -> bool {
+    body.to_ascii_lowercase().contains("active stream limit exceeded")
 }
 
 /// The instant before which Loki refuses entries, as nanoseconds since 1970, if the text names one. Two refusals do: `has timestamp too
@@ -149,6 +162,7 @@ mod tests {
             (413, None, "request too large", ("too large", None)),
             (422, None, "at least one valid stream is required for ingestion", ("invalid", None)),
             (429, None, "Ingestion rate limit exceeded", ("later, smaller", None)),
+            (429, None, "Maximum active stream limit exceeded when trying to create stream {a=\"b\"}", ("later", None)),
             (429, Some("7"), "", ("later, smaller", Some(7))),
             (429, Some("86400"), "", ("later, smaller", Some(600))),
             (429, Some("Wed, 21 Oct 2026 07:28:00 GMT"), "", ("later, smaller", None)),

@@ -5,6 +5,7 @@
 //! [`super::answer`] does.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use reqwest::header::{CONTENT_TYPE, HOST, RETRY_AFTER};
 use crate::secret::{SecretError, SecretSource};
 use crate::tls::{TlsError, TlsVersion, with_causes};
 
-use super::answer::{Answer, classify};
+use super::answer::{Answer, classify, names_streams};
 use super::config::{Auth, Encoding, Options};
 
 /// How long a connection may take.
@@ -47,6 +48,8 @@ pub struct Client {
     host: String,
     /// The HTTP client, and what the TLS files were like when it was made.
     http: Mutex<(TlsVersion, reqwest::Client)>,
+    /// Answers 429: for a rate, and for the number of streams.
+    limited: [AtomicU64; 2],
 }
 
 impl Client {
@@ -61,7 +64,7 @@ impl Client {
             url.set_host(Some(name)).map_err(|error| ClientError::Url(format!("tls.serverName {name}: {error}")))?;
         }
         let http = Mutex::new((options.tls.version(), build(&options)?));
-        Ok(Client { options, url, host, http })
+        Ok(Client { options, url, host, http, limited: Default::default() })
     }
 
     /// Sends one push.
@@ -97,7 +100,16 @@ impl Client {
             }
         }
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        classify(response.status().as_u16(), retry_after, &String::from_utf8_lossy(&text))
+        let text = String::from_utf8_lossy(&text);
+        if response.status() == reqwest::StatusCode::TOO_MANY_REQUESTS {
+            self.limited[usize::from(names_streams(&text))].fetch_add(1, Relaxed);
+        }
+        classify(response.status().as_u16(), retry_after, &text)
+    }
+
+    /// Pushes that met a limit of rate, and of the number of streams.
+    pub fn limited(&self) -> [u64; 2] {
+        [0, 1].map(|which| self.limited[which].load(Relaxed))
     }
 
     fn authorise(&self, request: reqwest::RequestBuilder) -> Result<reqwest::RequestBuilder, SecretError> {

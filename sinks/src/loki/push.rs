@@ -4,10 +4,10 @@
 //! repeat is the same entry to Loki whichever push it comes in. The body of a part is a concatenation of encoded entries, which is why
 //! singling out a refused entry or halving a push costs no second encoding.
 //!
-//! **The timestamp** is the flow's time, to the nanosecond. Among records of one commit that share a time, each is a nanosecond later than the one before;
-//! which one it is, the spool says, so that neither a crash nor another cut of the batch changes it. Records of different commits with the same time, line
-//! and labels are told apart by their metadata, which Loki 3.7 counts in. Where a flow's time is more than 10 minutes from its commit's (an old recording,
-//! a wrong clock), the commit's stands for it, with the last six digits of the sequence number below the millisecond.
+//! **The timestamp** is the flow's time, to the nanosecond, and as many nanoseconds more as make it another than that of the records before: the spool says
+//! how many, so that neither a crash nor another cut of the batch changes it. Records on either side of a restart are told apart by their metadata, which Loki
+//! 3.7 counts in. Where a flow's time is more than 10 minutes from its commit's (an old recording, a wrong clock), the commit's stands for it, with the last
+//! six digits of the sequence number below the millisecond.
 
 use std::io::Write;
 
@@ -55,9 +55,9 @@ pub struct Push {
 
 /// The nanoseconds since 1970 under which an entry is found, see the top of this file.
 pub fn timestamp(record: &Record<'_>) -> i64 {
-    let Record { time, again, commit_time, sequence, .. } = *record;
+    let Record { time, nudge, commit_time, sequence, .. } = *record;
     let timestamp = if time.abs_diff(commit_time) <= MAX_DISTANCE_NS.unsigned_abs() {
-        time.saturating_add(i64::from(again))
+        time.saturating_add(i64::from(nudge))
     } else {
         let digits = i64::try_from(sequence % SEQUENCE_DIGITS.unsigned_abs()).unwrap_or(0);
         (commit_time.div_euclid(SEQUENCE_DIGITS)).saturating_mul(SEQUENCE_DIGITS).saturating_add(digits)

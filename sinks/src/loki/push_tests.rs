@@ -9,7 +9,7 @@ use prost::Message;
 const SPOOL: SpoolId = SpoolId([0x11; 16]);
 
 fn record<'a>(sequence: u64, time: i64, labels: &'a [u8], line: &'a [u8]) -> Record<'a> {
-    Record { spool: SPOOL, sequence, time, again: 0, commit_time: time, key: b"", labels, line }
+    Record { spool: SPOOL, sequence, time, nudge: 0, commit_time: time, key: b"", labels, line }
 }
 
 fn decode(push: &Push, chosen: &[usize]) -> PushRequest {
@@ -48,7 +48,7 @@ fn json_says_the_same_as_protobuf() {
     let blob = labels::blob(&[("source.pod_name", "we\"b")]);
     let mut push = Push::new(Encoding::Json, &[("job", "flow\"log")]);
     push.add(&record(5, 1_700_000_000_000_000_000, &blob, b"{\"a\":\"\\n\"}"), |_, _| false, &mut Vec::new());
-    push.add(&Record { again: 1, ..record(6, 1_700_000_000_000_000_000, b"", b"second") }, |_, _| false, &mut Vec::new());
+    push.add(&Record { nudge: 1, ..record(6, 1_700_000_000_000_000_000, b"", b"second") }, |_, _| false, &mut Vec::new());
     let body: serde_json::Value = serde_json::from_slice(&push.body(0..2).unwrap()).unwrap();
     let uid = |last: char| format!("11111111111111111111111111111111-0000000000000000000{last}");
     assert_eq!(
@@ -64,8 +64,8 @@ fn json_says_the_same_as_protobuf() {
 fn a_timestamp_is_the_flows_unless_it_is_ten_minutes_from_its_commit() {
     const SECOND: i64 = 1_000_000_000;
     let commit = 1_700_000_000 * SECOND;
-    let timestamp = |time, again, commit_time, sequence| timestamp(&Record { again, commit_time, ..record(sequence, time, b"", b"") });
-    for (time, again, sequence, wanted) in [
+    let timestamp = |time, nudge, commit_time, sequence| timestamp(&Record { nudge, commit_time, ..record(sequence, time, b"", b"") });
+    for (time, nudge, sequence, wanted) in [
         (commit, 0, 7, commit),
         (commit + 999_999, 0, 1, commit + 999_999),
         (commit - 1, 2, 1, commit + 1),
@@ -77,7 +77,7 @@ fn a_timestamp_is_the_flows_unless_it_is_ten_minutes_from_its_commit() {
         (i64::MIN, 0, 3, commit + 3),
         (i64::MAX, 0, 3, commit + 3),
     ] {
-        assert_eq!(timestamp(time, again, commit, sequence), wanted, "{time} {again} {sequence}");
+        assert_eq!(timestamp(time, nudge, commit, sequence), wanted, "{time} {nudge} {sequence}");
     }
     assert_eq!(timestamp(0, 0, 0, 0), 1);
     assert_eq!(timestamp(i64::MIN, 0, i64::MIN, u64::MAX), 1);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::driver::{Batch, Health, Limits, Outcome, Sink, Step};
+use crate::driver::{Batch, Health, Limits, Number, Outcome, Sink, Step};
 use crate::spool::{Cut, Item, ReadError, Reader, Record, labels as pairs_of};
 
 use super::answer::Answer;
@@ -72,7 +72,7 @@ impl LokiSink {
         Ok(LokiSink { options, client, push_bytes, streams: Mutex::default(), warned: AtomicBool::new(false) })
     }
 
-    /// Streams that had a record in the last hour (of commit times), for `/metrics`.
+    /// Streams that had a record in the last hour (of commit times).
     pub fn active_streams(&self) -> usize {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
@@ -280,6 +280,17 @@ impl Sink for LokiSink {
         }
         rejected.sort_unstable();
         if rejected.is_empty() { Outcome::Delivered { state: None } } else { Outcome::Partial { rejected } }
+    }
+
+    fn numbers(&self) -> Vec<Number> {
+        let [rate, streams] = self.client.limited();
+        let limited = |name, help, value| Number { name, help, is_counter: true, value };
+        let active = "Streams that had a record in the last hour.";
+        vec![
+            Number { name: "flowlog_loki_active_streams", help: active, is_counter: false, value: self.active_streams() as u64 },
+            limited("flowlog_loki_rate_limited_total", "Pushes that Loki put off for a rate limit (429).", rate),
+            limited("flowlog_loki_stream_limited_total", "Pushes that Loki put off for its limit of active streams (429).", streams),
+        ]
     }
 
     /// Pushes nothing: an empty push passes the same proxies, credentials and tenant as a full one and stores no line.

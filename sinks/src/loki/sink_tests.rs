@@ -26,7 +26,7 @@ fn freeze(sink: &LokiSink, lines: &[&str], namespaces: &[&str]) -> Frozen {
             spool: SpoolId([7; 16]),
             sequence,
             time: START,
-            again: sequence as u32,
+            nudge: sequence as u32,
             commit_time: START,
             key: b"",
             labels: &labels,

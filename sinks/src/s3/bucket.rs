@@ -8,13 +8,13 @@ use std::{sync::Arc, time::Duration};
 use futures_util::TryStreamExt;
 use object_store::{
     Attribute, Attributes, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, RetryConfig,
-    aws::{AmazonS3, AmazonS3Builder, AwsCredentialProvider, Checksum},
+    aws::{AmazonS3, AmazonS3Builder, Checksum},
     path::Path as Key,
 };
 
 use super::{
     config::{Options, Problem},
-    credentials::CredentialsFile,
+    credentials,
     failure::{Failure, Kind},
     lock::{Content, LockConnector, Seen, Upload},
     object::Staged,
@@ -68,16 +68,14 @@ impl Bucket {
     pub fn new(options: &Options, bucket: &str) -> Result<Self, Problem> {
         let http = http_client(options)?;
         let clock = Arc::new(Clock::default());
-        let region = options.region.clone().or_else(|| std::env::var("AWS_REGION").ok()).unwrap_or_else(|| "us-east-1".to_owned());
+        let named = || ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().find_map(|name| std::env::var(name).ok());
+        let region = options.region.clone().or_else(named).unwrap_or_else(|| "us-east-1".to_owned());
         let base = AmazonS3Builder::from_env().with_bucket_name(bucket).with_region(&region).with_retry(RetryConfig {
             max_retries: 2,
             retry_timeout: Duration::from_secs(30),
             ..RetryConfig::default()
         });
-        let credentials: AwsCredentialProvider = match &options.credentials_file {
-            Some(path) => Arc::new(CredentialsFile::new(path.clone())),
-            None => Arc::clone(base.clone().build().map_err(unusable)?.credentials()),
-        };
+        let credentials = credentials::provider(options, &base)?;
         let connector = LockConnector { client: http.clone(), credentials: Arc::clone(&credentials), region, clock: Arc::clone(&clock) };
         let mut builder = base.with_credentials(credentials).with_http_connector(connector).with_checksum_algorithm(Checksum::SHA256);
         let path_style = options.path_style.unwrap_or(options.endpoint.is_some());

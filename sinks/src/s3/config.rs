@@ -16,13 +16,13 @@ pub struct Options {
     pub url: String,
     /// Address of an S3 server other than AWS, like `https://minio.example:9000`. Default: AWS, by region.
     pub endpoint: Option<String>,
-    /// Region in the signature. Default: `AWS_REGION`, else `us-east-1`.
+    /// Region in the signature. Default: `AWS_REGION` or `AWS_DEFAULT_REGION`, else `us-east-1`.
     pub region: Option<String>,
     /// Whether the bucket stands in the path (`true`) or in the host name. Default: `true` with an `endpoint`, else
     /// `false`.
     pub path_style: Option<bool>,
     /// A file with `aws_access_key_id = …`, `aws_secret_access_key = …` and perhaps `aws_session_token = …`; read
-    /// again at every request. Default: environment, web identity, container or instance role.
+    /// again at every request. Default: environment, web identity, `~/.aws/credentials`, container or instance role.
     pub credentials_file: Option<PathBuf>,
     /// How long objects are locked. Default: not locked by flowlog; the bucket's own default applies.
     pub retention: Option<Retention>,

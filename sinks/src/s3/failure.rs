@@ -106,20 +106,25 @@ fn shorten(text: &str) -> String {
 /// Code or words in an answer, and what to do about it. The first that fits counts.
 const HINTS: &[(&[&str], &str)] = &[
     (
-        &["169.254.169.254"],
-        "no credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or credentialsFile, or run with a role",
+        &["no credentials from the instance metadata service"],
+        "no credentials were found: name a file in credentialsFile, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run with a role",
     ),
+    (
+        &["no credentials from web identity"],
+        "check that the token in AWS_WEB_IDENTITY_TOKEN_FILE is renewed, and that the role in AWS_ROLE_ARN trusts who issued it",
+    ),
+    (&["no credentials from"], "check the source of the credentials; nothing is lost, the spool holds the records"),
     (
         &["RequestTimeTooSkewed"],
         "this node's clock and the server's are too far apart: repair time synchronisation (NTP); nothing is lost, the spool holds the records",
     ),
     (
         &["ExpiredToken", "TokenRefreshRequired", "InvalidToken"],
-        "the credentials have expired: renew them (credentialsFile is read again at every request); nothing is lost, the spool holds the records",
+        "the credentials have expired: renew them where they come from (files are read again at every request); nothing is lost, the spool holds the records",
     ),
     (
         &["InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidClientTokenId", "XAdminUserNotFound"],
-        "the server does not know these credentials: check key, secret and region; if they are right, something on the way changes headers",
+        "the server does not know these credentials: check key, secret and region, and renew temporary ones, which may have expired; if they are right, something on the way changes headers",
     ),
     (&["NoSuchBucket"], "create the bucket with Object Lock switched on, or correct the sink's url"),
     (

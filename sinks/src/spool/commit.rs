@@ -2,6 +2,7 @@
 //!
 //! It travels as JSON in a frame of its own: at most ten a second are written, and `flowlog spool cat` shows them as they are.
 
+use super::Damaged;
 use serde::{Deserialize, Serialize};
 
 /// The frame that makes a window's records visible to sinks, all at once.
@@ -28,6 +29,9 @@ pub struct Commit {
     /// Where the hidden frames begin that an unfinished long window still needs; `None` if no window is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partials: Option<u64>,
+    /// What of the spool's damage has been declared by now, as long as a sink may still meet it. Set by the writer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub damaged: Vec<Damaged>,
 }
 
 /// A declared, counted loss or unobserved time: what, how many, why.
@@ -61,7 +65,7 @@ pub struct Gap {
 
 /// The causes this crate gives to gaps.
 pub mod cause {
-    /// Frames whose bytes changed on disk and could not be read back.
+    /// Frames whose bytes changed on disk and could not be read back. A sink meets them with their numbers; the flow log declares them once, in a commit.
     pub const CORRUPT: &str = "spool-corrupt";
     /// The spool was at its bound and this sink's oldest (or, for `hold`, newest) segments made room.
     pub const FULL: &str = "spool-full";
@@ -98,6 +102,7 @@ mod hex32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spool::SpoolId;
 
     #[test]
     fn a_commit_comes_back_as_it_was_written() {
@@ -110,6 +115,7 @@ mod tests {
             gaps: vec![Gap { cause: cause::FULL.to_owned(), records: Some(4), sequences: Some((1, 5)), ..Gap::default() }],
             totals: serde_json::json!({"packets": 18_446_744_073_709_551_615_u64}),
             partials: Some(12),
+            damaged: vec![Damaged { spool: SpoolId([7; 16]), first: 2, next: 3, from: None, to: Some(-6) }],
         };
         let text = serde_json::to_string(&commit).unwrap();
         assert_eq!(serde_json::from_str::<Commit>(&text).unwrap(), commit);

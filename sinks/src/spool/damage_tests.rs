@@ -2,6 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -252,4 +253,67 @@ proptest! {
     fn whatever_happens_to_a_spool_its_records_come_back_in_order_and_every_loss_is_counted(acts in acts()) {
         run(&acts);
     }
+}
+
+/// Flips a bit in the middle of the first frame of records from this number on.
+fn spoil(folder: &Path, number: u64) {
+    for segment in inspect::segments(folder).unwrap() {
+        let base = segment.head.as_ref().unwrap().base;
+        let mut found = None;
+        let each = &mut |part: inspect::Part<'_>| match part {
+            inspect::Part::Frame(head, _) if head.kind == Kind::Records && head.number >= number => {
+                found.get_or_insert(head.end() - base + SEGMENT_HEAD as u64 - u64::from(head.length) / 2);
+            }
+            _ => {}
+        };
+        inspect::walk(&segment, each).unwrap();
+        if let Some(at) = found {
+            let file = std::fs::File::options().read(true).write(true).open(&segment.path).unwrap();
+            let mut byte = [0];
+            file.read_exact_at(&mut byte, at).unwrap();
+            return file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+        }
+    }
+    panic!("no such frame");
+}
+
+fn read_through(writer: &Writer, sink: &str) {
+    let (mut reader, _) = writer.spool().reader(sink, WhenFull::Hold, Start::Oldest).unwrap();
+    while reader.peek().unwrap().is_some() {
+        reader.advance();
+    }
+}
+
+#[test]
+fn damage_is_given_out_once_whoever_meets_it_and_whenever_the_process_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { min_free_percent: 0, ..Options::new("n", "b") };
+    let (mut writer, _) = Writer::open(folder.path(), &options).unwrap();
+    for time in 1..=4 {
+        for _ in 0..10 {
+            writer.append(time, b"", b"", b"line").unwrap();
+        }
+        writer.commit(Commit { time, ..Commit::default() }).unwrap();
+        settle(&writer);
+    }
+    spoil(folder.path(), 11);
+    assert!(!writer.has_damage(), "nobody has met it");
+    read_through(&writer, "a");
+    read_through(&writer, "b");
+    let lost = Damaged { spool: writer.id(), first: 11, next: 21, from: Some(1), to: Some(2) };
+    assert!(writer.has_damage());
+    assert_eq!(writer.take_damage(), [lost]);
+    // Killed before the commit that would have said so.
+    drop(writer);
+    let (mut writer, _) = Writer::open(folder.path(), &options).unwrap();
+    assert_eq!(writer.take_damage(), [lost]);
+    writer.commit(Commit { time: 5, ..Commit::default() }).unwrap();
+    settle(&writer);
+    drop(writer);
+    let (mut writer, _) = Writer::open(folder.path(), &options).unwrap();
+    read_through(&writer, "c");
+    assert!(!writer.has_damage() && writer.take_damage().is_empty());
+    spoil(folder.path(), 31);
+    read_through(&writer, "d");
+    assert_eq!(writer.take_damage(), [Damaged { first: 31, next: 41, from: Some(3), to: Some(4), ..lost }]);
 }

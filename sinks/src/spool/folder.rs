@@ -5,6 +5,7 @@
 //! id.json    the identity, see below            cursors/          one file a sink
 //! running    the boot id of an owner that has   corrupt/          what could not be read, at most 64 MiB
 //!            not closed the log                 quarantine/       what sinks refused for good
+//! damaged.json  records that readers found damaged (`damage`)
 //! ```
 //!
 //! A log keeps its identity only while nothing suggests that numbers given out may be missing here. It gets a new one when the folder is

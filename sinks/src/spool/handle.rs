@@ -6,6 +6,7 @@ use super::{Cursor, Reader, SpoolId, SpoolMetrics, Stored, WhenFull, cursor};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::watch;
 
 /// Where a sink without a cursor begins.
@@ -78,6 +79,11 @@ impl Spool {
             holder.position = place.position;
         }
         self.shared.reclaim(&mut state);
+    }
+
+    /// Bounds the spool anew. Where it is larger now, what the sinks' policies let go makes room with the next segment, as at any bound.
+    pub fn set_max_bytes(&self, bytes: u64) {
+        self.shared.max_bytes.store(bytes, Relaxed);
     }
 
     /// Tells when more becomes visible.

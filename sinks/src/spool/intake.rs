@@ -135,16 +135,15 @@ impl Intake {
         let settings = Settings {
             kind: LogKind::Intake,
             node: options.node.clone(),
-            segment_bytes: (options.max_bytes / 8).min(64 << 20),
+            segments: 8,
             retain: false,
             spares: 2,
-            max_bytes: u64::MAX,
             min_free_percent: 0,
             disk,
         };
         let opening = Opening { boot: &options.boot, renew: None, resume_at: options.resume_at };
         let (mut rings, mut arrival) = (HashMap::new(), i64::MIN);
-        let (mut shared, found) = recover::open(folder, settings, &opening, &mut |head, payload| {
+        let (shared, found) = recover::open(folder, settings, options.max_bytes, &opening, &mut |head, payload| {
             if let Some((origin, bytes)) = split_origin(payload).filter(|_| head.kind == Kind::Raw) {
                 let end = origin.ring_position.saturating_add(bytes.len() as u64);
                 let known: &mut u64 = rings.entry((origin.ring_id, origin.ring)).or_default();
@@ -152,7 +151,6 @@ impl Intake {
                 arrival = arrival.max(origin.arrival);
             }
         })?;
-        shared.settings.max_bytes = options.max_bytes;
         let shared = Arc::new(shared);
         let seed = Seed::of(&shared.lock().id);
         let thread = shared.clone();
@@ -186,7 +184,7 @@ impl Intake {
         let encoded = origin.encode();
         let length = (ORIGIN + bytes.len()) as u64;
         let mut state = self.shared.lock();
-        if length + HEAD as u64 > self.shared.settings.max_bytes.saturating_sub(state.on_disk()) {
+        if length + HEAD as u64 > self.shared.max_bytes.load(Relaxed).saturating_sub(state.on_disk()) {
             self.shared.metrics.full.fetch_add(1, Relaxed);
             return Ok(Appended::Full);
         }
@@ -212,7 +210,7 @@ impl Intake {
 
     /// Bytes until the bound, headers included.
     pub fn room(&self) -> u64 {
-        self.shared.settings.max_bytes.saturating_sub(self.shared.lock().on_disk())
+        self.shared.max_bytes.load(Relaxed).saturating_sub(self.shared.lock().on_disk())
     }
 
     /// Where the bytes of a ring end in the intake: what the ring may release, and, compared with the ring's own consumer position, whether

@@ -4,6 +4,7 @@
 //! again; a failed fdatasync counts as "the pages are lost" (Linux marks them clean) and makes the flusher write everything since the
 //! last good one into a new segment. Nothing is sticky; everything is counted.
 
+use super::damage::{Damaged, Register};
 use super::folder::{self, Folder};
 use super::retention::Holder;
 use super::segment::{LogKind, SEGMENT_HEAD, SegmentHead};
@@ -13,7 +14,7 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, IoSlice};
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
@@ -30,17 +31,20 @@ impl Default for Disk {
     }
 }
 
+/// No segment is larger, however large the log may be.
+const MAX_SEGMENT: u64 = 64 << 20;
+
 /// What a log does not change while it is open.
 #[derive(Clone)]
 pub(super) struct Settings {
     pub kind: LogKind,
     pub node: String,
-    pub segment_bytes: u64,
+    /// A segment is at most this part of the bound.
+    pub segments: u64,
     /// Keep frames in memory until they are synced.
     pub retain: bool,
     /// Segments that are kept to be used again instead of unlinked.
     pub spares: usize,
-    pub max_bytes: u64,
     pub min_free_percent: u64,
     pub disk: Disk,
 }
@@ -143,6 +147,8 @@ impl State {
 pub(super) struct Shared {
     pub folder: Folder,
     pub settings: Settings,
+    /// The most the log may take on disk; a reload changes it.
+    pub max_bytes: AtomicU64,
     pub state: Mutex<State>,
     /// Held during a sync.
     pub syncing: Mutex<()>,
@@ -154,12 +160,37 @@ pub(super) struct Shared {
     /// The end that readers of an intake see.
     pub tail: Tail,
     pub metrics: SpoolMetrics,
+    pub damage: Mutex<Register>,
 }
 
 impl Shared {
     pub fn lock(&self) -> MutexGuard<'_, State> {
         // A panic while the state was locked cannot happen by our own rules; the state is consistent between statements anyway.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The size at which a segment is full.
+    pub fn segment_bytes(&self) -> u64 {
+        (self.max_bytes.load(Relaxed) / self.settings.segments).min(MAX_SEGMENT)
+    }
+
+    /// A reader of a spool is about to go past records that could not be read back.
+    pub fn meet(&self, damaged: Damaged) {
+        let begins = self.begins();
+        if let Err(error) = self.damage.lock().unwrap_or_else(PoisonError::into_inner).meet(damaged, &begins) {
+            tracing::warn!(folder = %self.folder.path.display(), %error, "Damage in the spool cannot be noted down; it is declared unless the daemon ends before.");
+        }
+    }
+
+    /// Where the numbers of each identity begin that segments are left of.
+    pub fn begins(&self) -> Vec<(SpoolId, u64)> {
+        let mut begins: Vec<(SpoolId, u64)> = Vec::new();
+        for segment in &self.lock().segments {
+            if begins.last().is_none_or(|(id, _)| *id != segment.id) {
+                begins.push((segment.id, segment.number));
+            }
+        }
+        begins
     }
 
     /// Hands frames over. They will be written, now or later; the error says why not now.
@@ -192,7 +223,7 @@ impl Shared {
     /// Writes whole frames at the tail, all or nothing, in a new segment where they do not fit.
     pub fn write(&self, state: &mut State, parts: &[IoSlice<'_>], length: u64) -> io::Result<()> {
         let base = state.segments.back().map_or(0, |segment| segment.base);
-        let full = state.written > base && state.written - base + length + SEGMENT_HEAD as u64 > self.settings.segment_bytes;
+        let full = state.written > base && state.written - base + length + SEGMENT_HEAD as u64 > self.segment_bytes();
         if full || state.renew_segment {
             if let Err(error) = self.roll(state) {
                 self.metrics.write_errors.fetch_add(1, Relaxed);

@@ -5,11 +5,12 @@
 //! back to its last commit, because the events can be folded again from the intake.
 //!
 //! From the bytes up: `frame` and `segment` (pure), `folder`, `log` with `flush` and `room` (writing), `recover` (opening), `walk`
-//! (reading), then the two faces: `writer` and `reader` for a spool, `intake` for the intake.
+//! and `damage` (reading), then the two faces: `writer` and `reader` for a spool, `intake` for the intake.
 
 mod commit;
 mod contents;
 mod cursor;
+mod damage;
 mod flush;
 mod folder;
 mod frame;
@@ -20,6 +21,7 @@ mod intake;
 mod intake_reader;
 mod log;
 mod metrics;
+mod nudges;
 mod options;
 mod reader;
 mod record;
@@ -34,6 +36,7 @@ mod writer;
 pub use commit::{Commit, Gap, cause};
 pub(crate) use cursor::path as sink_path;
 pub use cursor::{Cursor, Cut, Stored, WhenFull, all as stored_cursors, parse_stored};
+pub use damage::Damaged;
 pub use folder::{OpenError, Renewal, boot_id};
 pub(crate) use folder::{now, replace, sync_folder};
 pub use frame::{HEAD, Head, Kind, Seed, find_head, parse_head, payload_fits};

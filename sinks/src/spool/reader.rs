@@ -2,7 +2,7 @@
 
 use super::log::{Shared, Visible};
 use super::walk::{Step, Walk};
-use super::{Commit, Cursor, Gap, RawRecord, Record, SpoolId, cause, split_record};
+use super::{Commit, Cursor, Damaged, Gap, RawRecord, Record, SpoolId, cause, split_record};
 use crate::spool::frame::{Head, Kind};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -88,6 +88,8 @@ pub struct Reader {
     current: Current,
     ahead: Option<Ahead>,
     gaps: Vec<Gap>,
+    /// The time of the commit that this reader went past last.
+    passed: Option<i64>,
     visible: watch::Receiver<Visible>,
 }
 
@@ -95,7 +97,7 @@ impl Reader {
     pub(super) fn new(shared: Arc<Shared>, place: Cursor) -> Self {
         let visible = shared.visible.subscribe();
         let walk = Walk::new(shared.clone(), place.position);
-        Self { shared, walk, place, current: Current::Nothing, ahead: None, gaps: Vec::new(), visible }
+        Self { shared, walk, place, current: Current::Nothing, ahead: None, gaps: Vec::new(), passed: None, visible }
     }
 
     /// The next item, without going past it. `None` at the end of what is visible.
@@ -114,8 +116,8 @@ impl Reader {
                 let commit_time = self.ahead.as_ref().map_or(0, |ahead| ahead.time);
                 let bytes = self.walk.payload().get(*from..*to).unwrap_or(&[]);
                 split_record(bytes).map(|(raw, _)| {
-                    let RawRecord { time, again, key, labels, line } = raw;
-                    Item::Record(Record { spool: self.place.spool, sequence: *sequence, time, again, commit_time, key, labels, line })
+                    let RawRecord { time, nudge, key, labels, line } = raw;
+                    Item::Record(Record { spool: self.place.spool, sequence: *sequence, time, nudge, commit_time, key, labels, line })
                 })
             }
             Current::Commit { commit, .. } => Some(Item::Commit(commit)),
@@ -132,8 +134,12 @@ impl Reader {
                 self.place.sequence = sequence + 1;
                 self.show_record(head, to);
             }
-            Current::Commit { end, .. } => self.place.position = end,
+            Current::Commit { commit, end } => {
+                self.passed = Some(commit.time);
+                self.place.position = end;
+            }
             Current::Gap { gap, after } => {
+                self.report(&gap);
                 self.gaps.push(*gap);
                 self.place = after;
             }
@@ -154,6 +160,7 @@ impl Reader {
     pub fn seek(&mut self, place: &Cursor) {
         self.place = *place;
         self.gaps.clear();
+        self.passed = None;
         self.current = Current::Nothing;
         self.walk.seek(place.position);
     }
@@ -212,8 +219,9 @@ impl Reader {
     }
 
     fn frame(&mut self, head: Head, visible: Visible) -> Result<bool, ReadError> {
-        if self.missing(head.number, cause::CORRUPT) {
-            return Ok(true);
+        if head.number > self.place.sequence {
+            self.look_ahead(head.position, visible)?;
+            return Ok(self.missing(head.number, cause::CORRUPT));
         }
         match head.kind {
             Kind::Records if head.next_number() > self.place.sequence => {
@@ -259,6 +267,14 @@ impl Reader {
         let gap = Gap { cause: why.to_owned(), records: Some(next - first), sequences: Some((first, next)), ..Gap::default() };
         self.current = Current::Gap { gap: Box::new(gap), after: Cursor { sequence: next, ..self.place } };
         true
+    }
+
+    /// Damage is a loss of the whole flow log, which declares it once, whichever sink met it first.
+    fn report(&self, gap: &Gap) {
+        if let (cause::CORRUPT, Some((first, next))) = (gap.cause.as_str(), gap.sequences) {
+            let to = self.ahead.as_ref().filter(|ahead| ahead.commit_at >= self.place.position).map(|ahead| ahead.time);
+            self.shared.meet(Damaged { spool: self.place.spool, first, next, from: self.passed, to });
+        }
     }
 
     /// Where the numbers of an earlier identity ended, if that is known.

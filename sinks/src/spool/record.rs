@@ -1,7 +1,7 @@
 //! A record: one encoded line, its number, and what a sink needs to route it unread. Here is also its form inside a frame.
 //!
 //! Form inside a frame's payload, little endian: `u32` length of the line, `u16` length of the key, `u16` length of the labels,
-//! `i64` time, `u32` how many records of the same commit before it have that time, then key, labels, line. The sequence number is the frame's first plus the record's place in it. [`split_record`] is total:
+//! `i64` time, `u32` nudge, then key, labels, line. The sequence number is the frame's first plus the record's place in it. [`split_record`] is total:
 //! any bytes give a record or `None`, never a panic.
 
 use super::SpoolId;
@@ -18,8 +18,8 @@ pub struct Record<'a> {
     pub sequence: u64,
     /// The flow's time, nanoseconds since 1970 UTC.
     pub time: i64,
-    /// How many records of the same commit that come before it have the same time.
-    pub again: u32,
+    /// Nanoseconds that make the time, added to it, another than that of every record shortly before, see [`Nudges`](super::nudges::Nudges).
+    pub nudge: u32,
     /// The time of the commit that made the record visible, nanoseconds since 1970 UTC. Never goes backwards in a spool.
     pub commit_time: i64,
     /// What records of one connection have in common, as text (Kafka's message key). Built from the masked flow.
@@ -52,7 +52,7 @@ pub fn labels(blob: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 }
 
 /// Appends one record to a payload.
-pub(super) fn put_record(payload: &mut Vec<u8>, (time, again): (i64, u32), key: &[u8], labels: &[u8], line: &[u8]) -> Result<(), TooLarge> {
+pub(super) fn put_record(payload: &mut Vec<u8>, (time, nudge): (i64, u32), key: &[u8], labels: &[u8], line: &[u8]) -> Result<(), TooLarge> {
     let (Ok(line_length), Ok(key_length), Ok(labels_length)) =
         (u32::try_from(line.len()), u16::try_from(key.len()), u16::try_from(labels.len()))
     else {
@@ -66,7 +66,7 @@ pub(super) fn put_record(payload: &mut Vec<u8>, (time, again): (i64, u32), key: 
     payload.extend_from_slice(&key_length.to_le_bytes());
     payload.extend_from_slice(&labels_length.to_le_bytes());
     payload.extend_from_slice(&time.to_le_bytes());
-    payload.extend_from_slice(&again.to_le_bytes());
+    payload.extend_from_slice(&nudge.to_le_bytes());
     payload.extend_from_slice(key);
     payload.extend_from_slice(labels);
     payload.extend_from_slice(line);
@@ -93,8 +93,8 @@ pub struct TooLarge {
 pub struct RawRecord<'a> {
     /// Nanoseconds since 1970 UTC.
     pub time: i64,
-    /// See [`Record::again`].
-    pub again: u32,
+    /// See [`Record::nudge`].
+    pub nudge: u32,
     /// See [`Record::key`].
     pub key: &'a [u8],
     /// See [`Record::labels`].
@@ -109,11 +109,11 @@ pub fn split_record(payload: &[u8]) -> Option<(RawRecord<'_>, &[u8])> {
     let (key_length, rest) = rest.split_first_chunk::<2>()?;
     let (labels_length, rest) = rest.split_first_chunk::<2>()?;
     let (time, rest) = rest.split_first_chunk::<8>()?;
-    let (again, rest) = rest.split_first_chunk::<4>()?;
+    let (nudge, rest) = rest.split_first_chunk::<4>()?;
     let (key, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*key_length)))?;
     let (labels, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*labels_length)))?;
     let (line, rest) = rest.split_at_checked(u32::from_le_bytes(*line_length) as usize)?;
-    Some((RawRecord { time: i64::from_le_bytes(*time), again: u32::from_le_bytes(*again), key, labels, line }, rest))
+    Some((RawRecord { time: i64::from_le_bytes(*time), nudge: u32::from_le_bytes(*nudge), key, labels, line }, rest))
 }
 
 #[cfg(test)]
@@ -134,7 +134,7 @@ mod tests {
             let mut rest = &payload[..];
             for (time, key, labels, line) in &records {
                 let (record, after) = split_record(rest).unwrap();
-                prop_assert_eq!(record, RawRecord { time: time.0, again: time.1, key, labels, line });
+                prop_assert_eq!(record, RawRecord { time: time.0, nudge: time.1, key, labels, line });
                 rest = after;
             }
             prop_assert!(split_record(rest).is_none());

@@ -1,6 +1,7 @@
 //! Opening a log: what the folder holds, whether it is still the log it was, and where it goes on.
 
 use super::contents::{self, End};
+use super::damage::Register;
 use super::folder::{self, Folder, OpenError, Renewal, at};
 use super::frame::Head;
 use super::log::{Segment, Settings, Shared, State, Visible};
@@ -11,7 +12,7 @@ use super::{Commit, SpoolId, SpoolMetrics, WhenFull, cursor};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::path::Path;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex};
 use tokio::sync::watch;
 
@@ -43,6 +44,7 @@ pub struct Found {
 struct Contents {
     folder: Folder,
     settings: Settings,
+    max_bytes: u64,
     metrics: SpoolMetrics,
     segments: VecDeque<Segment>,
 }
@@ -51,6 +53,7 @@ struct Contents {
 pub(super) fn open(
     path: &Path,
     settings: Settings,
+    max_bytes: u64,
     opening: &Opening<'_>,
     visit: &mut dyn FnMut(&Head, &[u8]),
 ) -> Result<(Shared, Found), OpenError> {
@@ -74,7 +77,7 @@ pub(super) fn open(
         (None, Some((identity, _))) => identity.id,
         _ => SpoolId::random().map_err(|error| at(path)(std::io::Error::other(error.to_string())))?,
     };
-    let contents = Contents { folder, settings, metrics, segments };
+    let contents = Contents { folder, settings, max_bytes, metrics, segments };
     let shared = begin(contents, id, &end, opening, found.last.as_ref())?;
     found.previous =
         identity.as_ref().map(|(identity, _)| identity.id).filter(|previous| *previous != id && *previous != SpoolId::default());
@@ -131,7 +134,7 @@ fn renewal(
 
 /// The log's state, going on in the last segment or, under a new identity, in a new one.
 fn begin(contents: Contents, id: SpoolId, end: &End, opening: &Opening<'_>, last: Option<&(Commit, u64)>) -> Result<Shared, OpenError> {
-    let Contents { folder, settings, metrics, segments } = contents;
+    let Contents { folder, settings, max_bytes, metrics, segments } = contents;
     let cursors = cursor::all(&folder.path).map_err(at(&folder.path))?;
     let ahead = cursors.iter().map(|(_, stored)| stored.cursor.position).max().unwrap_or(0);
     let position = end.position.max(ahead).max(opening.resume_at);
@@ -157,7 +160,9 @@ fn begin(contents: Contents, id: SpoolId, end: &End, opening: &Opening<'_>, last
     state.holders = cursors.iter().map(|(sink, stored)| (sink.clone(), waiting(stored))).collect();
     let (visible, wake, progress) = (watch::Sender::new(visible), Condvar::new(), Condvar::new());
     let tail = Tail::new(position);
-    let shared = Shared { syncing: Mutex::new(()), tail, folder, settings, state: Mutex::new(state), wake, progress, visible, metrics };
+    let damage = Mutex::new(Register::open(&folder.path, last.map(|(commit, _)| commit.damaged.clone()).unwrap_or_default()));
+    let (state, max_bytes, syncing) = (Mutex::new(state), AtomicU64::new(max_bytes), Mutex::new(()));
+    let shared = Shared { syncing, tail, folder, settings, max_bytes, state, wake, progress, visible, metrics, damage };
     if goes_on.is_none() {
         let mut state = shared.lock();
         let previous = last_id.filter(|previous| *previous != id).map(|previous| (previous, end.number));

@@ -25,7 +25,7 @@ impl Shared {
             // It gives nothing up; at its bound it takes nothing more.
             return;
         }
-        let segment = self.settings.segment_bytes;
+        let segment = self.segment_bytes();
         loop {
             let bytes = Self::bytes(state);
             let bound = self.bound(bytes);
@@ -67,12 +67,13 @@ impl Shared {
 
     /// How large the log may be. Where the disk is short of free room it may not grow, but gives nothing up that it has.
     fn bound(&self, bytes: u64) -> u64 {
+        let max_bytes = self.max_bytes.load(Relaxed);
         let Ok((free, size)) = self.folder.disk() else {
-            return self.settings.max_bytes;
+            return max_bytes;
         };
         let reserve = size / 100 * self.settings.min_free_percent;
-        let least = bytes.max(4 * self.settings.segment_bytes);
-        self.settings.max_bytes.min(bytes.saturating_add(free.saturating_sub(reserve)).max(least))
+        let least = bytes.max(4 * self.segment_bytes());
+        max_bytes.min(bytes.saturating_add(free.saturating_sub(reserve)).max(least))
     }
 
     /// Takes a segment away, or keeps its file to be used again.
@@ -81,7 +82,7 @@ impl Shared {
             return false;
         };
         let path = self.folder.segment(segment.base);
-        let whole = segment.end - segment.base + SEGMENT_HEAD as u64 > self.settings.segment_bytes / 2;
+        let whole = segment.end - segment.base + SEGMENT_HEAD as u64 > self.segment_bytes() / 2;
         let result = if whole && state.spares < self.settings.spares {
             std::fs::rename(&path, self.spare(state.spares)).map(|()| state.spares += 1)
         } else {

@@ -83,7 +83,7 @@ fn records_become_visible_with_their_commit_and_not_before() {
 }
 
 #[test]
-fn records_of_a_commit_that_share_a_time_are_numbered_wherever_reading_begins() {
+fn records_that_share_a_time_are_told_apart_alike_wherever_reading_begins() {
     let folder = tempfile::tempdir().unwrap();
     let (mut writer, _) = open(folder.path());
     for times in [[7, 7, 8, 7], [7, 9, 9, 7]] {
@@ -95,16 +95,16 @@ fn records_of_a_commit_that_share_a_time_are_numbered_wherever_reading_begins() 
     settle(&writer);
     for skipped in 0..8 {
         let (mut reader, _) = writer.spool().reader("test", WhenFull::Hold, Start::Oldest).unwrap();
-        let mut again = Vec::new();
+        let mut nudges = Vec::new();
         while let Some(item) = reader.peek().unwrap() {
             if let Item::Record(record) = item
                 && record.sequence > skipped
             {
-                again.push(record.again);
+                nudges.push(record.nudge);
             }
             reader.advance();
         }
-        assert_eq!(again, [0, 1, 0, 2, 0, 0, 1, 1][skipped as usize..]);
+        assert_eq!(nudges, [0, 1, 1, 3, 4, 3, 4, 7][skipped as usize..]);
     }
 }
 

@@ -1,20 +1,21 @@
 //! The one writer of a spool: records are gathered into frames, a commit makes them visible.
 
+use super::damage::Register;
 use super::flush;
 use super::folder::OpenError;
 use super::frame::{HEAD, Head, Kind, MAX_PAYLOAD, Seed};
 use super::log::{Chunk, Disk, Settings, Shared, Visible};
+use super::nudges::Nudges;
 use super::options::{Durable, Options, Stalled};
 use super::record::{TooLarge, put_record};
 use super::recover::{self, Found, Opening};
 use super::segment::{LogKind, Piece, Scan};
-use super::{Commit, ReadError, Spool, SpoolId};
+use super::{Commit, Damaged, ReadError, Spool, SpoolId};
 use bytes::Bytes;
-use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -22,8 +23,6 @@ use std::time::{Duration, Instant};
 const FRAME: usize = 256 << 10;
 /// Bytes in memory, not yet synced, above which the writer waits for the flusher.
 const MAX_UNSYNCED: u64 = 16 << 20;
-/// Times of records there is room for from commit to commit.
-const TIMES: usize = 4096;
 /// How long it waits before it says [`Stalled`].
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -39,8 +38,7 @@ pub struct Writer {
     /// The open frame of records: where in the buffer, its first number.
     open: Option<(usize, u64)>,
     next: u64,
-    /// How many records of the open commit have each time.
-    times: HashMap<i64, u32>,
+    nudges: Nudges,
     committed: Visible,
 }
 
@@ -57,15 +55,14 @@ impl Writer {
         let settings = Settings {
             kind: LogKind::Spool,
             node: options.node.clone(),
-            segment_bytes: (options.max_bytes / 16).min(64 << 20),
+            segments: 16,
             retain: true,
             spares: 0,
-            max_bytes: options.max_bytes,
             min_free_percent: options.min_free_percent,
             disk,
         };
         let opening = Opening { boot: &options.boot, renew: options.renew.clone(), resume_at: 0 };
-        let (shared, found) = recover::open(folder, settings, &opening, &mut |_, _| {})?;
+        let (shared, found) = recover::open(folder, settings, options.max_bytes, &opening, &mut |_, _| {})?;
         let shared = Arc::new(shared);
         let committed = shared.lock().last;
         let thread = shared.clone();
@@ -80,7 +77,7 @@ impl Writer {
             start: committed.position,
             open: None,
             next: committed.sequence,
-            times: HashMap::new(),
+            nudges: Nudges::default(),
             committed,
         };
         Ok((writer, found))
@@ -111,9 +108,7 @@ impl Writer {
             self.buffer.extend_from_slice(&[0; HEAD]);
             (from, self.next)
         });
-        let again = self.times.get(&time).copied().unwrap_or_default();
-        put_record(&mut self.buffer, (time, again), key, labels, line)?;
-        self.times.insert(time, again.saturating_add(1));
+        put_record(&mut self.buffer, (time, self.nudges.next(time)), key, labels, line)?;
         let sequence = self.next;
         self.next += 1;
         if self.buffer.len() - from >= FRAME {
@@ -147,11 +142,10 @@ impl Writer {
     /// If the disk does not take it just now. The commit is kept and must not be repeated; see [`Stalled`].
     pub fn commit(&mut self, mut commit: Commit) -> Result<(), Stalled> {
         self.close_frame();
-        self.times.clear();
-        self.times.shrink_to(TIMES);
         commit.first = self.committed.sequence;
         commit.next = self.next;
         commit.time = commit.time.max(self.committed.time);
+        commit.damaged = self.declared();
         let position = self.start + self.buffer.len() as u64;
         // Serializing a commit cannot fail: its maps have text keys.
         let json = serde_json::to_vec(&commit).unwrap_or_default();
@@ -201,6 +195,30 @@ impl Writer {
     pub fn durable(&self) -> Durable {
         let visible = *self.shared.visible.borrow();
         Durable { intake_position: visible.intake_position, next: visible.sequence, time: visible.time }
+    }
+
+    /// Whether a reader has met damage that no commit has declared.
+    pub fn has_damage(&self) -> bool {
+        self.register().is_open()
+    }
+
+    /// The records that readers found damaged since the last call, and before it in lives that ended too soon to say so. They have to be
+    /// declared with the next commit, which says that they were.
+    pub fn take_damage(&mut self) -> Vec<Damaged> {
+        self.register().declare()
+    }
+
+    fn register(&self) -> MutexGuard<'_, Register> {
+        self.shared.damage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the next commit names as declared.
+    fn declared(&self) -> Vec<Damaged> {
+        if self.register().is_empty() {
+            return Vec::new();
+        }
+        let begins = self.shared.begins();
+        self.register().declared(&begins)
     }
 
     /// The hidden frames between a position and the last commit, as found when the spool was opened: partial sums to go on from. A damaged

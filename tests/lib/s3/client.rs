@@ -55,7 +55,15 @@ impl Client {
     pub fn make_bucket(&self, bucket: &str, with_lock: bool) {
         let lock = [("x-amz-bucket-object-lock-enabled", "true")];
         let headers = if with_lock { &lock[..] } else { &[] };
-        let answer = self.request("PUT", &format!("/{bucket}"), "", headers, b"");
+        let mut answer = self.request("PUT", &format!("/{bucket}"), "", headers, b"");
+        // MinIO says that it is ready some moments before it takes this.
+        for _ in 0..100 {
+            if answer.status() != 503 {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            answer = self.request("PUT", &format!("/{bucket}"), "", headers, b"");
+        }
         assert_eq!(answer.status(), 200, "{}", answer.text());
     }
 

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod client;
 pub mod http;
+pub mod identity;
 pub mod sigv4;
 pub mod stub;
 mod stub_actions;

@@ -48,11 +48,12 @@ sinks:
     tls: {caFile: /c, certFile: /d, keyFile: /e}
   search:
     type: loki
-    url: http://loki:3100
+    url: https://loki:3100
     tenant: t
     labels: {source_ns: source.namespace}
     basicAuth: {username: u, password: hunter2}
     encoding: json
+    tls: {caFile: /c, serverName: loki.internal}
   stream:
     type: kafka
     brokers: [kafka:9092]
@@ -71,6 +72,7 @@ sinks:
         (WhenFull::Detach, WhenFull::Hold, WhenFull::DropOldest)
     );
     assert_eq!(sinks["archive"].batch.max_bytes, 16 << 20);
+    assert_eq!(sinks["search"].tls.server_name.as_deref(), Some("loki.internal"));
     let SinkKind::Kafka(stream) = &sinks["stream"].kind else { panic!("not kafka") };
     assert_eq!(stream.properties["linger.ms"], "50");
     let SinkKind::File(copy) = &sinks["copy"].kind else { panic!("not a file") };

@@ -40,7 +40,7 @@ impl Story {
         let (writer, found) =
             Writer::open(&spool(self.folder.path()), &Options { min_free_percent: 0, ..Options::new("node", "boot") }).unwrap();
         let mut fold = FoldTable::new(self.most);
-        let output = Output::open(writer, &found, &mut fold).unwrap();
+        let output = Output::open(writer, &found, &mut fold, 0).unwrap();
         let reader = self.intake.readers().reader("story", output.1.position.unwrap_or_default());
         let commons = Commons {
             identities: Arc::new(Shared::new(identities())),
