@@ -4,11 +4,12 @@ mod made_up;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use flowlog_tests::daemon::{Daemon, EVERYTHING as EVERY_FLOW};
 use flowlog_tests::tls::Authority;
 use flowlog_tests::{http, program, skip};
+use serde_json::Value;
 
 use crate::made_up::{API, WEB, flow, flows};
 
@@ -17,6 +18,13 @@ const EVERYTHING: &str = "dns:query drop tcp flow flows-to-world:any-drop;port h
 
 /// The exposition that `flowlog replay` leaves behind.
 fn exposition(specs: &[&str], input: &str) -> String {
+    let (output, text) = replay(specs, input);
+    assert!(output.status.success() && output.stdout.is_empty(), "{specs:?}: {output:?}");
+    text.unwrap()
+}
+
+/// What `flowlog replay` says of these flows, and the exposition, if it leaves one behind.
+fn replay(specs: &[&str], input: &str) -> (Output, Option<String>) {
     let folder = tempfile::tempdir().unwrap();
     let (config, file) = (folder.path().join("flowlog.yaml"), folder.path().join("metrics.prom"));
     // What a flow log's filters leave out is counted all the same.
@@ -25,10 +33,9 @@ fn exposition(specs: &[&str], input: &str) -> String {
     command.args(["replay", "--config"]).arg(&config).arg("--metrics-file").arg(&file);
     command.args(specs.iter().flat_map(|spec| ["--metrics", spec])).arg("-");
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success() && output.stdout.is_empty(), "{specs:?}: {output:?}");
-    std::fs::read_to_string(file).unwrap()
+    // A program that refuses its metrics does not read its input.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    (child.wait_with_output().unwrap(), std::fs::read_to_string(file).ok())
 }
 
 /// Samples of Hubble's flow metrics: no comments, none of flowlog's own, none about exporters, which only a daemon has.
@@ -43,6 +50,22 @@ fn counts(spec: &str, expected: &[&str]) {
     let all: Vec<&str> =
         std::iter::once(r#"hubble_lost_events_total{source="perf_event_ring_buffer"} 7"#).chain(expected.iter().copied()).collect();
     assert_eq!(samples(&text), all, "{spec}");
+}
+
+#[test]
+fn upstreams_answers_hold_for_unnamed_numbers_and_odd_specifications() {
+    let cases = include_str!("../data/more-vectors.jsonl").lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let cases: Vec<Value> = cases.filter(|case| case["kind"] == "metrics").collect();
+    assert!(cases.len() >= 16);
+    for case in cases {
+        let texts = |key: &str| case[key].as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>();
+        let input: String = case["events"].as_array().unwrap().iter().map(|event| format!("{event}\n")).collect();
+        let (output, text) = replay(&texts("specs"), &input);
+        assert_eq!(output.status.code(), Some(if case["error"] == true { 2 } else { 0 }), "{case}: {output:?}");
+        let mut counted = text.as_deref().map(samples).unwrap_or_default();
+        counted.sort_unstable();
+        assert_eq!(counted, texts("samples"), "{case}");
+    }
 }
 
 #[test]

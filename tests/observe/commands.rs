@@ -5,12 +5,27 @@ use crate::random::Random;
 const PODS: &[&str] = &["web", "shop/web-1", "shop/", "/", "api-1", "kube-system/coredns", "a/b/c", ""];
 const NAMESPACES: &[&str] = &["shop", "default", "kube-system", "", "no*"];
 const ADDRESSES: &[&str] = &["10.0.0.1", "10.0.0.0/8", "fd00::/8", "8.8.8.8", "10.0.0.1/33", "x", ""];
-const NAMES: &[&str] = &["dns.google", "*.google", "*", "a.*.example", ".", ""];
-const LABELS: &[&str] = &["app=web", "k8s:app=web", "!app", "app in (web, api)", "reserved:world", "app notin (web)", "a b", "", "k8s:app"];
+const NAMES: &[&str] = &["dns.google", "*.google", "*", "a.*.example", ".", "", " DNS.Google. ", "a_b", "b:c", "*x*"];
+const LABELS: &[&str] = &[
+    "app=web",
+    "k8s:app=web",
+    "!app",
+    "app in (web, api)",
+    "reserved:world",
+    "app notin (web)",
+    "a b",
+    "",
+    "k8s:app",
+    "app,tier=x",
+    "any:app",
+    "app==web",
+    "tier in ()",
+    "app>1",
+];
 const PORTS: &[&str] = &["80", "53", "40000", "0", "http", "65536"];
 const IDENTITIES: &[&str] = &["world", "host", "1001", "0x3e9", "unknown", "kube-apiserver", "-1", "1_001", "4294967296", "0"];
 const CLUSTERS: &[&str] = &["prod", "*", "p*", ""];
-const WORKLOADS: &[&str] = &["web", "Deployment/web", "Deployment/", "/web", ""];
+const WORKLOADS: &[&str] = &["web", "Deployment/web", "Deployment/", "/web", "", "deployment/web", "a/b/c"];
 
 /// Flags with the values they take.
 const FLAGS: &[(&str, &[&str])] = &[
@@ -60,7 +75,7 @@ const PLAIN: &[(&str, &[&str])] = &[
     ("protocol", &["tcp", "UDP", "http", "dns", "icmp", "icmpv6", "kafka", "nope", "sctp"]),
     ("traffic-direction", &["ingress", "EGRESS", "unknown", ""]),
     ("interface", &["eth0", ""]),
-    ("node-name", &["n1", "prod/n1", "prod/*", "n*", "*/n1", "/", ""]),
+    ("node-name", &["n1", "prod/n1", "prod/*", "n*", "*/n1", "/", "", "prod/", "/n1", "a/b/c", "N1"]),
     ("node-label", &["zone=a", "!zone", "zone"]),
     ("trace-id", &["abc", ""]),
     ("ip-trace-id", &["77", "0", "x", "+1"]),
@@ -108,8 +123,23 @@ const RAW: &[&str] = &[
     r#"{"drop_reason_desc":["POLICY_DENIED"],"traffic_direction":["EGRESS"],"ip_version":["IPv4"]}"#,
 ];
 
-const SWITCHES: &[&str] =
-    &["-4", "-6", "-A", "--from-all-namespaces", "--to-all-namespaces", "--reply", "--not-reply", "--encrypted", "--unencrypted"];
+const SWITCHES: &[&str] = &[
+    "-4",
+    "-6",
+    "-A",
+    "--from-all-namespaces",
+    "--to-all-namespaces",
+    "--reply",
+    "--not-reply",
+    "--encrypted",
+    "--unencrypted",
+    // Whatever is said of them, they are on.
+    "--reply=false",
+    "--not-reply=x",
+    "--encrypted=true",
+    "--ipv4=v6",
+    "--all-namespaces=",
+];
 
 const TIMES: &[&str] = &[
     "2026-01-02T03:04:05.5Z",
@@ -123,6 +153,14 @@ const TIMES: &[&str] = &[
     "-876000h",
     "5",
     "Jan  2 15:04:05.000",
+    "2026-01-02T03:04-07:00",
+    "2026-01-02+00:00",
+    "2026-01-02T3:04:05Z",
+    "2026-01-02T03:04:05,5Z",
+    "Fri, 2 Jan 2026 03:04:05 +0000",
+    "1.5h",
+    "1d",
+    "",
 ];
 
 /// Variables that both commands read.
@@ -147,7 +185,7 @@ pub fn line(random: &mut Random) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     for _ in 0..random.below(5) {
         if random.once_in(5) {
-            words.push("--not".to_owned());
+            words.push(random.of(&["--not", "--not", "--not=false"]).to_owned());
         }
         filter(random, &mut words);
     }
@@ -183,9 +221,17 @@ fn format(random: &mut Random, words: &mut Vec<String>) {
         let formats = ["compact", "dict", "table", "tab", "json", "jsonpb", "JSON", "compact", "dict", "table", "json", "yaml"];
         words.extend(["-o".to_owned(), random.of(&formats).to_owned()]);
     }
-    for switch in
-        ["--print-node-name", "--print-policy-names", "--numeric", "--ip-translation=false", "--use-default-field-masks=false", "-s", "-D"]
-    {
+    for switch in [
+        "--print-node-name",
+        "--print-policy-names",
+        "--numeric",
+        "--numeric=F",
+        "--print-node-name=false",
+        "--ip-translation=false",
+        "--use-default-field-masks=0",
+        "-s",
+        "-D",
+    ] {
         if random.once_in(8) {
             words.push(switch.to_owned());
         }

@@ -78,6 +78,7 @@ fn flow(random: &mut Random, time: &str) -> String {
         }
     };
     let verdict = random.of(&[
+        "0",
         r#""FORWARDED""#,
         r#""DROPPED""#,
         r#""AUDIT""#,
@@ -119,7 +120,7 @@ fn flow(random: &mut Random, time: &str) -> String {
         ("node_labels", &[r#"["zone=a"]"#, "[]"]),
         ("uuid", &[r#""u-1""#]),
         ("trace_context", &[r#"{"parent":{"trace_id":"abc"}}"#]),
-        ("debug_capture_point", &[r#""DBG_CAPTURE_SNAT_PRE""#, "3"]),
+        ("debug_capture_point", &[r#""DBG_CAPTURE_SNAT_PRE""#, "3", "0", "4", "9", "12"]),
         ("extensions", &[r#"{"@type":"type.googleapis.com/google.protobuf.Struct","value":{"packets":3,"b":{"x":[1.5,null]}}}"#]),
         ("egress_denied_by", &[r#"[{"name":"deny","kind":"CiliumNetworkPolicy"},{"name":"nokind"},{"name":"two","kind":"K"}]"#]),
         (
@@ -196,14 +197,14 @@ fn kind(random: &mut Random) -> String {
     );
     let record = match random.below(4) {
         0 => format!(r#""dns":{{"query":"a.example.","observation_source":"{}"}}"#, random.of(&["proxy", ""])),
-        1 => r#""kafka":{"topic":"t"}"#.to_owned(),
+        1 => random.of(&[r#""kafka":{"topic":"t"}"#, r#""dns":{"rcode":3,"qtypes":["A","AAAA"]},"latency_ns":"1500000""#]).to_owned(),
         2 => r#""latency_ns":"5""#.to_owned(),
         _ => http,
     };
     match random.below(8) {
         0 => format!(
             r#""Type":"L7","event_type":{{"type":129}},"l7":{{"type":"{}",{record}}}"#,
-            random.of(&["REQUEST", "RESPONSE", "SAMPLE"])
+            random.of(&["REQUEST", "RESPONSE", "SAMPLE", "UNKNOWN_L7_TYPE"])
         ),
         1 => format!(r#""event_type":{{"type":5,"sub_type":{sub}}}"#),
         2 => format!(r#""event_type":{{"type":1,"sub_type":{sub}}}"#),

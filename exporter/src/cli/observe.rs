@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, ValueEnum};
+use clap::{Args, ValueEnum};
 
 /// Flags of `flowlog observe`.
 #[derive(Args, Debug, Default)]
@@ -47,8 +47,8 @@ pub enum Observed {
 #[command(next_help_heading = "Selection")]
 pub struct Selection {
     /// Every event there is.
-    #[arg(long)]
-    pub all: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_parser = truth)]
+    pub all: Option<bool>,
     /// The oldest N events.
     #[arg(long, value_name = "N")]
     pub first: Option<u64>,
@@ -56,8 +56,8 @@ pub struct Selection {
     #[arg(long, value_name = "N")]
     pub last: Option<u64>,
     /// Go on with new events as they are written.
-    #[arg(long, short = 'f')]
-    pub follow: bool,
+    #[arg(long, short = 'f', value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_parser = truth)]
+    pub follow: Option<bool>,
     /// Events from this time on: a duration back from now (`5m`), or a date and time, RFC 3339 among others.
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub since: Option<String>,
@@ -83,35 +83,35 @@ pub struct FormatArgs {
     #[arg(long, value_name = "PATHS", value_delimiter = ',')]
     pub field_mask: Vec<String>,
     /// Ask only for the fields the format shows [default: true]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_parser = truth)]
     pub use_default_field_masks: Option<bool>,
     /// StampMilli, RFC3339, RFC3339Milli, RFC3339Micro, RFC3339Nano or RFC1123Z [default: StampMilli]
     #[arg(long, value_name = "FORMAT")]
     pub time_format: Option<String>,
     /// Print the node's name.
-    #[arg(long)]
-    pub print_node_name: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_parser = truth)]
+    pub print_node_name: Option<bool>,
     /// Print the policies that decided.
-    #[arg(long)]
-    pub print_policy_names: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_parser = truth)]
+    pub print_policy_names: Option<bool>,
     /// Print names instead of addresses [default: true]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_parser = truth)]
     pub ip_translation: Option<bool>,
     /// Print addresses and numbers only.
-    #[arg(long)]
-    pub numeric: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_parser = truth)]
+    pub numeric: Option<bool>,
     /// auto, always or never [default: auto]
     #[arg(long, value_name = "WHEN")]
     pub color: Option<String>,
     /// Print the filters these flags make, and do nothing else.
-    #[arg(long)]
-    pub print_raw_filters: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_parser = truth)]
+    pub print_raw_filters: Option<bool>,
     /// Say nothing about events that cannot be printed.
-    #[arg(long, short = 's')]
-    pub silent_errors: bool,
+    #[arg(long, short = 's', value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_parser = truth)]
+    pub silent_errors: Option<bool>,
     /// Say on standard error what is being done.
-    #[arg(long, short = 'D')]
-    pub debug: bool,
+    #[arg(long, short = 'D', value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_parser = truth)]
+    pub debug: Option<bool>,
 }
 
 macro_rules! filters {
@@ -122,36 +122,36 @@ macro_rules! filters {
         #[command(next_help_heading = "Filters (each repeatable)")]
         pub struct FilterArgs {
             /// Turn the next filter round: events that match it are left out.
-            #[arg(long, action = ArgAction::Append, num_args = 0, default_missing_value = "true")]
-            pub not: Vec<bool>,
+            #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+            pub not: Vec<String>,
             $($(#[$meta])* #[arg(long, value_name = $value, allow_hyphen_values = true $(, short = $short)?)] pub $name: Vec<String>,)*
             /// Pods of every namespace.
-            #[arg(long, short = 'A', action = ArgAction::Append, num_args = 0, default_missing_value = "true")]
-            pub all_namespaces: Vec<bool>,
+            #[arg(long, short = 'A', value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+            pub all_namespaces: Vec<String>,
             /// The same, source side.
-            #[arg(long, action = ArgAction::Append, num_args = 0, default_missing_value = "true")]
-            pub from_all_namespaces: Vec<bool>,
+            #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+            pub from_all_namespaces: Vec<String>,
             /// The same, destination side.
-            #[arg(long, action = ArgAction::Append, num_args = 0, default_missing_value = "true")]
-            pub to_all_namespaces: Vec<bool>,
+            #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+            pub to_all_namespaces: Vec<String>,
             /// Only replies.
-            #[arg(long, action = ArgAction::Append, num_args = 0, default_missing_value = "true")]
-            pub reply: Vec<bool>,
+            #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+            pub reply: Vec<String>,
             /// No replies.
-            #[arg(long, action = ArgAction::Append, num_args = 0, default_missing_value = "true")]
-            pub not_reply: Vec<bool>,
+            #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+            pub not_reply: Vec<String>,
             /// Only encrypted traffic.
-            #[arg(long, action = ArgAction::Append, num_args = 0, default_missing_value = "true")]
-            pub encrypted: Vec<bool>,
+            #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+            pub encrypted: Vec<String>,
             /// Only traffic in clear.
-            #[arg(long, action = ArgAction::Append, num_args = 0, default_missing_value = "true")]
-            pub unencrypted: Vec<bool>,
+            #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+            pub unencrypted: Vec<String>,
             /// Only IPv4.
-            #[arg(long, short = '4', action = ArgAction::Append, num_args = 0, default_missing_value = "true")]
-            pub ipv4: Vec<bool>,
+            #[arg(long, short = '4', value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+            pub ipv4: Vec<String>,
             /// Only IPv6.
-            #[arg(long, short = '6', action = ArgAction::Append, num_args = 0, default_missing_value = "true")]
-            pub ipv6: Vec<bool>,
+            #[arg(long, short = '6', value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+            pub ipv6: Vec<String>,
         }
     };
 }
@@ -263,6 +263,15 @@ filters! {
     denylist: "JSON";
 }
 
+/// The value of a switch, as `hubble` takes it: `--numeric=false`.
+fn truth(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
+        _ => Err("write true or false".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::{CommandFactory, FromArgMatches};
@@ -280,6 +289,6 @@ mod tests {
         assert!(not[0] < verdict[0] && verdict[0] < not[1] && not[1] < port[0]);
         let Command::Observe(arguments) = Cli::from_arg_matches(&matches).unwrap().command else { panic!("not observe") };
         assert_eq!(arguments.filters.from_pod, ["a/"]);
-        assert_eq!(arguments.filters.ipv4, [true]);
+        assert_eq!(arguments.filters.ipv4, ["true"]);
     }
 }

@@ -59,15 +59,17 @@ fn commands(command: &Command, name: &str, text: &mut String) {
     }
 }
 
-/// `-c, --config <FILE>`, or the value's name for a positional one.
+/// `-c, --config <FILE>`, `--numeric[=<BOOL>]` where a value may be left out, or the value's name for a positional one.
 fn spelling(argument: &Arg) -> String {
     let values: Vec<String> = argument.get_value_names().into_iter().flatten().map(|name| format!("<{name}>")).collect();
     let takes = argument.get_action().takes_values() && argument.get_num_args().is_none_or(|range| range.max_values() > 0);
     let mut parts: Vec<String> = Vec::new();
     parts.extend(argument.get_short().map(|short| format!("-{short}")));
     parts.extend(argument.get_long().map(|long| format!("--{long}")));
+    let optional = argument.get_num_args().is_some_and(|range| range.min_values() == 0);
     match (parts.is_empty(), takes) {
         (true, _) => values.join(" "),
+        (false, true) if optional => format!("{}[={}]", parts.join(", "), values.join(" ")),
         (false, true) => format!("{} {}", parts.join(", "), values.join(" ")),
         (false, false) => parts.join(", "),
     }

@@ -17,7 +17,6 @@ mod validate;
 pub mod watch;
 pub(crate) mod yaml;
 
-pub use decode::filters_of_flag;
 pub(crate) use decode::values::format_size;
 pub(crate) use decode::{At, Fields, Unknown};
 pub use place::{MOST_PROBLEMS, Place, Places, Problem, Problems, Severity};

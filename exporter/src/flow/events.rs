@@ -1,6 +1,7 @@
 //! The envelope of a line, and the events that are not flows (Hubble digest §2.1, §2.4).
 
 use super::enums::*;
+use super::json::Out;
 use super::model::{Endpoint, Flow};
 use super::reasons::DebugEventType;
 use super::{Text, Texts, Timestamp};
@@ -30,6 +31,19 @@ impl<'a> ExportEvent<'a> {
         match &self.event {
             Some(Event::Flow(flow)) => Some(flow),
             _ => None,
+        }
+    }
+}
+
+impl Event<'_> {
+    /// Appends the event as the member that it is of the envelope.
+    pub fn write_member(&self, out: &mut Out<'_>) {
+        match self {
+            Self::Flow(flow) => out.member(",\"flow\":", flow, None),
+            Self::NodeStatus(status) => out.member(",\"node_status\":", status, None),
+            Self::LostEvents(lost) => out.member(",\"lost_events\":", lost, None),
+            Self::AgentEvent(agent) => out.member(",\"agent_event\":", agent, None),
+            Self::DebugEvent(debug) => out.member(",\"debug_event\":", debug, None),
         }
     }
 }

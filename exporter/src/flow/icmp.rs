@@ -35,6 +35,7 @@ const PROBLEM_V6: &[&str] = &["ErroneousHeaderField", "UnrecognizedNextHeader", 
 
 /// `EchoRequest`, `DestinationUnreachable(Port)`, `Redirect(Code: 9)`, `99(1)`.
 pub fn v4_name(kind: u32, code: u32) -> String {
+    let [kind, code] = bytes(kind, code);
     let (name, codes) = match kind {
         0 => ("EchoReply", &[][..]),
         3 => ("DestinationUnreachable", UNREACHABLE_V4),
@@ -58,6 +59,7 @@ pub fn v4_name(kind: u32, code: u32) -> String {
 
 /// The same for ICMPv6. Multicast listener messages have no name here, as in Hubble.
 pub fn v6_name(kind: u32, code: u32) -> String {
+    let [kind, code] = bytes(kind, code);
     let (name, codes) = match kind {
         1 => ("DestinationUnreachable", UNREACHABLE_V6),
         2 => ("PacketTooBig", &[][..]),
@@ -75,8 +77,13 @@ pub fn v6_name(kind: u32, code: u32) -> String {
     with_code(name, codes, code)
 }
 
-fn with_code(name: &str, codes: &[&str], code: u32) -> String {
-    match codes.get(code as usize) {
+/// Both are a byte of the packet; of larger numbers the last one counts.
+fn bytes(kind: u32, code: u32) -> [u8; 2] {
+    [kind as u8, code as u8]
+}
+
+fn with_code(name: &str, codes: &[&str], code: u8) -> String {
+    match codes.get(usize::from(code)) {
         Some(known) => format!("{name}({known})"),
         None if codes.is_empty() && code == 0 => name.to_owned(),
         None => format!("{name}(Code: {code})"),
@@ -96,6 +103,7 @@ mod tests {
             (3, 16, "DestinationUnreachable(Code: 16)"),
             (5, 2, "Redirect(TOS+Net)"),
             (99, 1, "99(1)"),
+            (264, 257, "EchoRequest(Code: 1)"),
         ] {
             assert_eq!(v4_name(kind, code), name);
         }

@@ -67,10 +67,7 @@ impl Encoder {
                 out.close(start);
                 return;
             }
-            Some(Event::NodeStatus(status)) => out.member(",\"node_status\":", status, None),
-            Some(Event::LostEvents(lost)) => out.member(",\"lost_events\":", lost, None),
-            Some(Event::AgentEvent(agent)) => out.member(",\"agent_event\":", agent, None),
-            Some(Event::DebugEvent(debug)) => out.member(",\"debug_event\":", debug, None),
+            Some(other) => other.write_member(&mut out),
             None => {}
         }
         out.field(",\"node_name\":", &event.node_name);

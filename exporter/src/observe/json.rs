@@ -7,13 +7,8 @@ use crate::flow::{Event, ExportEvent};
 pub fn envelope(event: &ExportEvent<'_>, out: &mut Vec<u8>) {
     let mut out = Out::new(out);
     let start = out.position();
-    match &event.event {
-        Some(Event::Flow(flow)) => out.member(",\"flow\":", flow, None),
-        Some(Event::NodeStatus(status)) => out.member(",\"node_status\":", status, None),
-        Some(Event::LostEvents(lost)) => out.member(",\"lost_events\":", lost, None),
-        Some(Event::AgentEvent(agent)) => out.member(",\"agent_event\":", agent, None),
-        Some(Event::DebugEvent(debug)) => out.member(",\"debug_event\":", debug, None),
-        None => {}
+    if let Some(event) = &event.event {
+        event.write_member(&mut out);
     }
     out.field(",\"node_name\":", &event.node_name);
     out.field(",\"time\":", &event.time);

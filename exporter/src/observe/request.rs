@@ -65,14 +65,14 @@ impl Request {
     pub fn build(arguments: &ObserveArgs, matches: &ArgMatches, now: Timestamp, terminal: bool) -> Result<Self, String> {
         let ObserveArgs { what, selection, filters, format } = arguments;
         let flags = arguments::filters(matches)?;
-        let mut style = style(format, selection.follow, terminal)?;
+        let mut style = style(format, is_on(selection.follow), terminal)?;
         check_numbers(selection)?;
         let time = |name: &str, text: &Option<String>| match text.as_deref().filter(|text| !text.is_empty()) {
             None => Ok(None),
             Some(text) => times::parse(text, now).map(Some).map_err(|error| format!("failed to parse the {name} time: {error}")),
         };
         let since = time("since", &selection.since)?;
-        let until = if selection.follow { None } else { time("until", &selection.until)? };
+        let until = if is_on(selection.follow) { None } else { time("until", &selection.until)? };
         let number = number(selection, since.is_some() || until.is_some());
         let file = selection.config.as_deref().map(ConfigFile::read).transpose()?.unwrap_or_default();
         let (mut allow, mut deny) = (flags.allow, flags.deny);
@@ -94,12 +94,12 @@ impl Request {
             since,
             until,
             // Whoever prints the filters alone reads no events, so their number is not looked at, as in the real command.
-            number: if format.print_raw_filters { Number::All } else { number? },
-            follow: selection.follow,
+            number: if is_on(format.print_raw_filters) { Number::All } else { number? },
+            follow: is_on(selection.follow),
             input: selection.input_file.clone(),
             style,
-            print_raw_filters: format.print_raw_filters,
-            silent: format.silent_errors,
+            print_raw_filters: is_on(format.print_raw_filters),
+            silent: is_on(format.silent_errors),
         })
     }
 
@@ -113,6 +113,10 @@ impl Request {
             lines.join("\n")
         })
     }
+}
+
+fn is_on(switch: Option<bool>) -> bool {
+    switch == Some(true)
 }
 
 fn output(format: &FormatArgs) -> &str {
@@ -134,11 +138,11 @@ fn style(format: &FormatArgs, follow: bool, terminal: bool) -> Result<Style, Str
     Ok(Style {
         format: chosen,
         times: Layout::named(format.time_format.as_deref().unwrap_or_default()),
-        node_name: format.print_node_name,
-        policy_names: format.print_policy_names,
-        translate: format.ip_translation.unwrap_or(true) && !format.numeric,
+        node_name: is_on(format.print_node_name),
+        policy_names: is_on(format.print_policy_names),
+        translate: format.ip_translation.unwrap_or(true) && !is_on(format.numeric),
         colors: Colors::choose(format.color.as_deref().unwrap_or("auto"), terminal),
-        debug: format.debug,
+        debug: is_on(format.debug),
         mask: None,
     })
 }
@@ -148,9 +152,9 @@ fn check_numbers(selection: &Selection) -> Result<(), String> {
     let last = selection.last.is_some_and(|last| last > 0);
     for (both, one, other) in [
         (first && last, "--first", "--last"),
-        (first && selection.all, "--first", "--all"),
-        (first && selection.follow, "--first", "--follow"),
-        (last && selection.all, "--last", "--all"),
+        (first && is_on(selection.all), "--first", "--all"),
+        (first && is_on(selection.follow), "--first", "--follow"),
+        (last && is_on(selection.all), "--last", "--all"),
     ] {
         if both {
             return Err(format!("cannot set both {one} and {other}"));
@@ -165,9 +169,9 @@ fn number(selection: &Selection, timed: bool) -> Result<Number, String> {
     }
     let last = match selection.last.filter(|last| *last > 0) {
         Some(last) => last,
-        None if selection.all || timed || selection.input_file.is_some() => return Ok(Number::All),
+        None if is_on(selection.all) || timed || selection.input_file.is_some() => return Ok(Number::All),
         // Only what comes from now on.
-        None if selection.follow => return Ok(Number::Last(0)),
+        None if is_on(selection.follow) => return Ok(Number::Last(0)),
         None => DEFAULT_LAST,
     };
     match last {

@@ -60,7 +60,7 @@ pub fn apply(event: ExportEvent<'_>, arrival: i64, target: &mut Target<'_>) {
             }
             let group = fold.find_or_make(log.prepare_input(*flow));
             if let Some(group) = fold.touch(group) {
-                sums.add_to(&mut group.sums);
+                sums.add_to(&mut group.sums, log.aggregate);
                 group.single = (group.sums.inputs == 1 && !log.aggregate).then(|| target.line.as_slice().into());
             }
         }
@@ -105,8 +105,13 @@ impl InputSums {
         Self { time, direction, tcp_flags }
     }
 
-    fn add_to(&self, sums: &mut super::sums::Sums) {
-        sums.cover(self.time, self.time);
+    /// A reduced flow has the time of the first one that arrived (Hubble digest §6.1), any other line the earliest.
+    fn add_to(&self, sums: &mut super::sums::Sums, reduced: bool) {
+        if reduced {
+            sums.follow(self.time);
+        } else {
+            sums.cover(self.time, self.time);
+        }
         sums.flows[self.direction] += 1;
         sums.tcp_flags |= self.tcp_flags;
     }

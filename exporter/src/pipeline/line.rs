@@ -82,7 +82,7 @@ impl Prepared {
     /// Two flows fold into one line when theirs are equal.
     #[must_use]
     pub fn fold_key(&self) -> &[u8] {
-        self.part(0)
+        self.template().fixed()
     }
 
     /// The records' key.

@@ -213,7 +213,7 @@ impl CompiledLog {
             let holes = if hubble_lacks(drop_reason) { &[Hole::Extensions, Hole::Summary][..] } else { &[Hole::Extensions] };
             template.tell_apart(drop_reason, holes);
         }
-        let key = key::text(&tuple, template.parts().text);
+        let key = key::text(&tuple, template.parts().fixed());
         Prepared::new(&template, key.as_bytes(), &labels, kind)
     }
 

@@ -1,9 +1,10 @@
 //! Recorded flows through one flow log, without an intake: the input itself can be read again.
 //!
 //! The only difference to the daemon is the clock: windows are cut on the flow's own time. The window after the present one ends it, and so does a step of
-//! more than one window back; a flow that is a little late still joins. What is left at the end of the input is flushed.
+//! more than one window back; a flow that is a little late still joins. What is left at the end of the input is flushed. Windows are whole multiples of their
+//! length since 1970, but those of `fieldAggregate` begin with the first flow, as upstream's do with the exporter: an interval longer than the input is one.
 //!
-//! A position is the number of a line of the input. Every commit stores the one it covers, with the number of the open window and its sums so far, so that
+//! A position is the number of a line of the input. Every commit stores the one it covers, with the beginning of the open window and its sums so far, so that
 //! an interrupted replay goes on behind it.
 
 use std::sync::Arc;
@@ -32,7 +33,7 @@ pub struct ReplayLog {
     gaps: Vec<Gap>,
     line: Vec<u8>,
     around: Arc<Surroundings>,
-    /// Number of the open window, counted from 1970.
+    /// When the open window begins, Unix nanoseconds.
     window: Option<i64>,
     /// Number of the last line that was applied, counted from 1.
     position: u64,
@@ -74,14 +75,17 @@ impl ReplayLog {
             && let Some(time) = event.flow().and_then(|flow| flow.time)
             && let Some(Event::Flow(_)) = event.event
         {
-            let window = time.unix_nanos().div_euclid(self.log.window);
+            let (time, length) = (time.unix_nanos(), self.log.window);
             match self.window {
-                Some(open) if window > open || open - window > 1 => {
-                    result = self.cut(now);
-                    self.window = Some(window);
+                Some(open) => {
+                    let steps = time.saturating_sub(open).div_euclid(length);
+                    if !matches!(steps, -1 | 0) {
+                        result = self.cut(now);
+                        self.window = Some(open.saturating_add(steps.saturating_mul(length)));
+                    }
                 }
-                Some(_) => {}
-                None => self.window = Some(window),
+                None if self.log.aggregate => self.window = Some(time),
+                None => self.window = Some(time.saturating_sub(time.rem_euclid(length))),
             }
         }
         let Self { log, fold, output, totals, gaps, line, .. } = self;

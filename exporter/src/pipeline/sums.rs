@@ -53,6 +53,13 @@ impl Sums {
         self.inputs = self.inputs.wrapping_add(1);
     }
 
+    /// Counts what was seen at one moment behind what is covered already, be it earlier or not: the first time stays.
+    pub fn follow(&mut self, time: i64) {
+        let first = if self.inputs == 0 { time } else { self.first };
+        self.cover(time, time);
+        self.first = first;
+    }
+
     /// Notes an interface; 0 is none.
     pub fn interface(&mut self, index: u32) {
         if index == 0 {

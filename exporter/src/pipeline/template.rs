@@ -58,6 +58,9 @@ impl Marks {
     }
 }
 
+/// Stands behind what is written where the fixed text is another, which follows. No reason that tells lines apart begins with a zero byte.
+const OTHER_KEY: &[u8] = b"\0\0";
+
 /// What goes into a hole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hole {
@@ -94,7 +97,7 @@ pub struct Template {
 /// A line with holes, wherever its parts lie.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Holed<'t> {
-    /// The text that does not change: two flows fold when theirs are equal.
+    /// The text that does not change, see [`Holed::fixed`].
     pub text: &'t [u8],
     /// How much of `text` is written. What stands behind it tells lines apart that differ in what goes into a hole for good, as the reason of a drop does.
     pub written: u32,
@@ -125,6 +128,8 @@ impl Template {
     #[must_use]
     pub fn of(encoder: &Encoder, mut flow: Flow<'_>, stands: Stands) -> Self {
         let (marks, all) = (Marks::get(), Flags(0x1ff));
+        // Without a time of its own the first of the reduced flows gives a line without one, whatever follows it.
+        let timeless = stands == Stands::ForReduced { by_time: false } && flow.time.is_none();
         if let Stands::ForReduced { by_time } = stands {
             flow.time = if by_time { flow.time } else { Some(marks.time) };
         } else {
@@ -151,7 +156,16 @@ impl Template {
         }
         let mut line = Vec::new();
         encoder.encode_flow(&flow, &mut line);
-        Self::cut(&line, &marks.texts(all))
+        let template = Self::cut(&line, &marks.texts(all));
+        if !timeless {
+            return template;
+        }
+        flow.time = None;
+        line.clear();
+        encoder.encode_flow(&flow, &mut line);
+        let mut without = Self::cut(&line, &marks.texts(all));
+        without.text = [&without.text, OTHER_KEY, &template.text].concat();
+        without
     }
 
     fn cut(line: &[u8], marks: &[(Vec<u8>, Hole)]) -> Self {
@@ -219,7 +233,14 @@ impl Template {
     }
 }
 
-impl Holed<'_> {
+impl<'t> Holed<'t> {
+    /// What two flows that fold have in common.
+    #[must_use]
+    pub fn fixed(&self) -> &'t [u8] {
+        let behind = self.text.get(self.written as usize..).unwrap_or_default();
+        behind.strip_prefix(OTHER_KEY).unwrap_or(self.text)
+    }
+
     fn holes(&self) -> impl Iterator<Item = (u32, Hole)> {
         let mut rest = Take(self.holes);
         std::iter::from_fn(move || Some((rest.u32()?, Hole::from_number(rest.u8()?)?)))

@@ -55,9 +55,9 @@ pub(super) fn flow_log(at: &At<'_>, problems: &mut Problems) -> Option<FlowLog> 
     Some(entry)
 }
 
-/// The interval decodes even where it is empty, which is an error there and here.
+/// The interval decodes even where it is empty, which is an error there and here. Of several spellings the last counts, and all have to decode.
 fn interval(fields: &Fields<'_>, problems: &mut Problems) -> i64 {
-    fields.raw("aggregationInterval").and_then(|at| at.interval(problems)).unwrap_or(0)
+    fields.spellings("aggregationInterval").iter().fold(0, |last, at| at.interval(problems).unwrap_or(last))
 }
 
 fn window(at: &At<'_>, problems: &mut Problems) -> Option<Duration> {

@@ -83,7 +83,8 @@ impl<'n> At<'n> {
             Kind::Scalar(Scalar::Bool(truth), _) => Some(truth.to_string()),
             Kind::Scalar(Scalar::Int(number), _) => Some(number.to_string()),
             Kind::Scalar(Scalar::Unsigned(number), _) => Some(number.to_string()),
-            Kind::Scalar(Scalar::Float(number), _) => Some(format_go_float(*number)),
+            // Go makes a text of it in single precision: `3.14159265` becomes `3.1415927`.
+            Kind::Scalar(Scalar::Float(number), _) => Some(format_go_float(*number as f32)),
             Kind::Scalar(Scalar::Null, _) => None,
             Kind::List(_) | Kind::Map(_) => {
                 self.reject(problems, "a text", None);
@@ -219,7 +220,8 @@ impl<'n> Fields<'n> {
         self.node
     }
 
-    fn spellings(&self, name: &'static str) -> &[At<'n>] {
+    /// The values of a key in the byte order of its spellings; more than one only where case does not matter.
+    pub fn spellings(&self, name: &'static str) -> &[At<'n>] {
         #[cfg(test)]
         self.asked.borrow_mut().push(name);
         self.known.iter().find(|(key, _)| *key == name).map(|(_, values)| values.as_slice()).unwrap_or_default()

@@ -178,7 +178,8 @@ fn whole(at: &At<'_>, least: i128, most: i128, problems: &mut Problems) -> Optio
     let number = match &at.node.kind {
         Kind::Scalar(Scalar::Int(number), _) => Some(i128::from(*number)),
         Kind::Scalar(Scalar::Unsigned(number), _) => Some(i128::from(*number)),
-        Kind::Scalar(Scalar::Float(number), _) => integral(*number).map(i128::from),
+        // 128 bits hold every whole number in question; what is larger becomes their end, which is out of bounds too.
+        Kind::Scalar(Scalar::Float(number), _) => (number.fract() == 0.0).then_some(*number as i128),
         Kind::Scalar(Scalar::Text, text) => match serde_json::from_str::<serde_json::Number>(text) {
             Ok(number) if text.trim() == text => {
                 let exact = number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));

@@ -12,7 +12,7 @@ pub(crate) mod values;
 use std::collections::BTreeMap;
 
 use super::keys::{STATIC, TOP};
-use super::place::{Place, Problems};
+use super::place::Problems;
 use super::sink_types::Sink;
 use super::types::FlowLog;
 use super::yaml::Node;
@@ -59,15 +59,4 @@ pub(super) fn decode(root: &Node, problems: &mut Problems) -> Decoded {
 /// The entries of a `flowLogs` list.
 fn entries(at: &At<'_>, problems: &mut Problems) -> Option<Vec<FlowLog>> {
     Some(at.items(problems)?.iter().filter_map(|item| entry::flow_log(item, problems)).collect())
-}
-
-/// Filters in the syntax of the agent's flags, for flags of ours that take the same.
-///
-/// # Errors
-/// All problems of the text.
-pub fn filters_of_flag(text: &str) -> Result<Vec<super::types::FilterText>, Problems> {
-    let node = Node::null(super::yaml::Mark::default());
-    let mut problems = Problems::default();
-    let filters = flag::filters_of_flag(text, &At { node: &node, place: Place::default() }, &mut problems);
-    if problems.rejects_file() { Err(problems) } else { Ok(filters) }
 }

@@ -3,13 +3,13 @@
 //! It becomes one more flow log, named `static`. Its filters are texts in the syntax of the agent's flags, since that is what Helm joins
 //! them to; its paths may be one text, which the agent splits (`spec/hubble.md` §5.1, §5.3).
 
-use super::entry::{file, plain};
+use super::entry::{compress, file, plain};
 use super::fields::{At, Fields, Unknown};
 use super::filters::filter;
 use super::flag::filters_of_flag;
 use crate::config::keys::STATIC;
 use crate::config::place::{Places, Problems};
-use crate::config::types::{FilterText, FlowLog};
+use crate::config::types::{Compress, FileOutput, FilterText, FlowLog};
 use crate::config::yaml::Kind;
 
 /// Helm's default path.
@@ -50,7 +50,20 @@ pub(super) fn helm(at: &At<'_>, problems: &mut Problems) -> Vec<FlowLog> {
     {
         flow_logs.extend(super::entries(&content, problems).unwrap_or_default());
     }
+    for file in flow_logs.iter_mut().filter_map(|entry| entry.file.as_mut()) {
+        as_older_values_say(file, at, problems);
+    }
     flow_logs
+}
+
+/// Where these keys stood in earlier charts they still count, unless they are 0 or `false` (`spec/hubble.md` §5.3).
+fn as_older_values_say(file: &mut FileOutput, at: &At<'_>, problems: &mut Problems) {
+    let mut integer = |name| below(at, &["export", name]).and_then(|at| at.integer(problems)).filter(|number| *number != 0);
+    file.max_size_mb = integer("fileMaxSizeMb").unwrap_or(file.max_size_mb);
+    file.max_backups = integer("fileMaxBackups").unwrap_or(file.max_backups);
+    if let Some(kind) = below(at, &["export", "fileCompress"]).and_then(|at| compress(&at, problems)).filter(|kind| *kind != Compress::No) {
+        file.compress = kind;
+    }
 }
 
 /// In a values file both are off unless `enabled: true` stands there.
@@ -74,7 +87,7 @@ fn below<'n>(at: &At<'n>, keys: &[&str]) -> Option<At<'n>> {
 
 fn flow_log(fields: &Fields<'_>, default_path: Option<&str>, problems: &mut Problems) -> Option<FlowLog> {
     let mut entry = plain(STATIC_NAME, fields.place());
-    entry.file = file(fields, default_path.unwrap_or_default(), problems);
+    entry.file = file(fields, default_path.unwrap_or_default(), problems).map(|file| as_flags_say(file, fields));
     entry.field_mask = fields.whole("fieldMask", problems, paths).unwrap_or_default();
     entry.field_aggregate = fields.whole("fieldAggregate", problems, paths).unwrap_or_default();
     entry.aggregation_interval_ns = fields.value("aggregationInterval", problems, At::interval).unwrap_or(0);
@@ -83,6 +96,18 @@ fn flow_log(fields: &Fields<'_>, default_path: Option<&str>, problems: &mut Prob
     entry.places = Places::new(fields.place().clone(), fields.node());
     let enabled = fields.value("enabled", problems, At::truth).unwrap_or(true);
     enabled.then_some(entry)
+}
+
+/// A 0 that is written here goes to the agent's file library as it is, which takes 100 MiB for it, and keeps every backup (`spec/hubble.md` §5.1).
+fn as_flags_say(mut file: FileOutput, fields: &Fields<'_>) -> FileOutput {
+    let written = |name| fields.raw(name).is_some_and(|at| !at.node.is_null());
+    if file.max_size_mb == 0 && written("fileMaxSizeMb") {
+        file.max_size_mb = 100;
+    }
+    if file.max_backups == 0 && written("fileMaxBackups") {
+        file.max_backups = -1;
+    }
+    file
 }
 
 /// A list, or one text that is split at commas or, without any, at white space.

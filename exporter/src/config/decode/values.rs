@@ -126,9 +126,13 @@ pub(crate) fn format_size(bytes: u64) -> String {
     }
 }
 
-/// A moment in strict RFC 3339, as Go decodes one.
+/// A moment in RFC 3339, with what Go allows besides: an hour of one digit, a comma before the fraction, and zones up to 24:60.
 pub(crate) fn moment(text: &str) -> Option<End> {
-    let shape = text.as_bytes();
+    let hour_end = text.get(11..)?.find(':').filter(|digits| matches!(digits, 1 | 2))? + 11;
+    // The fixed part with its hour in two digits, and what follows it.
+    let fixed = format!("{}{:0>2}{}", text.get(..11)?, text.get(11..hour_end)?, text.get(hour_end..hour_end + 6)?);
+    let rest = text.get(hour_end + 6..)?;
+    let shape = fixed.as_bytes();
     let digits = |range: std::ops::Range<usize>| shape.get(range).is_some_and(|part| part.iter().all(u8::is_ascii_digit));
     let separators = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
     let fits = separators.iter().all(|(at, byte)| shape.get(*at) == Some(byte))
@@ -137,32 +141,35 @@ pub(crate) fn moment(text: &str) -> Option<End> {
     if !fits {
         return None;
     }
-    let rest = &text[19..];
-    let fraction = rest.strip_prefix('.').map_or(0, |after| 1 + after.bytes().take_while(u8::is_ascii_digit).count());
-    let zone = rest.get(fraction..)?.as_bytes();
-    let offset = match zone {
-        b"Z" => 0,
-        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] if [h1, h2, m1, m2].iter().all(|digit| digit.is_ascii_digit()) => {
-            let two = |a: &u8, b: &u8| i64::from(a - b'0') * 10 + i64::from(b - b'0');
-            let (hours, minutes) = (two(h1, h2), two(m1, m2));
-            if hours > 23 || minutes > 59 {
-                return None;
-            }
-            (hours * 60 + minutes) * if *sign == b'-' { -60 } else { 60 }
-        }
-        _ => return None,
-    };
+    let fraction = rest.strip_prefix(['.', ',']).map_or(0, |after| 1 + after.bytes().take_while(u8::is_ascii_digit).count());
+    let offset = zone(rest.get(fraction..)?.as_bytes())?;
     if fraction == 1 {
         return None;
     }
     // The zone is applied here, so that every year and offset that Go accepts is.
-    let civil: DateTime = text[..19].parse().ok()?;
+    let civil: DateTime = fixed.parse().ok()?;
     let days = date(1970, 1, 1).until((Unit::Day, civil.date())).ok()?.get_days();
     let seconds = i64::from(days) * 86_400 + i64::from(civil.hour()) * 3600 + i64::from(civil.minute()) * 60 + i64::from(civil.second());
     let nanoseconds = rest.get(1..fraction.min(10)).map_or(0, |digits| format!("{digits:0<9}").parse().unwrap_or(0));
     // A year that nanoseconds since 1970 cannot hold stands for the end of time, or its beginning.
     let unix = seconds - offset;
     Some(End { text: text.to_owned(), unix_ns: unix.saturating_mul(1_000_000_000).saturating_add(nanoseconds) })
+}
+
+/// Seconds that a zone is ahead of UTC.
+fn zone(text: &[u8]) -> Option<i64> {
+    let (sign, digits) = match text {
+        b"Z" => return Some(0),
+        [b'+', h1, h2, b':', m1, m2] => (1, [h1, h2, m1, m2]),
+        [b'-', h1, h2, b':', m1, m2] => (-1, [h1, h2, m1, m2]),
+        _ => return None,
+    };
+    if !digits.iter().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let [h1, h2, m1, m2] = digits.map(|digit| i64::from(digit - b'0'));
+    let (hours, minutes) = (h1 * 10 + h2, m1 * 10 + m2);
+    (hours <= 24 && minutes <= 60).then_some(sign * (hours * 60 + minutes) * 60)
 }
 
 impl At<'_> {
@@ -322,11 +329,19 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_strict_rfc_3339() {
+    fn moments_are_rfc_3339_as_go_reads_it() {
         assert_eq!(moment("1970-01-01T00:00:01Z").unwrap().unix_ns, 1_000_000_000);
         assert_eq!(moment("1970-01-01T00:00:00.5Z").unwrap().unix_ns, 500_000_000);
         assert_eq!(moment("2023-10-09T23:59:59-07:00").unwrap().unix_ns, moment("2023-10-10T06:59:59Z").unwrap().unix_ns);
         assert_eq!(moment("9999-12-31T23:59:59Z").unwrap().unix_ns, i64::MAX);
+        for (loose, strict) in [
+            ("2023-10-09T3:59:59Z", "2023-10-09T03:59:59Z"),
+            ("2023-10-09T23:59:59,5Z", "2023-10-09T23:59:59.5Z"),
+            ("2023-10-09T23:59:59+24:00", "2023-10-08T23:59:59Z"),
+            ("2023-10-09T23:59:59+02:60", "2023-10-09T20:59:59Z"),
+        ] {
+            assert_eq!(moment(loose).unwrap().unix_ns, moment(strict).unwrap().unix_ns, "{loose}");
+        }
         for text in [
             "2023-10-09",
             "2023-10-09 23:59:59",
@@ -338,8 +353,11 @@ mod tests {
             "2023-10-09T24:00:00Z",
             "2023-10-09T23:59:60Z",
             "2023-10-09T23:59:59.Z",
-            "2023-10-09T23:59:59,5Z",
-            "2023-10-09T23:59:59+24:00",
+            "2023-10-09T23:59:59+24:61",
+            "2023-10-09T23:59:59+25:00",
+            "2023-10-09T123:59:59Z",
+            "2023-10-09T:59:59Z",
+            "2023-10-09T2:9:59Z",
             "9999-12-31T23:59:59Zé",
         ] {
             assert_eq!(moment(text), None, "{text}");

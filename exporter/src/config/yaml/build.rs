@@ -160,6 +160,9 @@ impl Builder<'_> {
         }
         match event {
             Event::Scalar(text, style, anchor, tag) => {
+                if style == ScalarStyle::Plain && self.in_flow() && (text.starts_with(['|', '>', ':']) || text.contains('?')) {
+                    return Err(self.failure(mark, "YAML 1.1 has no such text in brackets".into(), Some("put it in quotes".into())));
+                }
                 let plain = style == ScalarStyle::Plain && tag.is_none();
                 if plain && text == "<<" && self.expects_key() {
                     return self.merge_key();

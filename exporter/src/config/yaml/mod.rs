@@ -6,10 +6,10 @@
 //! and nodes made by aliases each have a limit.
 
 mod build;
+mod dialect;
 mod number;
 mod scalar;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::place::{Place, Problems};
@@ -132,20 +132,38 @@ pub fn parse(text: &[u8], problems: &mut Problems) -> Option<Node> {
             return None;
         }
     };
-    build::build(&spaces_for_tabs(text), problems)
+    if let Some((line, what)) = refused(text) {
+        problems.reject(&Place { line, ..top }, what, None);
+        return None;
+    }
+    match dialect::adapt(text) {
+        Ok(text) => build::build(&text, problems),
+        Err(Mark { line, column }) => {
+            problems.reject(&Place { line, column, ..top }, "a tab stands in the indentation", Some("indent with spaces".into()));
+            None
+        }
+    }
 }
 
-/// In brackets and braces YAML 1.1, and so JSON, may be indented with tabs; the parser wants spaces there.
-fn spaces_for_tabs(text: &str) -> Cow<'_, str> {
-    let first = text.lines().map(str::trim_start).find(|line| !line.is_empty() && !line.starts_with('#'));
-    if !text.contains('\t') || !first.is_some_and(|line| line.starts_with(['{', '['])) {
-        return Cow::Borrowed(text);
+/// What the parser lets pass and Go does not: control characters, and directives but that of YAML 1.1 and tags.
+fn refused(text: &str) -> Option<(u32, &'static str)> {
+    let control = |c: char| matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{7f}'..='\u{84}' | '\u{86}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}');
+    let mut head = true;
+    for (number, line) in (1..).zip(text.lines()) {
+        if line.contains(control) {
+            return Some((number, "a control character stands here; in a text with quotes write it as \"\\x07\""));
+        }
+        if head && line.starts_with('%') {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match words.as_slice() {
+                ["%YAML", "1.1", ..] | ["%TAG", ..] => {}
+                ["%YAML", ..] => return Some((number, "only YAML 1.1 is read, as by Cilium; remove the line")),
+                _ => return Some((number, "this directive is not known; remove the line")),
+            }
+        }
+        head &= line.is_empty() || line.starts_with(['%', '#']);
     }
-    let respaced = text.split_inclusive('\n').flat_map(|line| {
-        let content = line.trim_start_matches([' ', '\t']);
-        [" ".repeat(line.len() - content.len()), content.to_owned()]
-    });
-    Cow::Owned(respaced.collect())
+    None
 }
 
 #[cfg(test)]

@@ -38,13 +38,14 @@ pub fn integral(number: f64) -> Option<i64> {
     (number.fract() == 0.0 && fits).then_some(number as i64)
 }
 
-/// A float as `strconv.FormatFloat(number, 'g', -1, 64)` writes it.
-pub fn format_go_float(number: f64) -> String {
-    if number.is_nan() {
+/// A float as `strconv.FormatFloat` writes it in its shortest form (`'g'`, −1), in the precision of its type: `f64` or `f32`.
+pub fn format_go_float<F: Copy + Into<f64> + std::fmt::Display + std::fmt::LowerExp>(number: F) -> String {
+    let wide: f64 = number.into();
+    if wide.is_nan() {
         return "NaN".into();
     }
-    if number.is_infinite() {
-        return if number > 0.0 { "+Inf".into() } else { "-Inf".into() };
+    if wide.is_infinite() {
+        return if wide > 0.0 { "+Inf".into() } else { "-Inf".into() };
     }
     let scientific = format!("{number:e}");
     let Some((mantissa, exponent)) = scientific.split_once('e') else {
@@ -82,6 +83,7 @@ mod tests {
         ] {
             assert_eq!(format_go_float(number), text);
         }
+        assert_eq!(format_go_float(18_446_744_073_709_551_616.0_f64 as f32), "1.8446744e+19");
     }
 
     #[test]

@@ -112,6 +112,10 @@ impl<'v> Message<'v> {
     /// As [`Message::get`].
     pub(super) fn has(&self, field: &str) -> Result<bool, String> {
         let kind = self.kind(field)?;
+        if let (Self::Flow(flow), Kind::Any) = (self, &kind) {
+            // It may be there without anybody knowing its type.
+            return Ok(flow.extensions.is_some());
+        }
         Ok(match (self.field(field)?, kind) {
             (None, _) => false,
             (Some(_), Kind::Timestamp | Kind::BoolWrapper | Kind::Any | Kind::Message(_)) => true,

@@ -151,9 +151,12 @@ impl Parser<'_> {
         self.node(at, Kind::Macro(Box::new(Macro { kind, range: receiver, variable, condition, result })), inner)
     }
 
-    /// Expressions with commas between them, up to `end`; one comma more is allowed in a list.
+    /// Expressions with commas between them, up to `end`; one comma more is allowed in a list, be it empty.
     pub(super) fn list(&mut self, end: &str) -> Result<Vec<Expression>, CelError> {
         let mut elements = Vec::new();
+        if end == "]" && self.only_a_comma(end)? {
+            return Ok(elements);
+        }
         while !self.eat(end) {
             elements.push(self.expression()?);
             if !self.eat(",") {
@@ -167,8 +170,20 @@ impl Parser<'_> {
         Ok(elements)
     }
 
+    /// Takes a comma with nothing but the end behind it.
+    fn only_a_comma(&mut self, end: &str) -> Result<bool, CelError> {
+        let comma = self.eat(",");
+        if comma {
+            self.need(end)?;
+        }
+        Ok(comma)
+    }
+
     fn entries(&mut self) -> Result<Vec<(Expression, Expression)>, CelError> {
         let mut entries = Vec::new();
+        if self.only_a_comma("}")? {
+            return Ok(entries);
+        }
         while !self.eat("}") {
             let key = self.expression()?;
             self.need(":")?;
@@ -184,6 +199,9 @@ impl Parser<'_> {
     pub(super) fn message(&mut self, at: usize, name: String) -> Parsed {
         self.need("{")?;
         let mut fields = Vec::new();
+        if self.only_a_comma("}")? {
+            return self.node(at, Kind::Message(name, fields), 0);
+        }
         while !self.eat("}") {
             let field = match self.take() {
                 Token::Quoted(field) => field,

@@ -79,11 +79,13 @@ struct End<'f> {
 }
 
 impl Context {
-    /// Takes an option; false when it is none of a context.
+    /// Takes an option; false when it is none of a context. `sourceContext=` asks for nothing, as upstream, and without `=` for an empty name.
     ///
     /// # Errors
     /// The value that is not known, and those that are.
-    pub fn set(&mut self, option: &str, value: &str) -> Result<bool, (String, String)> {
+    pub fn set(&mut self, option: &str, value: Option<&str>) -> Result<bool, (String, String)> {
+        let values = |between| value.into_iter().flat_map(move |value| value.split(between).filter(|text| !text.is_empty()));
+        let values = |between| values(between).chain(value.is_none().then_some(""));
         let naming = match option.to_ascii_lowercase().as_str() {
             "sourcecontext" => &mut self.source.any,
             "sourceegresscontext" => &mut self.source.egress,
@@ -92,7 +94,7 @@ impl Context {
             "destinationegresscontext" => &mut self.destination.egress,
             "destinationingresscontext" => &mut self.destination.ingress,
             "labelscontext" => {
-                self.labels = value.split(',').filter(|label| !label.is_empty()).try_fold(0, |labels, label| {
+                self.labels = values(',').try_fold(0, |labels, label| {
                     let at = LABELS.iter().position(|known| *known == label).ok_or_else(|| (label.to_owned(), LABELS.join(", ")))?;
                     Ok::<_, (String, String)>(labels | 1 << at)
                 })?;
@@ -100,7 +102,7 @@ impl Context {
             }
             _ => return Ok(false),
         };
-        *naming = value.split('|').filter(|text| !text.is_empty()).map(identifier).collect::<Result<_, _>>()?;
+        *naming = values('|').map(identifier).collect::<Result<_, _>>()?;
         Ok(true)
     }
 

@@ -9,7 +9,7 @@ use super::spec::{Family, Spec};
 use super::table::Layout;
 use super::words;
 use crate::flow::{
-    Dns, DropReason, Flags, Flow, Http, IpVersion, L7FlowType, Layer7, Protocol, Record, SctpChunkType, TrafficDirection, Verdict, datapath,
+    Dns, DropReason, Flags, Flow, Http, L7FlowType, Layer7, Protocol, Record, SctpChunkType, TrafficDirection, Verdict, datapath,
 };
 use crate::metrics::text::Kind;
 
@@ -122,7 +122,7 @@ pub fn visit(spec: &Spec, flow: &Flow<'_>, kernel: bool, emit: &mut Emit<'_>) {
             let (kind, subtype) = words::flow_type(flow);
             one(&[words::protocol(flow).into(), kind.into(), subtype, flow.verdict.to_string().into()], events(flow));
         }
-        Family::Tcp => tcp(flow, kernel, |flag, family, amount| one(&[flag.into(), family.into()], amount)),
+        Family::Tcp => tcp(flow, kernel, |flag, family, amount| one(&[flag.into(), family], amount)),
         Family::Sctp => {
             if let (true, Some(Protocol::Sctp(sctp)), Some(ip)) = (was_forwarded(flow), words::layer4(flow), &flow.ip)
                 && sctp.chunk_type != SctpChunkType::UNSUPPORTED
@@ -151,7 +151,7 @@ pub fn visit(spec: &Spec, flow: &Flow<'_>, kernel: bool, emit: &mut Emit<'_>) {
             if let Some((protocol, amount)) = to_world(flow, kernel, any_drop, syn_only) {
                 let mut own = vec![words::protocol(flow).into(), flow.verdict.to_string().into()];
                 if port {
-                    own.push(destination_port(protocol).map_or_else(String::new, |port| port.to_string()).into());
+                    own.push(protocol.and_then(destination_port).map_or_else(String::new, |port| port.to_string()).into());
                 }
                 one(&own, amount);
             }
@@ -196,10 +196,10 @@ fn destination_port(protocol: &Protocol<'_>) -> Option<u32> {
     }
 }
 
-fn tcp(flow: &Flow<'_>, kernel: bool, mut one: impl FnMut(&'static str, &'static str, Amount)) {
+fn tcp(flow: &Flow<'_>, kernel: bool, mut one: impl FnMut(&'static str, Cow<'static, str>, Amount)) {
     let (true, Some(ip), Some(Protocol::Tcp(tcp))) = (was_forwarded(flow), &flow.ip, words::layer4(flow)) else { return };
     let Some(flags) = tcp.flags.as_ref().map(|flags| flags.set) else { return };
-    let family = ip.ip_version.name().unwrap_or(IpVersion::IP_NOT_USED.name().unwrap_or_default());
+    let family = || ip.ip_version.name().map_or_else(|| ip.ip_version.to_string().into(), Cow::Borrowed);
     // Which segments of a kernel's line had SYN and ACK both is not counted apart; but only one side of a connection sends such.
     let answers = if kernel { flow.is_reply == Some(true) } else { flags.has(Flags::ACK) };
     for (name, flag, amount) in [
@@ -208,15 +208,15 @@ fn tcp(flow: &Flow<'_>, kernel: bool, mut one: impl FnMut(&'static str, &'static
         ("RST", Flags::RST, Amount::Rst),
     ] {
         if kernel || flags.has(flag) {
-            one(name, family, amount);
+            one(name, family(), amount);
         }
     }
 }
 
-/// Whether a flow goes to the world outside the cluster; its protocol, and of what it counts.
-fn to_world<'f>(flow: &'f Flow<'_>, kernel: bool, any_drop: bool, syn_only: bool) -> Option<(&'f Protocol<'f>, Amount)> {
+/// Whether a flow with a layer 4 goes to the world outside the cluster; its protocol, where that is known, and of what it counts.
+fn to_world<'f>(flow: &'f Flow<'_>, kernel: bool, any_drop: bool, syn_only: bool) -> Option<(Option<&'f Protocol<'f>>, Amount)> {
     let world = |label: Cow<'_, str>| matches!(label.as_ref(), "reserved:world" | "reserved:world-ipv4" | "reserved:world-ipv6");
-    let protocol = words::layer4(flow)?;
+    let protocol = flow.l4.as_ref()?.protocol.as_ref();
     if !flow.destination.as_ref()?.labels.iter().any(world) || flow.event_type.is_none() {
         return None;
     }
@@ -229,10 +229,10 @@ fn to_world<'f>(flow: &'f Flow<'_>, kernel: bool, any_drop: bool, syn_only: bool
         return Some((protocol, events(flow)));
     }
     match protocol {
-        Protocol::Tcp(_) if reply => None,
+        Some(Protocol::Tcp(_)) if reply => None,
         // Flags of dropped segments are not reported.
-        Protocol::Tcp(_) if kernel => (!dropped).then_some((protocol, Amount::Syn)),
-        Protocol::Tcp(tcp) => tcp.flags.as_ref().is_some_and(|flags| flags.set.has(Flags::SYN)).then_some((protocol, Amount::Events)),
+        Some(Protocol::Tcp(_)) if kernel => (!dropped).then_some((protocol, Amount::Syn)),
+        Some(Protocol::Tcp(tcp)) => tcp.flags.as_ref().is_some_and(|flags| flags.set.has(Flags::SYN)).then_some((protocol, Amount::Events)),
         _ => None,
     }
 }

@@ -110,10 +110,10 @@ impl Specs {
 
     fn add(&mut self, text: &str) -> Result<(), SpecError> {
         let (name, options) = text.split_once(':').unwrap_or((text, ""));
-        let options: Vec<(&str, &str)> =
-            options.split(';').filter(|option| !option.is_empty()).map(|option| option.split_once('=').unwrap_or((option, ""))).collect();
+        let with_value = |option| str::split_once(option, '=').map_or((option, None), |(name, value)| (name, Some(value)));
+        let options: Vec<(&str, Option<&str>)> = options.split(';').filter(|option| !option.is_empty()).map(with_value).collect();
         let has = |wanted: &str| options.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted));
-        let exemplars = options.iter().any(|(name, value)| name.eq_ignore_ascii_case("exemplars") && *value == "true");
+        let exemplars = options.iter().any(|(name, value)| name.eq_ignore_ascii_case("exemplars") && *value == Some("true"));
         let (family, own): (Family, &[&str]) = match name {
             "dns" => (Family::Dns { query: has("query"), ignore_aaaa: has("ignoreAAAA") }, &["query", "ignoreAAAA"]),
             "drop" => (Family::Drop, &[]),
@@ -192,6 +192,7 @@ mod tests {
     fn what_cannot_be_served_is_refused_with_the_reason() {
         for (text, reason) in [
             ("drop:sourceContext=pot", "metric `drop`: `pot` is no value of sourceContext; known are identity, namespace, pod,"),
+            ("drop:sourceContext", "metric `drop`: `` is no value of sourceContext; known are identity,"),
             ("drop:labelsContext=source_pot", "metric `drop`: `source_pot` is no value of labelsContext; known are source_ip,"),
             ("drop drop:sourceContext=pod", "metric `drop` is given twice"),
             ("http httpV2", "metrics `http` and `httpV2` write the same series"),
