@@ -56,7 +56,7 @@ impl IntakeReader {
                     return Ok(Some(Raw::Lost { from, to: base }));
                 }
                 Step::Entered { .. } => {}
-                Step::Bad { from, to } => {
+                Step::Bad { from, to } | Step::Gone { from, to } => {
                     self.position = to;
                     return Ok(Some(Raw::Lost { from, to }));
                 }

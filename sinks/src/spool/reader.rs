@@ -214,6 +214,13 @@ impl Reader {
                 self.place.position = to;
                 Ok(true)
             }
+            Step::Gone { to, .. } => {
+                self.place.position = to;
+                if self.place.spool == visible.id {
+                    self.missing(visible.sequence, cause::FULL);
+                }
+                Ok(true)
+            }
             Step::Frame(head) => self.frame(head, visible),
         }
     }
@@ -302,7 +309,7 @@ impl Reader {
                         break Ahead { from: position, commit_at: head.position, time: commit.time };
                     }
                 }
-                Step::Frame(_) | Step::Bad { .. } | Step::Entered { .. } => {}
+                Step::Frame(_) | Step::Bad { .. } | Step::Gone { .. } | Step::Entered { .. } => {}
             }
         };
         self.ahead = Some(found);

@@ -16,6 +16,8 @@ pub(super) enum Step {
     Bad { from: u64, to: u64 },
     /// The walk comes into a segment, from `from`, which lies before its base where segments in between are gone.
     Entered { from: u64, base: u64, id: SpoolId, number: u64 },
+    /// What lay here, up to the limit, has made room since.
+    Gone { from: u64, to: u64 },
     /// Nothing before the limit.
     End,
 }
@@ -97,9 +99,8 @@ impl Walk {
         let from = self.position;
         let next = self.shared.lock().segments.iter().find(|segment| segment.end > from).cloned();
         let Some(segment) = next.filter(|segment| segment.base < limit) else {
-            // Nothing is left before the limit: what was there is gone.
             self.position = limit;
-            return Ok(Some(Step::Bad { from, to: limit }));
+            return Ok(Some(Step::Gone { from, to: limit }));
         };
         match File::open(self.shared.folder.segment(segment.base)) {
             Ok(file) => {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::{LogFormat, RunArgs};
 use crate::commands::Failure;
@@ -41,6 +41,7 @@ pub async fn serve(
         level: Some(settings.log_level.clone()),
     }));
     let state = Arc::clone(&prepared.state);
+    let signals = Signals::hear()?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), capabilities = ?privileges::effective(), "starting");
     if let Some(started) = &prepared.kernel {
         tracing::info!("{}", started.kernel.features());
@@ -61,12 +62,30 @@ pub async fn serve(
 
     let mut life = life;
     let surroundings = Surroundings { arguments, settings, state: &state, listener: listener.as_ref(), systemd: &systemd, view: &view };
-    let delivered_all = follow(&surroundings, &mut life, &mut file).await?;
+    let delivered_all = follow(&surroundings, signals, &mut life, &mut file).await?;
     systemd.stopping();
     tracing::info!("stopping");
     drop(life.end(delivered_all).await);
     drop(listener);
     Ok(())
+}
+
+/// What may be said to a daemon. Heard from its very start: what comes before it runs is done as soon as it does, and ends nothing half-way.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn hear() -> Result<Self, Failure> {
+        let hear = |kind| signal(kind).map_err(|error| Failure::Runtime(format!("cannot listen for signals: {error}")));
+        Ok(Self {
+            terminate: hear(SignalKind::terminate())?,
+            interrupt: hear(SignalKind::interrupt())?,
+            hangup: hear(SignalKind::hangup())?,
+        })
+    }
 }
 
 /// What a running daemon has beside its life and its configuration.
@@ -80,18 +99,11 @@ struct Surroundings<'s> {
 }
 
 /// Follows configuration and signals; true when standard input has ended, so that everything is to be delivered.
-async fn follow(surroundings: &Surroundings<'_>, life: &mut Life, file: &mut File) -> Result<bool, Failure> {
+async fn follow(surroundings: &Surroundings<'_>, mut signals: Signals, life: &mut Life, file: &mut File) -> Result<bool, Failure> {
     let Surroundings { arguments, settings, state, listener, systemd, view } = *surroundings;
-    let failed = |what: &str| {
-        let what = what.to_owned();
-        move |error: std::io::Error| Failure::Runtime(format!("cannot {what}: {error}"))
-    };
-    let (watching, updates) =
-        watch(&arguments.config, arguments.strict, Some(file.hash), Timing::default()).map_err(failed("watch the configuration"))?;
+    let (watching, updates) = watch(&arguments.config, arguments.strict, Some(file.hash), Timing::default())
+        .map_err(|error| Failure::Runtime(format!("cannot watch the configuration: {error}")))?;
     let mut updates = forward(updates);
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed("listen for signals"))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed("listen for signals"))?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(failed("listen for signals"))?;
     let mut second = tokio::time::interval(Duration::from_secs(1));
     // At once too: loading the programs took much for a moment.
     let mut give_back = tokio::time::interval(GIVE_BACK_EVERY);
@@ -99,9 +111,9 @@ async fn follow(surroundings: &Surroundings<'_>, life: &mut Life, file: &mut Fil
     let mut status = StatusLine::new();
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(false),
-            _ = interrupt.recv() => return Ok(false),
-            _ = hangup.recv() => watching.reload(),
+            _ = signals.terminate.recv() => return Ok(false),
+            _ = signals.interrupt.recv() => return Ok(false),
+            _ = signals.hangup.recv() => watching.reload(),
             Some(update) = updates.recv() => {
                 apply(update, arguments, life, file).await;
                 announce(state, arguments, life, listener);
