@@ -86,6 +86,7 @@ impl Built {
             payload.extend_from_slice(&(line.len() as u32).to_le_bytes());
             payload.extend_from_slice(&[3, 0, 4, 0]);
             payload.extend_from_slice(&5_i64.to_le_bytes());
+            payload.extend_from_slice(&[0; 4]);
             payload.extend_from_slice(b"key\x01l\x00\x00");
             payload.extend_from_slice(&line);
             self.lines.push(line);
