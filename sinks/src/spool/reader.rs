@@ -146,7 +146,7 @@ impl Reader {
             Current::Renewed { id, sequence } => {
                 // Numbers begin with 1; if the first segments are gone or damaged, what they held is missing.
                 self.place = Cursor { spool: id, sequence: 1, position: self.place.position };
-                self.missing(sequence, cause::FULL);
+                self.missing(sequence, cause::FULL, self.place.position);
             }
         }
     }
@@ -194,19 +194,22 @@ impl Reader {
         let visible = *self.visible.borrow_and_update();
         self.walk.seek(self.place.position);
         match self.walk.next(visible.position, false)? {
-            Step::End => Ok(self.place.spool == visible.id && self.missing(visible.sequence, cause::CORRUPT)),
+            Step::End => Ok(self.place.spool == visible.id && self.missing(visible.sequence, cause::CORRUPT, self.place.position)),
             Step::Entered { from, base, id, number } => {
-                self.place.position = self.place.position.max(base);
                 let why = if from < base { cause::FULL } else { cause::CORRUPT };
+                let position = self.place.position.max(base);
                 if id == self.place.spool {
-                    self.missing(number, why);
+                    if !self.missing(number, why, position) {
+                        self.place.position = position;
+                    }
                     return Ok(true);
                 }
-                if self.ended(self.place.spool).is_some_and(|ended| self.missing(ended, why)) {
+                if self.ended(self.place.spool).is_some_and(|ended| self.missing(ended, why, self.place.position)) {
                     // The segment is entered once more behind the gap.
                     self.walk.leave();
                     return Ok(true);
                 }
+                self.place.position = position;
                 self.current = Current::Renewed { id, sequence: number };
                 Ok(true)
             }
@@ -215,9 +218,8 @@ impl Reader {
                 Ok(true)
             }
             Step::Gone { to, .. } => {
-                self.place.position = to;
-                if self.place.spool == visible.id {
-                    self.missing(visible.sequence, cause::FULL);
+                if self.place.spool != visible.id || !self.missing(visible.sequence, cause::FULL, to) {
+                    self.place.position = to;
                 }
                 Ok(true)
             }
@@ -228,7 +230,7 @@ impl Reader {
     fn frame(&mut self, head: Head, visible: Visible) -> Result<bool, ReadError> {
         if head.number > self.place.sequence {
             self.look_ahead(head.position, visible)?;
-            return Ok(self.missing(head.number, cause::CORRUPT));
+            return Ok(self.missing(head.number, cause::CORRUPT, self.place.position));
         }
         match head.kind {
             Kind::Records if head.next_number() > self.place.sequence => {
@@ -265,14 +267,14 @@ impl Reader {
         }
     }
 
-    /// Shows a gap if records are missing up to `next`.
-    fn missing(&mut self, next: u64, why: &str) -> bool {
+    /// Shows a gap if records are missing up to `next`, and says whether. `position` is where reading goes on behind the gap. Until then the place stays in front of it, so that whoever comes back to it meets the same gap.
+    fn missing(&mut self, next: u64, why: &str, position: u64) -> bool {
         let first = self.place.sequence;
         if next <= first {
             return false;
         }
         let gap = Gap { cause: why.to_owned(), records: Some(next - first), sequences: Some((first, next)), ..Gap::default() };
-        self.current = Current::Gap { gap: Box::new(gap), after: Cursor { sequence: next, ..self.place } };
+        self.current = Current::Gap { gap: Box::new(gap), after: Cursor { sequence: next, position, ..self.place } };
         true
     }
 

@@ -151,6 +151,32 @@ fn another_boot_gives_a_new_identity_and_the_old_records_are_still_read() {
 }
 
 #[test]
+fn what_made_room_is_the_same_gap_each_time_a_reader_comes_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut writer, _) = Writer::open(folder.path(), &Options { max_bytes: 1 << 20, min_free_percent: 0, ..options() }).unwrap();
+    let (mut reader, _) = writer.spool().reader("slow", WhenFull::DropOldest, Start::Oldest).unwrap();
+    for _ in 0..100 {
+        write(&mut writer, 1000);
+        commit(&mut writer);
+        settle(&writer);
+    }
+    let gap = |reader: &mut Reader| match reader.peek().unwrap() {
+        Some(Item::Gap(gap)) => gap.clone(),
+        other => panic!("{other:?}"),
+    };
+    let first = gap(&mut reader);
+    assert_eq!((first.cause.as_str(), first.sequences.unwrap().0), (cause::FULL, 1));
+    for _ in 0..3 {
+        let place = reader.cursor();
+        reader.seek(&place);
+        assert_eq!(gap(&mut reader), first);
+    }
+    reader.advance();
+    assert!(matches!(reader.peek().unwrap(), Some(Item::Record(record)) if record.sequence == first.sequences.unwrap().1));
+    assert!(!writer.has_damage());
+}
+
+#[test]
 fn a_second_owner_and_another_node_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (writer, _) = open(folder.path());
