@@ -18,6 +18,7 @@ fn live_and_die(node: &Namespace, pod: &Namespace, number: u64) -> Count {
     let (name, net) = (format!("v{number}"), format!("10.{}.{}", 100 + number / 250, number % 250));
     let born = if number % 3 == 1 { format!("x{number}") } else { name.clone() };
     // Neighbours are known, so that nothing but IPv4 passes. A device may refuse packets in its first moment; then nobody counts them.
+    // No deadline (`-w`): with one, ping sends more than it was told until it has as many answers, and goes while the last answer is still to come.
     sh(&format!(
         "ip -n {node} link add {born} address 02:00:00:00:01:01 type veth peer name eth0 address 02:00:00:00:01:02 netns {pod}
          ip -n {node} -batch - <<END
@@ -30,7 +31,7 @@ address add {net}.2/24 dev eth0
 link set eth0 addrgenmode none up
 neighbour add {net}.1 lladdr 02:00:00:00:01:01 dev eth0 nud permanent
 END
-         nsenter --net=/run/netns/{pod} ping -q -c 2 -i 0.01 -w 2 {net}.1 || true",
+         nsenter --net=/run/netns/{pod} ping -q -c 2 -i 0.01 -W 2 {net}.1 || true",
         node = node.name(),
         pod = pod.name(),
     ));
@@ -43,7 +44,7 @@ END
     }
     if !number.is_multiple_of(3) {
         std::thread::sleep(Duration::from_millis(30));
-        pod.sh(&format!("ping -q -c 3 -i 0.01 -w 2 -s {} {net}.1 || true", 100 + number % 1000));
+        pod.sh(&format!("ping -q -c 3 -i 0.01 -W 2 -s {} {net}.1 || true", 100 + number % 1000));
     }
     let counted = node.counters(&name);
     sh(&format!("ip -n {} link del {name}", node.name()));
