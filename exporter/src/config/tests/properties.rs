@@ -79,6 +79,7 @@ proptest! {
     #[test]
     fn reading_any_bytes_ends_in_an_answer(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = read(&bytes, false);
+        let _ = crate::filter::FlowFilter::list_from_flag(&String::from_utf8_lossy(&bytes));
         let _ = crate::identity::read(&bytes);
     }
 
