@@ -221,7 +221,7 @@ INLINE enum counted add(struct row *row, const struct packet *packet, const stru
         if (flags || ~row->tcp[hook].flags & packet->tcp_flags)
             count_tcp(&row->tcp[hook], packet->tcp_flags);
     }
-    if (~row->bits & packet->bits & BIT_FRAGMENT)
+    if (packet->bits & BIT_FRAGMENT && !(row->bits & BIT_FRAGMENT))
         atomic_or(&row->bits, BIT_FRAGMENT);
     row->times[side == OTHER ? 2 : hook] = seen->now;
     if (!row->first_ns)

@@ -50,6 +50,10 @@ static void (*const ring_discard)(void *record, u64 flags) = (void *)BPF_FUNC_ri
 
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define big16(value) __builtin_bswap16(value)
+#define little32(value) ((u32)(value))
+#define pair16(first, second) ((u32)(first) | (u32)(second) << 16) /* two half words as they lie in memory */
 #else
 #define big16(value) (value)
+#define little32(value) __builtin_bswap32(value)
+#define pair16(first, second) ((u32)(first) << 16 | (u32)(second))
 #endif

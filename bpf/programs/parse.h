@@ -117,16 +117,25 @@ INLINE enum unparsed parse_ethernet(frame *in, struct cursor *at, struct packet 
     return is_vlan(at->type) ? VLAN_DEPTH : PARSED;
 }
 
+/* Keys are written in the 32-bit words that the kernel's hash reads them in: a load that spans two stores just made
+ * waits until both have left the processor's store buffer. */
 INLINE void map_ipv4(u8 *to, u32 address)
 {
     u32 *words = (u32 *)to;
     words[0] = 0;
     words[1] = 0;
-    to[8] = 0;
-    to[9] = 0;
-    to[10] = 0xff;
-    to[11] = 0xff;
+    words[2] = little32(0xffff0000);
     words[3] = address;
+}
+
+INLINE void set_ports(struct flow_key *key, u16 source, u16 destination)
+{
+    *(u32 *)&key->source_port = pair16(source, destination);
+}
+
+INLINE void set_protocol(struct flow_key *key, u8 protocol, u8 family)
+{
+    *(u32 *)&key->protocol = little32(protocol | (u32)family << 8);
 }
 
 INLINE u32 end_of_packet(frame *in, u32 start, u32 length)
@@ -150,7 +159,6 @@ INLINE enum unparsed parse_ipv4(frame *in, struct cursor *at, struct packet *pac
         return TRUNCATED;
     map_ipv4(packet->key.source, ip.source);
     map_ipv4(packet->key.destination, ip.destination);
-    packet->key.family = 4;
     at->type = ip.protocol;
     u16 fragment = big16(ip.fragment);
     at->later_fragment = fragment & 0x1fff;
@@ -214,14 +222,13 @@ INLINE enum unparsed parse_ipv6(frame *in, struct cursor *at, struct packet *pac
     at->type = ip.next_header;
     __builtin_memcpy(packet->key.source, ip.source, 16);
     __builtin_memcpy(packet->key.destination, ip.destination, 16);
-    packet->key.family = 6;
     return is_extension(at->type) ? skip_extensions(in, at, packet) : PARSED;
 }
 
 /* Ports, ICMP type and code, TCP flags; `at` moves behind the transport header. */
-INLINE enum unparsed parse_transport(frame *in, struct cursor *at, struct packet *packet)
+INLINE enum unparsed parse_transport(frame *in, struct cursor *at, struct packet *packet, u8 family)
 {
-    packet->key.protocol = at->type;
+    set_protocol(&packet->key, at->type, family);
     u32 size = at->type == PROTOCOL_TCP    ? 20
                : at->type == PROTOCOL_SCTP ? 12
                : at->type == PROTOCOL_UDP || at->type == PROTOCOL_ICMP || at->type == PROTOCOL_ICMPV6 ? 8 : 0;
@@ -233,11 +240,9 @@ INLINE enum unparsed parse_transport(frame *in, struct cursor *at, struct packet
     if (!load(in, at->offset, words, sizeof(words)))
         return TRUNCATED;
     if (at->type == PROTOCOL_ICMP || at->type == PROTOCOL_ICMPV6) {
-        packet->key.source_port = ((u8 *)words)[0];
-        packet->key.destination_port = ((u8 *)words)[1];
+        set_ports(&packet->key, ((u8 *)words)[0], ((u8 *)words)[1]);
     } else {
-        packet->key.source_port = big16(words[0]);
-        packet->key.destination_port = big16(words[1]);
+        set_ports(&packet->key, big16(words[0]), big16(words[1]));
     }
     if (at->type == PROTOCOL_TCP) {
         u8 offset_and_flags[2];
@@ -255,15 +260,19 @@ INLINE enum unparsed parse_transport(frame *in, struct cursor *at, struct packet
 ALONE int parse_ip(frame *in, struct cursor *at, struct packet *packet)
 {
     enum unparsed why = NOT_IP;
+    u8 family = 0;
     /* A function of its own is verified for any caller: every pointer may be null. */
     if (!in || !at || !packet)
         return TRUNCATED;
     at->later_fragment = false;
-    if (at->type == ETHERTYPE_IPV4)
+    if (at->type == ETHERTYPE_IPV4) {
         why = parse_ipv4(in, at, packet);
-    else if (at->type == ETHERTYPE_IPV6)
+        family = 4;
+    } else if (at->type == ETHERTYPE_IPV6) {
         why = parse_ipv6(in, at, packet);
-    return why == PARSED ? parse_transport(in, at, packet) : why;
+        family = 6;
+    }
+    return why == PARSED ? parse_transport(in, at, packet, family) : why;
 }
 
 INLINE bool one_of(u32 ports, u16 port)

@@ -9,7 +9,11 @@ typedef struct __sk_buff frame;
 #define MAX_OFFSET 0x7fff
 
 /* Copies `size` bytes at `offset`: from the linear part where they are there, else wherever the skb keeps them.
- * Nothing is pulled or written: an observer must leave the packet as it is. */
+ * Nothing is pulled or written: an observer must leave the packet as it is.
+ *
+ * The alignment is claimed, not known: without it the compiler copies byte by byte, three instructions each. A load of
+ * any alignment is one instruction where the kernel has HAVE_EFFICIENT_UNALIGNED_ACCESS (x86-64, arm64); elsewhere the
+ * verifier refuses it, and nothing misreads. */
 INLINE bool load(frame *in, u32 offset, void *to, const u32 size)
 {
     void *data = (void *)(long)in->data;
@@ -18,7 +22,7 @@ INLINE bool load(frame *in, u32 offset, void *to, const u32 size)
         return false;
     void *at = data + offset;
     if (at + size <= end) {
-        __builtin_memcpy(to, at, size);
+        __builtin_memcpy(to, __builtin_assume_aligned(at, 8), size);
         return true;
     }
     return skb_load(in, offset, to, size) == 0;
