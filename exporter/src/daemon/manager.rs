@@ -134,10 +134,11 @@ impl Manager {
             Err(why) => return changes.failed(&format!("flow log {}", entry.name), &format!("{}: {why}", entry.place)),
         };
         changes.operations[0] += 1;
-        running.forget_others(&wanted);
-        let (ready, errors) = running.build_sinks(wanted);
+        let (ready, errors) = running.build_sinks(wanted.clone());
         changes.failed_sinks(errors, entry, file);
         changes.failed_sinks(running.set_sinks(ready).await, entry, file);
+        // Only now: a sink that is new takes over what the spool still holds for one that is gone.
+        running.forget_others(&wanted);
         self.logs.insert(entry.name.clone(), running);
     }
 

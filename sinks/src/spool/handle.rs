@@ -42,23 +42,28 @@ impl Spool {
     }
 
     /// A reader for the sink of this name, at its stored cursor, and what else is stored. From now on the spool keeps for the sink what
-    /// it has not released, as `when_full` says. A sink that was forgotten goes on where it was, as far as that is still there.
+    /// it has not released, as `when_full` says, over restarts too: where nothing is stored yet, its place is stored before it is used. A sink
+    /// that was forgotten goes on where it was, as far as that is still there.
     ///
     /// # Errors
-    /// If the cursor file cannot be read just now. A damaged one is like none.
+    /// If the cursor file cannot be read or made just now. A damaged one is like none.
     pub fn reader(&self, sink: &str, when_full: WhenFull, start: Start) -> io::Result<(Reader, Stored)> {
-        let stored = cursor::load(self.folder(), sink)?;
-        let former = if stored.is_none() { cursor::former(self.folder(), sink)? } else { None };
+        let known = cursor::load(self.folder(), sink)?;
+        let former = if known.is_none() { cursor::former(self.folder(), sink)? } else { None };
+        let is_new = known.is_none();
         let mut state = self.shared.lock();
         let visible = *self.shared.visible.borrow();
         let begin = state.segments.front().map_or(visible.position, |segment| segment.base);
-        let stored = stored.or(former.filter(|former| (begin..=visible.position).contains(&former.cursor.position)));
+        let stored = known.or(former.filter(|former| (begin..=visible.position).contains(&former.cursor.position)));
         let oldest = state.segments.front().map(|segment| Cursor { spool: segment.id, sequence: segment.number, position: segment.base });
         let end = Cursor { spool: visible.id, sequence: visible.sequence, position: visible.position };
         let stored = stored
             .unwrap_or_else(|| Stored { cursor: if start == Start::Oldest { oldest.unwrap_or(end) } else { end }, ..Stored::default() });
         state.holders.insert(sink.to_owned(), Holder { position: stored.cursor.position, when_full });
         drop(state);
+        if is_new {
+            self.store(sink, &stored)?;
+        }
         Ok((Reader::new(self.shared.clone(), stored.cursor), stored))
     }
 
