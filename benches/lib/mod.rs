@@ -9,12 +9,14 @@ use clap::{CommandFactory, FromArgMatches};
 use flowlog::cli::{Cli, Command};
 use flowlog::commands;
 
-/// The machine in one line: processors and their model.
+/// The machine in one line: processors and their model, and whether the kernel times BPF programs, which makes each run dearer.
 pub fn machine() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
     let processors = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("{processors} processors,{}", model.trim_start_matches(['\t', ':']))
+    let timed = std::fs::read_to_string("/proc/sys/kernel/bpf_stats_enabled").is_ok_and(|text| text.trim() != "0");
+    let warning = if timed { "; kernel.bpf_stats_enabled is on: each run of a program costs two readings of the clock more" } else { "" };
+    format!("{processors} processors,{}{warning}", model.trim_start_matches(['\t', ':']))
 }
 
 /// How busy the machine is: the load averages.

@@ -56,6 +56,11 @@ fn machine() {
     let load = read("/proc/loadavg");
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     println!("machine: {model}, {cpus} CPUs, Linux {}, load {}", kernel.trim(), load.trim());
+    if read("/proc/sys/kernel/bpf_stats_enabled").trim() == "1" {
+        println!(
+            "kernel.bpf_stats_enabled is on: every run below costs two readings of the clock more; sysctl -w kernel.bpf_stats_enabled=0"
+        );
+    }
     println!(
         "method: BPF_PROG_TEST_RUN of the ingress program on IPv4/UDP frames of 60 bytes, {TIMES} runs a flow and call, flows in turn,"
     );
