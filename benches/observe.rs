@@ -51,7 +51,7 @@ const CASES: [(&str, &[&str]); 6] = [
     ("jsonpb", &["-o", "jsonpb"]),
 ];
 /// Bytes on which both have to agree.
-const COMPARED: u64 = 4 << 20;
+const COMPARED: u64 = 32 << 20;
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some("observe") {

@@ -5,7 +5,7 @@
 //! spool reading included; server and bench share the machine, so the records a second are a lower bound of either. Before that, freezing
 //! alone (reading, sorting, encoding; no sending) shows what of it is flowlog's own.
 //!
-//!     cargo bench -p flowlog-benches --bench streams [-- records]
+//!     cargo bench -p flowlog-benches --bench streams [-- records] [loki|kafka]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,14 +25,20 @@ fn main() {
     println!("machine: {cores} cores, {}; {records} records of about {} bytes", processor(), line(1).len());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let spooled = Spooled::of(records);
         let lines: usize = (1..=records).map(|sequence| line(sequence).len()).sum();
-        bench_loki(&spooled, records, lines).await;
-        bench_kafka(&spooled, records, lines).await;
+        let wanted = |name: &str| {
+            std::env::args().all(|argument| argument != "loki" && argument != "kafka") || std::env::args().any(|argument| argument == name)
+        };
+        if wanted("loki") {
+            bench_loki(records, lines).await;
+        }
+        if wanted("kafka") {
+            bench_kafka(records, lines).await;
+        }
     });
 }
 
-async fn bench_loki(spooled: &Spooled, records: u64, lines: usize) {
+async fn bench_loki(records: u64, lines: usize) {
     let flags = [
         "false",
         "-distributor.ingestion-rate-limit-mb=5000",
@@ -50,21 +56,22 @@ async fn bench_loki(spooled: &Spooled, records: u64, lines: usize) {
         ];
         options.encoding = encoding;
         let sink = Arc::new(LokiSink::new(options).expect("a sink"));
-        measure(&format!("loki {encoding:?}"), spooled, &sink, records, lines).await;
+        measure(&format!("loki {encoding:?}"), &sink, records, lines).await;
     }
 }
 
-async fn bench_kafka(spooled: &Spooled, records: u64, lines: usize) {
+async fn bench_kafka(records: u64, lines: usize) {
     for compression in [kafka::config::Compression::Zstd, kafka::config::Compression::Lz4, kafka::config::Compression::No] {
         let server = Service::start("kafka");
         create_topic(&server, "flows", 6, &[]);
         let mut options = kafka::Options::new(vec![server.value("KAFKA_PLAIN")], "flows");
         options.compression = compression;
-        measure(&format!("kafka {compression:?}"), spooled, &Arc::new(KafkaSink::new(options)), records, lines).await;
+        measure(&format!("kafka {compression:?}"), &Arc::new(KafkaSink::new(options)), records, lines).await;
     }
 }
 
-async fn measure<S: Sink>(name: &str, spooled: &Spooled, sink: &Arc<S>, records: u64, lines: usize) {
+async fn measure<S: Sink>(name: &str, sink: &Arc<S>, records: u64, lines: usize) {
+    let spooled = &Spooled::of(records);
     let (wall, cpu) = (Instant::now(), cpu());
     freeze_all(spooled, sink);
     say(&format!("{name}, freeze only"), records, lines, wall.elapsed(), cpu_since(cpu));
@@ -72,7 +79,6 @@ async fn measure<S: Sink>(name: &str, spooled: &Spooled, sink: &Arc<S>, records:
     let metrics = drain(spooled, sink).await;
     say(name, records, lines, wall.elapsed(), cpu_since(cpu));
     assert_eq!(metrics.records_sent.load(std::sync::atomic::Ordering::Relaxed), records);
-    spooled.spool().forget("sink").expect("a cursor to forget");
 }
 
 fn freeze_all<S: Sink>(spooled: &Spooled, sink: &Arc<S>) {
