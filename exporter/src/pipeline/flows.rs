@@ -27,6 +27,8 @@ pub struct FlowTable {
     cut: u16,
     /// Where the search for a row that can make room goes on.
     hand: u32,
+    /// In this window a search for an older row was in vain: a flood, in which each event would search again.
+    flooded: bool,
 }
 
 impl FlowTable {
@@ -34,7 +36,7 @@ impl FlowTable {
     #[must_use]
     pub fn new(most: usize) -> Self {
         let (rows, free, index, places, open) = Default::default();
-        Self { rows, free, index, places, open, most: most.max(16), cut: 0, hand: 0 }
+        Self { rows, free, index, places, open, most: most.max(16), cut: 0, hand: 0, flooded: false }
     }
 
     /// Rows there are.
@@ -154,8 +156,8 @@ impl FlowTable {
     /// A row that can go: nothing of it is open and it was not used in this window, else any row that has nothing open. `None` where every row waits.
     pub fn make_room(&mut self) -> Option<u32> {
         let rows = self.rows.len();
-        // In a flood all rows were used in this window: a long search for an older one would cost every event of it.
-        for (strict, steps) in [(true, rows.min(STRICT_STEPS)), (false, rows)] {
+        let strict_steps = if self.flooded { 0 } else { rows.min(STRICT_STEPS) };
+        for (strict, steps) in [(true, strict_steps), (false, rows)] {
             for _ in 0..steps {
                 self.hand = (self.hand + 1) % rows as u32;
                 let row = &self.rows[self.hand];
@@ -164,6 +166,7 @@ impl FlowTable {
                 }
                 return Some(self.hand);
             }
+            self.flooded = true;
         }
         None
     }
@@ -175,6 +178,7 @@ impl FlowTable {
     /// Begins a new window.
     pub fn next_cut(&mut self) {
         self.cut = self.cut.wrapping_add(1);
+        self.flooded = false;
     }
 
     /// Drops every decision of every row: filters, mask or fold rule have changed.

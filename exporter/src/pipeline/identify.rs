@@ -200,8 +200,16 @@ fn ethernet(detail: &Detail<'_>) -> Option<Ethernet<'static>> {
 }
 
 fn mac(bytes: [u8; 6]) -> String {
-    let [a, b, c, d, e, f] = bytes;
-    format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value & 15)]);
+    let mut text = String::with_capacity(17);
+    for (at, byte) in bytes.into_iter().enumerate() {
+        if at > 0 {
+            text.push(':');
+        }
+        text.push(digit(byte >> 4));
+        text.push(digit(byte));
+    }
+    text
 }
 
 fn ip(source: IpAddr, destination: IpAddr) -> Ip<'static> {

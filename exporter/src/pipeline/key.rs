@@ -11,15 +11,16 @@ use sha2::{Digest, Sha256};
 use crate::flow::{Flow, Protocol};
 use crate::mask::Mask;
 
+/// One end: its address, empty where the mask removed it, and its port.
+type End<'f> = (&'f str, Option<u16>);
+
 /// The masked 5-tuple as texts; empty where the mask removed a part.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tuple {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tuple<'f> {
     /// `tcp`, `udp`, `sctp`, `icmpv4`, `icmpv6`, `vrrp` or `igmp`.
-    pub protocol: &'static str,
-    /// Source address and port.
-    pub source: (String, Option<u16>),
-    /// Destination address and port.
-    pub destination: (String, Option<u16>),
+    protocol: &'static str,
+    source: End<'f>,
+    destination: End<'f>,
 }
 
 /// What a mask leaves of a tuple.
@@ -51,9 +52,20 @@ impl Kept {
     }
 }
 
-/// What `kept` leaves of a flow's tuple.
+/// The key of a flow of which `kept` leaves an address; of any other it is [`of_fold_key`].
 #[must_use]
-pub fn tuple(flow: &Flow<'_>, kept: &Kept) -> Tuple {
+pub fn of_addresses(flow: &Flow<'_>, kept: &Kept) -> Option<String> {
+    text(&tuple(flow, kept))
+}
+
+/// The key where the mask leaves no address.
+#[must_use]
+pub fn of_fold_key(fold_key: &[u8]) -> String {
+    Sha256::digest(fold_key).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What `kept` leaves of a flow's tuple.
+fn tuple<'f>(flow: &'f Flow<'_>, kept: &Kept) -> Tuple<'f> {
     let mut tuple = whole_tuple(flow);
     let (member, source, destination) = match tuple.protocol {
         "tcp" => kept.ported[0],
@@ -69,10 +81,10 @@ pub fn tuple(flow: &Flow<'_>, kept: &Kept) -> Tuple {
         tuple.protocol = "";
     }
     if !kept.source {
-        tuple.source.0.clear();
+        tuple.source.0 = "";
     }
     if !kept.destination {
-        tuple.destination.0.clear();
+        tuple.destination.0 = "";
     }
     tuple.source.1 = tuple.source.1.filter(|_| source);
     tuple.destination.1 = tuple.destination.1.filter(|_| destination);
@@ -90,7 +102,7 @@ pub fn ports(flow: &Flow<'_>) -> (u32, u32) {
     }
 }
 
-fn whole_tuple(flow: &Flow<'_>) -> Tuple {
+fn whole_tuple<'f>(flow: &'f Flow<'_>) -> Tuple<'f> {
     let protocol = match flow.l4.as_ref().and_then(|l4| l4.protocol.as_ref()) {
         Some(Protocol::Tcp(_)) => "tcp",
         Some(Protocol::Udp(_)) => "udp",
@@ -103,35 +115,44 @@ fn whole_tuple(flow: &Flow<'_>) -> Tuple {
     };
     let (source_port, destination_port) = ports(flow);
     let port = |port: u32| u16::try_from(port).ok().filter(|port| *port != 0);
-    let (source, destination) =
-        flow.ip.as_ref().map_or((String::new(), String::new()), |ip| (ip.source.to_string(), ip.destination.to_string()));
+    let (source, destination) = flow.ip.as_ref().map_or(("", ""), |ip| (&*ip.source, &*ip.destination));
     Tuple { protocol, source: (source, port(source_port)), destination: (destination, port(destination_port)) }
 }
 
-/// The key's text.
-#[must_use]
-pub fn text(tuple: &Tuple, fold_key: &[u8]) -> String {
-    if tuple.source.0.is_empty() && tuple.destination.0.is_empty() {
-        return Sha256::digest(fold_key).iter().map(|byte| format!("{byte:02x}")).collect();
+/// The key's text; `None` without any address.
+fn text(tuple: &Tuple<'_>) -> Option<String> {
+    let (mut first, mut second) = (tuple.source, tuple.destination);
+    if first.0.is_empty() && second.0.is_empty() {
+        return None;
     }
-    let (mut first, mut second) = (&tuple.source, &tuple.destination);
     if order(second) < order(first) {
         std::mem::swap(&mut first, &mut second);
     }
-    format!("{}|{}|{}", tuple.protocol, end(first), end(second))
+    let mut text = String::with_capacity(tuple.protocol.len() + first.0.len() + second.0.len() + 20);
+    text.push_str(tuple.protocol);
+    for end in [first, second] {
+        text.push('|');
+        push(&mut text, end);
+    }
+    Some(text)
 }
 
 /// Numeric order of addresses, IPv4 before IPv6, what is no address after both; then of ports.
-fn order(end: &(String, Option<u16>)) -> (u8, Option<IpAddr>, &str, Option<u16>) {
+fn order(end: End<'_>) -> (u8, Option<IpAddr>, &str, Option<u16>) {
     match end.0.parse::<IpAddr>() {
         Ok(address) => (0, Some(address), "", end.1),
-        Err(_) => (1, None, &end.0, end.1),
+        Err(_) => (1, None, end.0, end.1),
     }
 }
 
-fn end((address, port): &(String, Option<u16>)) -> String {
-    let port = port.map(|port| port.to_string()).unwrap_or_default();
-    if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
+fn push(text: &mut String, (address, port): End<'_>) {
+    let (open, close) = if address.contains(':') { ("[", "]:") } else { ("", ":") };
+    text.push_str(open);
+    text.push_str(address);
+    text.push_str(close);
+    if let Some(port) = port {
+        text.push_str(&port.to_string());
+    }
 }
 
 #[cfg(test)]
@@ -139,8 +160,10 @@ mod tests {
     use super::*;
 
     fn key(protocol: &'static str, source: (&str, u16), destination: (&str, u16)) -> String {
-        let side = |(address, port): (&str, u16)| (address.to_owned(), (port != 0).then_some(port));
-        text(&Tuple { protocol, source: side(source), destination: side(destination) }, b"fold")
+        fn side((address, port): (&str, u16)) -> End<'_> {
+            (address, (port != 0).then_some(port))
+        }
+        text(&Tuple { protocol, source: side(source), destination: side(destination) }).unwrap_or_else(|| of_fold_key(b"fold"))
     }
 
     #[test]

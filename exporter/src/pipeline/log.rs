@@ -207,19 +207,19 @@ impl CompiledLog {
     }
 
     fn prepare(&self, flow: Flow<'_>, kind: Kind<'_>, stands: Stands) -> Prepared {
-        let (tuple, labels) = (key::tuple(&flow, &self.kept), self.labels(&flow));
+        let (key, labels) = (key::of_addresses(&flow, &self.kept), self.labels(&flow));
         let mut template = Template::of(&self.encoder, flow, stands);
         if let Kind::Kernel { drop_reason, .. } = kind {
             let holes = if hubble_lacks(drop_reason) { &[Hole::Extensions, Hole::Summary][..] } else { &[Hole::Extensions] };
             template.tell_apart(drop_reason, holes);
         }
-        let key = key::text(&tuple, template.parts().fixed());
+        let key = key.unwrap_or_else(|| key::of_fold_key(template.parts().fixed()));
         Prepared::new(&template, key.as_bytes(), &labels, kind)
     }
 
     /// Key and labels of a line that is not folded.
     pub fn route(&self, flow: &Flow<'_>, line: &[u8]) -> (String, Vec<u8>) {
-        (key::text(&key::tuple(flow, &self.kept), line), self.labels(flow))
+        (key::of_addresses(flow, &self.kept).unwrap_or_else(|| key::of_fold_key(line)), self.labels(flow))
     }
 
     /// The labels blob of a flow (`flowlog_sinks::spool::labels`).

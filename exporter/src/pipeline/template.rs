@@ -8,6 +8,8 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::OnceLock;
 
+use memchr::memmem::Finder;
+
 use super::bytes::{Put, Take};
 use crate::flow::json::{Out, WriteJson};
 use crate::flow::{Aggregate, Any, Flags, Flow, Protocol, TcpFlags, Timestamp};
@@ -39,22 +41,44 @@ impl Marks {
         })
     }
 
-    /// The texts to look for, and the hole that each stands for.
-    fn texts(&self, flags: Flags) -> [(Vec<u8>, Hole); 6] {
+    /// The texts to look for, with what finds each, and the hole it stands for.
+    fn texts(&self) -> [Mark; 6] {
         let quoted = |text: &str| [b"\"", text.as_bytes(), b"\""].concat();
         let [ingress, egress, unknown] = self.counts;
         let mut time = Vec::new();
         Out::new(&mut time).time(self.time);
+        let mut flags = Vec::new();
+        write_flags(ALL_FLAGS, &mut flags);
         let aggregate =
             format!("{{\"ingress_flow_count\":{ingress},\"egress_flow_count\":{egress},\"unknown_direction_flow_count\":{unknown}}}");
         [
-            (time, Hole::Time),
-            (quoted(&self.uuid), Hole::Uuid),
-            (flags_mark(flags), Hole::Flags),
-            (quoted(&self.summary), Hole::Summary),
-            (self.extensions.clone().into_bytes(), Hole::Extensions),
-            (aggregate.into_bytes(), Hole::Aggregate),
+            Mark::new(&time, Hole::Time),
+            Mark::new(&quoted(&self.uuid), Hole::Uuid),
+            Mark::new(&flags, Hole::Flags),
+            Mark::new(&quoted(&self.summary), Hole::Summary),
+            Mark::new(self.extensions.as_bytes(), Hole::Extensions),
+            Mark::new(aggregate.as_bytes(), Hole::Aggregate),
         ]
+    }
+}
+
+/// All of the TCP flags, which is how they are marked.
+const ALL_FLAGS: Flags = Flags(0x1ff);
+
+/// A mark as it is looked for. Getting ready to look costs more than the look, so it is done once a process.
+struct Mark {
+    finder: Finder<'static>,
+    hole: Hole,
+}
+
+impl Mark {
+    fn new(text: &[u8], hole: Hole) -> Self {
+        Self { finder: Finder::new(text).into_owned(), hole }
+    }
+
+    fn all() -> &'static [Self; 6] {
+        static ALL: OnceLock<[Mark; 6]> = OnceLock::new();
+        ALL.get_or_init(|| Marks::get().texts())
     }
 }
 
@@ -105,6 +129,9 @@ pub struct Holed<'t> {
     pub holes: &'t [u8],
 }
 
+/// Bytes that nearly every line fits in.
+const ROOM: usize = 2048;
+
 /// Bytes of a hole in [`Holed::holes`].
 const HOLE: usize = 5;
 
@@ -127,7 +154,7 @@ impl Template {
     /// Makes the template of a flow behind a mask.
     #[must_use]
     pub fn of(encoder: &Encoder, mut flow: Flow<'_>, stands: Stands) -> Self {
-        let (marks, all) = (Marks::get(), Flags(0x1ff));
+        let marks = Marks::get();
         // Without a time of its own the first of the reduced flows gives a line without one, whatever follows it.
         let timeless = stands == Stands::ForReduced { by_time: false } && flow.time.is_none();
         if let Stands::ForReduced { by_time } = stands {
@@ -143,7 +170,7 @@ impl Template {
             if let Some(Protocol::Tcp(tcp)) = flow.l4.as_mut().and_then(|l4| l4.protocol.as_mut())
                 && tcp.flags.is_some()
             {
-                tcp.flags = Some(all.into());
+                tcp.flags = Some(ALL_FLAGS.into());
                 flow.summary = marks.summary.as_str().into();
             }
         }
@@ -154,24 +181,24 @@ impl Template {
             flow.aggregate =
                 Some(Aggregate { ingress_flow_count, egress_flow_count, unknown_direction_flow_count, ..Aggregate::default() });
         }
-        let mut line = Vec::new();
+        let mut line = Vec::with_capacity(ROOM);
         encoder.encode_flow(&flow, &mut line);
-        let template = Self::cut(&line, &marks.texts(all));
+        let template = Self::cut(&line);
         if !timeless {
             return template;
         }
         flow.time = None;
         line.clear();
         encoder.encode_flow(&flow, &mut line);
-        let mut without = Self::cut(&line, &marks.texts(all));
+        let mut without = Self::cut(&line);
         without.text = [&without.text, OTHER_KEY, &template.text].concat();
         without
     }
 
-    fn cut(line: &[u8], marks: &[(Vec<u8>, Hole)]) -> Self {
+    fn cut(line: &[u8]) -> Self {
         let mut found: Vec<(usize, usize, Hole)> = Vec::new();
-        for (mark, hole) in marks {
-            found.extend(memchr::memmem::find_iter(line, mark).map(|at| (at, mark.len(), *hole)));
+        for Mark { finder, hole } in Mark::all() {
+            found.extend(finder.find_iter(line).map(|at| (at, finder.needle().len(), *hole)));
         }
         found.sort_unstable_by_key(|(at, ..)| *at);
         let (mut text, mut holes, mut from) = (Vec::with_capacity(line.len()), Vec::with_capacity(found.len() * HOLE), 0);
@@ -265,13 +292,6 @@ impl<'t> Holed<'t> {
         bytes.put_u32((self.holes.len() / HOLE) as u32);
         bytes.extend_from_slice(self.holes);
     }
-}
-
-/// The object of these flags as JSON.
-fn flags_mark(flags: Flags) -> Vec<u8> {
-    let mut mark = Vec::new();
-    write_flags(flags, &mut mark);
-    mark
 }
 
 /// Appends the object of TCP flags.
