@@ -28,7 +28,7 @@ fn compile(programs: &Path, source: &str, object: &Path) -> Result<(), Box<dyn E
     let headers = format!("-I/usr/include/{}-linux-gnu", env::var("CARGO_CFG_TARGET_ARCH")?);
     let status = Command::new(&clang)
         .current_dir(programs)
-        .args(["-O2", "-g", "-target", target, "-mcpu=v3", "-Wall", "-Wextra", "-Werror", &headers])
+        .args(["-O2", "-g", "-target", target, "-mcpu=v3", "-fno-strict-aliasing", "-Wall", "-Wextra", "-Werror", &headers])
         .arg(format!("-ffile-prefix-map={}=programs", programs.display()))
         .args(["-c", source, "-o"])
         .arg(object)

@@ -112,11 +112,11 @@ INLINE void count_tcp(struct tcp_counts *to, u16 flags)
         atomic_or(&to->flags, flags);
 }
 
-/* Whether the reverse tuple has a row; sets `bits` in it. */
+/* How the row of the reverse tuple began, -1 if there is none; sets `bits` in it. */
 ALONE int mark_reverse(const struct flow_key *key, u32 bits)
 {
     if (!key)
-        return false;
+        return -1;
     struct flow_key reverse = *key;
     __builtin_memcpy(reverse.source, key->destination, 16);
     __builtin_memcpy(reverse.destination, key->source, 16);
@@ -126,7 +126,7 @@ ALONE int mark_reverse(const struct flow_key *key, u32 bits)
     struct row *row = rows ? map_lookup(rows, &reverse) : 0;
     if (row && bits)
         atomic_or(&row->bits, bits);
-    return row != 0;
+    return row ? row->began : -1;
 }
 
 INLINE u8 beginning_of(const struct packet *packet)
@@ -134,8 +134,10 @@ INLINE u8 beginning_of(const struct packet *packet)
     u8 protocol = packet->key.protocol;
     if (protocol == PROTOCOL_ICMP || protocol == PROTOCOL_ICMPV6) /* their types say it */
         return BEGAN_UNKNOWN;
-    if (protocol != PROTOCOL_TCP)
-        return mark_reverse(&packet->key, 0) ? BEGAN_ANSWERING : BEGAN_OPENING;
+    if (protocol != PROTOCOL_TCP) {
+        int other = mark_reverse(&packet->key, 0);
+        return other == BEGAN_ANSWERING || other < 0 ? BEGAN_OPENING : other == BEGAN_OPENING ? BEGAN_ANSWERING : BEGAN_UNKNOWN;
+    }
     if (!(packet->tcp_flags & TCP_SYN))
         return BEGAN_UNKNOWN;
     return packet->tcp_flags & TCP_ACK ? BEGAN_ANSWERING : BEGAN_OPENING;

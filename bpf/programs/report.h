@@ -28,7 +28,8 @@ enum side { ENTERED = 0, LEFT_AFTER_ENTERING = 1, LEFT_FROM_HERE = 2, OTHER = 3,
 #define BIT_VLAN 64     /* header.vlan is a VLAN id (and priority bits), else 0 */
 
 /* What the first packet of a row says of the flow's direction: a SYN opens a connection and a SYN with ACK answers one;
- * of other protocols a packet answers where the reverse tuple has a row. 0 where nothing is known, or where the key
+ * of other protocols a packet answers where the reverse tuple has a row that opened, and goes on where it has one that
+ * answered. 0 where nothing is known, or where the key
  * says it, as ICMP's. */
 enum began { BEGAN_UNKNOWN = 0, BEGAN_OPENING = 1, BEGAN_ANSWERING = 2 };
 

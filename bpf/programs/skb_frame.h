@@ -21,6 +21,8 @@ INLINE bool load(frame *in, u32 offset, void *to, const u32 size)
     if (offset > MAX_OFFSET)
         return false;
     void *at = data + offset;
+    /* What is claimed of one place says nothing about the next. */
+    asm("" : "+r"(at));
     if (at + size <= end) {
         __builtin_memcpy(to, __builtin_assume_aligned(at, 8), size);
         return true;

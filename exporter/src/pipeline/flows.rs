@@ -1,7 +1,7 @@
 //! The flow cache: one row per tuple the kernel reports, with everything about it that is decided once.
 //!
-//! Bounded. A row goes when the kernel says that its own row is freed and nothing of it waits for its fate; when the table is full the oldest idle rows
-//! make room, which costs detail of attribution for what they had pending (it is settled as it looks) and loses no count.
+//! Bounded. A row goes when the kernel says that its own row is freed and nothing of it waits for its fate; when the table is full rows that were idle
+//! make room, in a flood any that wait for nothing, which costs detail of attribution for what they had pending (it is settled as it looks) and loses no count.
 
 use flowlog_bpf::event::FlowKey;
 use hashbrown::HashTable;
@@ -153,7 +153,7 @@ impl FlowTable {
         }
     }
 
-    /// A row that can go: nothing of it is open and it was not used in this window, else any row that has nothing open. `None` where every row waits.
+    /// A row that can go: nothing of it is open and it was not used in this window, as far as one is found soon, else any row that has nothing open. `None` where every row waits.
     pub fn make_room(&mut self) -> Option<u32> {
         let rows = self.rows.len();
         let strict_steps = if self.flooded { 0 } else { rows.min(STRICT_STEPS) };

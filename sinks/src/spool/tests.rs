@@ -173,6 +173,9 @@ fn what_made_room_is_the_same_gap_each_time_a_reader_comes_to_it() {
     }
     reader.advance();
     assert!(matches!(reader.peek().unwrap(), Some(Item::Record(record)) if record.sequence == first.sequences.unwrap().1));
+    // Nothing is damaged; one sink has lost what made room, and that is to be said once.
+    let lost: Vec<_> = writer.take_damage().into_iter().map(|lost| (lost.sink, (lost.first, lost.next))).collect();
+    assert_eq!(lost, [(Some("slow".to_owned()), first.sequences.unwrap())]);
     assert!(!writer.has_damage());
 }
 
