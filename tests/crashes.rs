@@ -1,11 +1,14 @@
 //! Killed at any moment and started again, the daemon says everything once.
 
+use std::io::Write;
+use std::net::{TcpStream, UdpSocket};
 use std::time::Duration;
 
 use flowlog_tests::daemon::Daemon;
-use flowlog_tests::lab::{self, Lab};
+use flowlog_tests::lab::{self, CLIENT, Lab, SERVER};
 use flowlog_tests::totals::{Totals, assert_each_once};
 use flowlog_tests::{scale, skip};
+use serde_json::Value;
 
 /// Small files, so that kills fall into rotations too.
 const ROTATING: &str =
@@ -79,4 +82,42 @@ fn the_kernel_counts_on_while_the_daemon_is_down() {
     std::thread::sleep(Duration::from_millis(500));
     daemon.finish();
     assert_whole(&daemon, &lab, before);
+}
+
+#[test]
+fn a_connection_that_outlives_the_daemon_and_its_state_keeps_its_direction() {
+    if skip::lacks_root("a_connection_that_outlives_the_daemon_and_its_state_keeps_its_direction") {
+        return;
+    }
+    let lab = Lab::new();
+    let mut daemon = Daemon::new(&lab.router, ROTATING).started();
+    let _connections = lab::connections(&lab.server, 5002);
+    let (write, written) = std::sync::mpsc::channel::<()>();
+    let client = lab.client.inside(move || {
+        let mut connection = TcpStream::connect((SERVER, 5002)).expect("a connection");
+        let datagrams = UdpSocket::bind((CLIENT, 4001)).expect("a socket");
+        for () in written {
+            connection.write_all(&[2; 1000]).expect("a write");
+            datagrams.send_to(&[1; 100], (SERVER, 5002)).expect("a datagram");
+        }
+    });
+    let flows = |daemon: &Daemon| -> Vec<Value> {
+        let flows = daemon.lines().into_iter().map(|line| line["flow"].clone());
+        flows.filter(|flow| flow["verdict"] == "FORWARDED" && flow["l4"].get("ICMPv4").is_none()).collect()
+    };
+    write.send(()).expect("the client");
+    daemon.wait("the first lines", |daemon| flows(daemon).len() >= 3);
+    daemon.kill();
+    std::fs::remove_dir_all(daemon.state()).expect("the state");
+    let before = flows(&daemon).len();
+    daemon.start();
+    write.send(()).expect("the client");
+    drop(write);
+    client.join().expect("the client");
+    daemon.finish();
+    let all = flows(&daemon);
+    assert!(all.len() > before, "lines of both lives: {before} of {}", all.len());
+    for flow in all {
+        assert_eq!(flow["is_reply"], flow["IP"]["source"] == SERVER, "{flow}");
+    }
 }

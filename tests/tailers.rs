@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flowlog_tests::daemon::Daemon;
+use flowlog_tests::feed::Feed;
 use flowlog_tests::flows::line;
 use flowlog_tests::lab::Lab;
 use flowlog_tests::service::Service;
-use flowlog_tests::{loki, skip};
+use flowlog_tests::{loki, scale, skip};
 use jiff::{Timestamp, ToSpan};
 use serde_json::Value;
 
@@ -69,6 +70,32 @@ fn promtail_delivers_every_line_over_rotations_at_the_default_pace_with_labels_f
     assert_eq!(dropped.len(), lines.iter().filter(|line| line["flow"]["verdict"] == "DROPPED").count());
     assert_eq!(dropped[0].0["destination_ns"], "db");
     assert_eq!(dropped[0].0["node"], "node-1");
+}
+
+#[test]
+fn promtail_has_every_line_of_the_shipped_configuration_at_full_rate() {
+    let flows = scale::of("sink_flows");
+    let shipped =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/flowlog.yaml")).expect("our configuration");
+    let mut daemon = Daemon::following(&shipped.replace("/var/log/flowlog/", "")).started();
+    let mut feed = Feed::new(&daemon);
+    feed.more(1, Duration::ZERO);
+    daemon.wait("the first line", |daemon| !daemon.texts().is_empty());
+    let server = Service::start("loki");
+    let live = daemon.path("events.log");
+    let promtail = Service::start_with("promtail", &[&server.port().to_string(), live.to_str().expect("text")], &[]);
+    promtail.wait_for_log("tail routine: started");
+    feed.more(flows - 1, Duration::ZERO);
+    daemon.wait("all flows", |daemon| daemon.metrics().sum("flowlog_inputs_total", &[r#"flow_log="traffic""#]) >= flows);
+    daemon.stop();
+
+    let mut wanted = daemon.texts();
+    let all = loki::query_until(server.port(), r#"{job="flowlog"}"#, wanted.len(), Duration::from_secs(60));
+    let mut got: Vec<String> = all.into_iter().map(|(_, _, text)| text).collect();
+    wanted.sort_unstable();
+    got.sort_unstable();
+    println!("{flows} flows, {} lines, {} behind Promtail", wanted.len(), got.len());
+    assert!(wanted.len() > 6 && got == wanted, "{} of {} lines", got.len(), wanted.len());
 }
 
 #[test]

@@ -31,6 +31,7 @@ pub fn report(number: u32) -> FlowReport {
         fragment: false,
         vlan: None,
         tunnel: None,
+        reply: None,
         last: false,
     }
 }

@@ -58,7 +58,8 @@ INLINE bool take(struct flow_report *report, const struct flow_key *key, struct 
     report->owners[1] = row->owners[1];
     __builtin_memcpy(report->destination_mac, row->macs, 6);
     __builtin_memcpy(report->source_mac, row->macs + 6, 6);
-    report->zero = 0;
+    report->began = row->began;
+    __builtin_memset(report->zero, 0, sizeof(report->zero));
     return any;
 }
 
@@ -111,11 +112,11 @@ INLINE void count_tcp(struct tcp_counts *to, u16 flags)
         atomic_or(&to->flags, flags);
 }
 
-/* The other direction of a connection that was reset will not end by itself. */
-ALONE int close_reverse(const struct flow_key *key)
+/* Whether the reverse tuple has a row; sets `bits` in it. */
+ALONE int mark_reverse(const struct flow_key *key, u32 bits)
 {
     if (!key)
-        return 0;
+        return false;
     struct flow_key reverse = *key;
     __builtin_memcpy(reverse.source, key->destination, 16);
     __builtin_memcpy(reverse.destination, key->source, 16);
@@ -123,9 +124,21 @@ ALONE int close_reverse(const struct flow_key *key)
     reverse.destination_port = key->source_port;
     void *rows = rows_of(&reverse);
     struct row *row = rows ? map_lookup(rows, &reverse) : 0;
-    if (row)
-        atomic_or(&row->bits, BIT_CLOSED);
-    return 0;
+    if (row && bits)
+        atomic_or(&row->bits, bits);
+    return row != 0;
+}
+
+INLINE u8 beginning_of(const struct packet *packet)
+{
+    u8 protocol = packet->key.protocol;
+    if (protocol == PROTOCOL_ICMP || protocol == PROTOCOL_ICMPV6) /* their types say it */
+        return BEGAN_UNKNOWN;
+    if (protocol != PROTOCOL_TCP)
+        return mark_reverse(&packet->key, 0) ? BEGAN_ANSWERING : BEGAN_OPENING;
+    if (!(packet->tcp_flags & TCP_SYN))
+        return BEGAN_UNKNOWN;
+    return packet->tcp_flags & TCP_ACK ? BEGAN_ANSWERING : BEGAN_OPENING;
 }
 
 /* How a packet was counted. */
@@ -137,6 +150,7 @@ NOINLINE enum counted make_row(void *rows, const struct packet *packet, const st
     u32 hook = hook_of(seen->side);
     struct row row = {.vlan = packet->vlan, .bits = packet->bits, .tunnel = packet->tunnel};
     __builtin_memcpy(row.macs, packet->macs, sizeof(row.macs));
+    row.began = beginning_of(packet);
     row.first_ns = seen->now;
     row.reported_ns = seen->now;
     row.words[seen->side & 3] = word_of(seen->packets, seen->bytes);
@@ -215,8 +229,9 @@ INLINE enum counted add(struct row *row, const struct packet *packet, const stru
             why = why ? why : WHY_FLAG;
             if (flags & (TCP_FIN | TCP_RST))
                 atomic_or(&row->bits, BIT_CLOSED);
+            /* The other direction of a connection that was reset will not end by itself. */
             if (flags & TCP_RST)
-                close_reverse(key);
+                mark_reverse(key, BIT_CLOSED);
         }
         if (flags || ~row->tcp[hook].flags & packet->tcp_flags)
             count_tcp(&row->tcp[hook], packet->tcp_flags);

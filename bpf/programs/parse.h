@@ -38,6 +38,7 @@
 #define TCP_FIN 1
 #define TCP_SYN 2
 #define TCP_RST 4
+#define TCP_ACK 16
 
 struct packet {
     struct flow_key key;

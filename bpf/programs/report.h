@@ -27,6 +27,11 @@ enum side { ENTERED = 0, LEFT_AFTER_ENTERING = 1, LEFT_FROM_HERE = 2, OTHER = 3,
 #define BIT_ENTERED 32  /* drop: the packet had come in through an interface */
 #define BIT_VLAN 64     /* header.vlan is a VLAN id (and priority bits), else 0 */
 
+/* What the first packet of a row says of the flow's direction: a SYN opens a connection and a SYN with ACK answers one;
+ * of other protocols a packet answers where the reverse tuple has a row. 0 where nothing is known, or where the key
+ * says it, as ICMP's. */
+enum began { BEGAN_UNKNOWN = 0, BEGAN_OPENING = 1, BEGAN_ANSWERING = 2 };
+
 /* The 5-tuple of one direction. ICMP: type in source_port, code in destination_port. Also the key of the rows. Its
  * alignment is what its neighbours have anyway; saying so lets it be copied in words. */
 struct flow_key {
@@ -78,7 +83,8 @@ struct flow_report {
     u32 owners[2];            /* the interfaces that count them */
     u8 source_mac[6];
     u8 destination_mac[6];
-    u32 zero;
+    u8 began; /* enum began */
+    u8 zero[3];
 };
 
 struct tunnel_report {

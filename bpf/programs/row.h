@@ -24,7 +24,8 @@ struct row {
     u32 seen[2]; /* SYN, FIN, RST seen on a side so far */
     u8 macs[12];
     u16 vlan;
-    u16 zero;
+    u8 began; /* enum began */
+    u8 zero;
     u32 bits;
     u32 zero2;
     struct tunnel tunnel;

@@ -158,6 +158,9 @@ pub struct FlowReport {
     pub vlan: Option<u16>,
     /// The outer header, when the flow was found inside a tunnel.
     pub tunnel: Option<Tunnel>,
+    /// Whether the packet that began the row answered: a SYN with ACK, or, without TCP, one whose reverse tuple had a row.
+    /// `None`: a connection that had been opened before, or ICMP, whose types say it.
+    pub reply: Option<bool>,
     /// The row was freed with this report.
     pub last: bool,
 }

@@ -89,6 +89,7 @@ impl Namespace {
             received_bytes: count("rx", "bytes"),
             sent: count("tx", "packets"),
             sent_bytes: count("tx", "bytes"),
+            refused: count("tx", "dropped"),
         }
     }
 }
@@ -111,6 +112,8 @@ pub struct Counters {
     pub sent: u64,
     /// Bytes out.
     pub sent_bytes: u64,
+    /// Packets that it was given and did not take: the hooks before it have seen them, `sent` has not.
+    pub refused: u64,
 }
 
 impl Counters {
@@ -121,6 +124,7 @@ impl Counters {
             received_bytes: self.received_bytes - before.received_bytes,
             sent: self.sent - before.sent,
             sent_bytes: self.sent_bytes - before.sent_bytes,
+            refused: self.refused - before.refused,
         }
     }
 
@@ -131,6 +135,7 @@ impl Counters {
             received_bytes: self.received_bytes + other.received_bytes,
             sent: self.sent + other.sent,
             sent_bytes: self.sent_bytes + other.sent_bytes,
+            refused: self.refused + other.refused,
         }
     }
 }

@@ -35,6 +35,8 @@ pub(super) const BIT_TUNNEL: u8 = 8;
 pub(super) const BIT_AFTER: u8 = 16;
 pub(super) const BIT_ENTERED: u8 = 32;
 pub(super) const BIT_VLAN: u8 = 64;
+pub(super) const BEGAN_OPENING: u8 = 1;
+pub(super) const BEGAN_ANSWERING: u8 = 2;
 
 /// Reads raw ring bytes, the kernel's 8-byte record headers included, as [`crate::Ring::peek`] lends them and an
 /// intake stores them. Discarded records are skipped. Allocates nothing.
@@ -231,7 +233,11 @@ fn decode_flow(header: &Header, fields: &mut Fields<'_>) -> Result<FlowReport, M
     let (entered_tcp, left_tcp) = (fields.tcp()?, fields.tcp()?);
     let (entered_ifindex, left_ifindex) = (fields.u32()?, fields.u32()?);
     let (source_mac, destination_mac) = (fields.array()?, fields.array()?);
-    fields.u32()?;
+    let reply = match fields.u32()?.to_ne_bytes()[0] {
+        BEGAN_OPENING => Some(false),
+        BEGAN_ANSWERING => Some(true),
+        _ => None,
+    };
     Ok(FlowReport {
         key,
         why: header.why()?,
@@ -252,6 +258,7 @@ fn decode_flow(header: &Header, fields: &mut Fields<'_>) -> Result<FlowReport, M
         fragment: header.has(BIT_FRAGMENT),
         vlan: header.has(BIT_VLAN).then_some(header.vlan & 0x0fff),
         tunnel: if header.has(BIT_TUNNEL) { Some(fields.tunnel()?) } else { None },
+        reply,
         last: header.has(BIT_LAST),
     })
 }

@@ -79,7 +79,8 @@ fn flow(report: &FlowReport, to: &mut Vec<u8>) {
     halves(to, &[report.entered_ifindex, report.left_ifindex]);
     to.extend_from_slice(&report.source_mac);
     to.extend_from_slice(&report.destination_mac);
-    halves(to, &[0]);
+    let began = report.reply.map_or(0, |reply| if reply { decode::BEGAN_ANSWERING } else { decode::BEGAN_OPENING });
+    to.extend_from_slice(&[began, 0, 0, 0]);
     if let Some(outer) = &report.tunnel {
         tunnel(outer, to);
     }

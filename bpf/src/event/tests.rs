@@ -44,7 +44,7 @@ prop_compose! {
     fn flows()(
         key in keys(), why in whys(), times: (u64, u64, u64), sides in [packed(), packed(), packed(), packed()],
         tcps in [tcps(), tcps()], ifindexes: (u32, u32), macs: ([u8; 6], [u8; 6]), bits: (bool, bool, bool),
-        vlan in proptest::option::of(0..4096_u16), tunnel in proptest::option::of(tunnels()),
+        vlan in proptest::option::of(0..4096_u16), tunnel in proptest::option::of(tunnels()), reply: Option<bool>,
     ) -> Event {
         Event::Flow(FlowReport {
             key, why, boot_ns: times.0, first_ns: times.1, last_ns: times.2,
@@ -52,7 +52,7 @@ prop_compose! {
             entered_tcp: tcps[0], left_tcp: tcps[1],
             entered_ifindex: ifindexes.0, left_ifindex: ifindexes.1,
             source_mac: macs.0, destination_mac: macs.1,
-            l3_device: bits.0, fragment: bits.1, vlan, tunnel, last: bits.2,
+            l3_device: bits.0, fragment: bits.1, vlan, tunnel, reply, last: bits.2,
         })
     }
 }

@@ -164,14 +164,16 @@ fn direction(from: &Who, to: &Who, reply: Option<bool>) -> TrafficDirection {
     }
 }
 
-/// What the first packet of a tuple says about which way it runs; `reverse` is what is known of the opposite tuple.
+/// What the first packet of a tuple says about which way it runs: what the kernel saw of it (`began`), or what its flags tell; `reverse` is what is known
+/// of the opposite tuple.
 #[must_use]
-pub fn is_reply(key: &FlowKey, tcp_flags: u16, reverse: Option<Option<bool>>) -> Option<bool> {
+pub fn is_reply(key: &FlowKey, began: Option<bool>, tcp_flags: u16, reverse: Option<Option<bool>>) -> Option<bool> {
     let flags = Flags::from_header(tcp_flags);
     match key.protocol {
-        6 if flags.has(Flags::SYN) => Some(flags.has(Flags::ACK)),
         1 => icmp_is_reply(key.source_port, 8, &[0]),
         58 => icmp_is_reply(key.source_port, 128, &[129]),
+        _ if began.is_some() => began,
+        6 if flags.has(Flags::SYN) => Some(flags.has(Flags::ACK)),
         6 => reverse.flatten().map(|other| !other),
         _ => match reverse {
             Some(other) => other.map(|other| !other),

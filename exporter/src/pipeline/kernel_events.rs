@@ -378,7 +378,8 @@ impl KernelEvents {
         let reverse = self.flows.find(&reverse).map(|at| self.flows.peek(at).reply);
         let at = self.flows.make(*key);
         let row = self.flows.row(at);
-        row.learn(&Detail::of(report, is_reply(key, tcp_flags, reverse)));
+        let began = report.and_then(|report| report.reply);
+        row.learn(&Detail::of(report, is_reply(key, began, tcp_flags, reverse)));
         // After a restart a flow's later reports come first; they are not its beginning.
         row.set(Fact::Begun, report.is_some_and(continues));
         at

@@ -27,6 +27,7 @@ pub fn unfolded(report: &FoldReport) -> FlowReport {
         fragment: false,
         vlan: None,
         tunnel: None,
+        reply: None,
         last: report.last,
     }
 }

@@ -155,6 +155,7 @@ fn report(key: FlowKey, entered: u64, left: u64) -> FlowReport {
         fragment: false,
         vlan: None,
         tunnel: None,
+        reply: None,
         last: false,
     }
 }

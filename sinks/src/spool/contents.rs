@@ -53,13 +53,14 @@ pub(super) fn list(folder: &Folder, settings: &Settings, ids: &[SpoolId], metric
     let heads = found.iter().filter_map(|(_, _, head)| head.as_ref());
     let named = heads.flat_map(|head| [Some(head.id), head.previous.map(|(id, _)| id)]);
     let known: Vec<SpoolId> = named.flatten().chain(ids.iter().copied()).collect();
+    let first_known = found.iter().find_map(|(_, _, head)| head.as_ref().map(|head| head.id));
     let mut segments: VecDeque<Segment> = VecDeque::new();
     for (base, end, head) in found {
         let segment = match head {
             Some(head) => Some(Segment { base, end, id: head.id, number: head.number, previous: head.previous }),
             None => {
                 metrics.corrupt_frames.fetch_add(1, Relaxed);
-                headless(folder, (base, end), &known, segments.back())?
+                headless(folder, (base, end), (&known, first_known), segments.back())?
             }
         };
         segments.extend(segment);
@@ -67,15 +68,33 @@ pub(super) fn list(folder: &Folder, settings: &Settings, ids: &[SpoolId], metric
     Ok(segments)
 }
 
-/// A segment whose header is damaged: its frames say themselves whether they belong to an identity we know. If none does, it is set aside.
-fn headless(folder: &Folder, (base, end): (u64, u64), known: &[SpoolId], before: Option<&Segment>) -> Result<Option<Segment>, OpenError> {
+/// A segment whose header is damaged: its frames say themselves whether they belong to an identity we know (`known`). Where none can be read it stays as part
+/// of the identity of the segments `before` it, or of those behind it (`behind`), so that readers meet it as damage. Only if there is no other segment it
+/// is set aside.
+fn headless(
+    folder: &Folder,
+    (base, end): (u64, u64),
+    (known, behind): (&[SpoolId], Option<SpoolId>),
+    before: Option<&Segment>,
+) -> Result<Option<Segment>, OpenError> {
     let path = folder.segment(base);
     let file = File::open(&path).map_err(at(&path))?;
+    let last_before = |before: &Segment| {
+        let (commit, ..) = last_commit(&folder.segment(before.base), before)?;
+        Ok::<_, OpenError>(commit.map(|(commit, _)| commit.next))
+    };
     let Some((id, number)) = known.iter().find_map(|id| first_number(&file, base, end, *id).map(|number| (*id, number))) else {
-        return folder.set_aside(&path).map_err(at(&path)).map(|()| None);
+        return match (before, behind) {
+            (Some(before), _) => {
+                let number = last_before(before)?.unwrap_or(before.number);
+                Ok(Some(Segment { base, end, id: before.id, number, previous: None }))
+            }
+            (None, Some(id)) => Ok(Some(Segment { base, end, id, number: 1, previous: None })),
+            (None, None) => folder.set_aside(&path).map_err(at(&path)).map(|()| None),
+        };
     };
     let previous = match before.filter(|before| before.id != id) {
-        Some(before) => last_commit(&folder.segment(before.base), before)?.0.map(|(commit, _)| (before.id, commit.next)),
+        Some(before) => last_before(before)?.map(|number| (before.id, number)),
         None => None,
     };
     Ok(Some(Segment { base, end, id, number, previous }))

@@ -317,3 +317,42 @@ fn damage_is_given_out_once_whoever_meets_it_and_whenever_the_process_ends() {
     read_through(&writer, "d");
     assert_eq!(writer.take_damage(), [Damaged { first: 31, next: 41, from: Some(3), to: Some(4), ..lost }]);
 }
+
+#[test]
+fn a_segment_of_which_nothing_can_be_read_is_damage_and_not_room_that_was_made() {
+    let options = Options { max_bytes: 1 << 20, min_free_percent: 0, ..Options::new("n", "b") };
+    for spoilt in 0..3 {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut writer, _) = Writer::open(folder.path(), &options).unwrap();
+        drop(writer.spool().reader("slow", WhenFull::Hold, Start::Oldest).unwrap());
+        while inspect::segments(folder.path()).unwrap().len() < 4 {
+            for _ in 0..100 {
+                writer.append(1, b"", b"", &[b'x'; 100]).unwrap();
+            }
+            writer.commit(Commit { time: 1, ..Commit::default() }).unwrap();
+            settle(&writer);
+        }
+        let (id, next) = (writer.id(), writer.next_sequence());
+        drop(writer);
+        let segments = inspect::segments(folder.path()).unwrap();
+        let begins = |at: usize| segments[at].head.as_ref().unwrap().number;
+        std::fs::write(&segments[spoilt].path, vec![0; std::fs::metadata(&segments[spoilt].path).unwrap().len() as usize]).unwrap();
+
+        let (mut writer, found) = Writer::open(folder.path(), &options).unwrap();
+        assert_eq!((found.renewal, writer.id(), writer.next_sequence()), (None, id, next));
+        let (mut reader, _) = writer.spool().reader("slow", WhenFull::Hold, Start::Oldest).unwrap();
+        let (mut read, mut gaps) = (Vec::new(), Vec::new());
+        while let Some(item) = reader.peek().unwrap() {
+            match item {
+                Item::Record(record) => read.push(record.sequence),
+                Item::Gap(gap) => gaps.push((gap.cause.clone(), gap.sequences.unwrap())),
+                Item::Commit(_) | Item::Renewed { .. } => {}
+            }
+            reader.advance();
+        }
+        let lost = (begins(spoilt), begins(spoilt + 1));
+        assert_eq!(gaps, [(cause::CORRUPT.to_owned(), lost)], "segment {spoilt}");
+        assert!(read.into_iter().eq((1..next).filter(|number| !(lost.0..lost.1).contains(number))), "segment {spoilt}");
+        assert_eq!(writer.take_damage().iter().map(|damaged| (damaged.first, damaged.next)).collect::<Vec<_>>(), [lost]);
+    }
+}
