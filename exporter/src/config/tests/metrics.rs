@@ -132,7 +132,7 @@ fn everything_that_is_wrong_is_told_at_once_with_line_and_key() {
         "line 10: metrics[1].includeFilters[1].verdict[0]: `dropped` is not a name of this enum; write DROPPED",
         "line 12: metrics[1].excludeFilters[0].source_podd: is not a field of FlowFilter; did you mean source_pod?",
         "line 14: metrics[3].includeFilters: is a map, but a list is needed",
-        "line 15: metrics[4].contextOptions[0].values: is true, but a list is needed",
+        "line 15: metrics[4].contextOptions[0].values: is a truth value, but a list is needed",
         "line 16: metrics[5]: is empty",
         "line 17: metrics[6].name: metric `tcp` is given twice",
         "line 18: metrics[7].name: metric `tcp` is given twice",
