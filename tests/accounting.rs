@@ -47,7 +47,10 @@ fn a_small_ring_a_small_table_a_small_intake_and_a_stalled_file_lose_detail_and_
     let packets = scale::of("accounting_packets") / 2;
     let lab = Lab::new();
     let before = lab.counters();
-    let daemon = Daemon::new(&lab.router, "flowLogs:\n  - name: all\n    filePath: out/events.log\n    fileMaxSizeMb: 1000\n");
+    let daemon = Daemon::new(
+        &lab.router,
+        "flowLogs:\n  - name: all\n    filePath: out/events.log\n    fileMaxSizeMb: 1000\n    spoolMaxBytes: 16GiB\n",
+    );
     let mut daemon =
         daemon.with(&["--ring-bytes", "64KiB", "--flow-rows", "1024", "--intake-max-bytes", "1MiB", "--report-interval", "1s"]);
     let out = Tmpfs::mount(&daemon.path("out"), "512m");

@@ -112,6 +112,8 @@ impl Servers {
                 all.extend(entries(self.loki.port(), Some(tenant), &query, start));
             }
         }
+        // What is no flow has neither label.
+        all.extend(entries(self.loki.port(), Some(tenant), "{job=\"flowlog\", verdict=\"\"}", start));
         all
     }
 

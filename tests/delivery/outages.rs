@@ -6,6 +6,7 @@ use flowlog_tests::daemon::{Daemon, Metrics};
 use flowlog_tests::feed::Feed;
 use flowlog_tests::scale;
 use jiff::{Timestamp, ToSpan};
+use serde_json::Value;
 
 use crate::destinations::{Batches, Servers, assert_each_once, wait_until_delivered};
 
@@ -36,6 +37,12 @@ fn servers_killed_in_the_middle_of_it_and_started_again_get_everything() {
     let lines = daemon.texts();
     assert_each_once(&lines, feed.count());
     println!("{} messages were repeated", servers.assert_hold("outages", &lines, start));
+}
+
+/// The records that gap lines declare lost by one sink.
+fn lost_by(lines: &[Value], sink: &str) -> u64 {
+    let gaps = lines.iter().map(|line| &line["flow"]["extensions"]["value"]["gap"]);
+    gaps.filter(|gap| gap["cause"] == "spool-full" && gap["sink"] == sink).filter_map(|gap| gap["records"].as_u64()).sum()
 }
 
 /// What must be 0 of sinks that work: lag, losses, refusals.
@@ -88,8 +95,11 @@ fn a_dead_sink_whose_spool_is_at_its_bound_costs_the_others_nothing_and_its_own_
     let of = ["flow_log=\"plenty\"", "sink=\"audit\""];
     let metrics = daemon.metrics();
     let (dropped, gaps) = (metrics.sum("flowlog_sink_dropped_records_total", &of), metrics.sum("flowlog_sink_gaps_total", &of));
-    daemon.stop();
     assert!(dropped > 0 && gaps > 0, "{dropped} records in {gaps} gaps");
+    // A line of its own says so wherever the flow log goes.
+    daemon.wait("the declaration", |daemon| lost_by(&daemon.lines(), "audit") == dropped);
+    wait_until_delivered(&daemon, ("plenty", "events"), feed.count(), &["search", "stream", "audit"]);
+    daemon.stop();
     let lines = daemon.texts();
     assert_each_once(&lines, feed.count());
     servers.assert_searchable("dead", &lines, start);

@@ -277,6 +277,9 @@ pub fn write_gap(gap: &Gap, at: i64, node_name: &str, line: &mut Vec<u8>) {
     if let Some(records) = gap.records {
         inner.number("records", records);
     }
+    if let Some(sink) = &gap.sink {
+        inner.text("sink", sink);
+    }
     inner.close(b"}}}}");
     let mut envelope = Members::after(line);
     envelope.text("node_name", node_name);

@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use flowlog_sinks::spool::cause::{CORRUPT, FULL};
 use flowlog_sinks::spool::{Commit, Found, Gap, ReadError, Renewal, Stalled, Writer};
 
 use super::fold::{FoldTable, Group};
@@ -307,16 +308,26 @@ impl Output {
         self.writer.has_damage()
     }
 
-    /// Declares what sinks found damaged in the spool, with the next commit: the records are lost, although not every sink may have lost them.
+    /// Declares, with the next commit, what sinks found damaged in the spool (the records are lost, although not every sink may have lost them), and what was
+    /// gone from it before a sink came to it, which is that sink's loss alone and is counted there.
     pub fn take_damage(&mut self, totals: &mut Totals, gaps: &mut Vec<Gap>) {
         for damage in self.writer.take_damage() {
             let (records, spool) = (damage.next - damage.first, self.writer.spool());
-            tracing::error!(records, folder = %spool.folder().display(), "records of the spool changed on disk and are lost; this is declared as a gap");
-            *totals.lost.entry(flowlog_sinks::spool::cause::CORRUPT.to_owned()).or_default() += records;
+            let folder = spool.folder().display();
+            let cause = match &damage.sink {
+                None => {
+                    tracing::error!(records, %folder, "records of the spool changed on disk and are lost; this is declared as a gap");
+                    *totals.lost.entry(CORRUPT.to_owned()).or_default() += records;
+                    CORRUPT
+                }
+                Some(sink) => {
+                    tracing::error!(records, sink, %folder, "the spool was at its bound and the sink has lost records; this is declared as a gap");
+                    FULL
+                }
+            };
             // Without their numbers: the sink that met them states those itself, and a manifest adds up what is stated.
-            let cause = flowlog_sinks::spool::cause::CORRUPT.to_owned();
             let (first, last) = (damage.from.or(damage.to), damage.to.or(damage.from));
-            gaps.push(Gap { cause, first, last, records: Some(records), ..Gap::default() });
+            gaps.push(Gap { cause: cause.to_owned(), first, last, records: Some(records), sink: damage.sink, ..Gap::default() });
         }
     }
 

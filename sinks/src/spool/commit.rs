@@ -61,6 +61,9 @@ pub struct Gap {
     /// The network interface concerned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
+    /// The only sink that is concerned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sink: Option<String>,
 }
 
 /// The causes this crate gives to gaps.
@@ -115,7 +118,7 @@ mod tests {
             gaps: vec![Gap { cause: cause::FULL.to_owned(), records: Some(4), sequences: Some((1, 5)), ..Gap::default() }],
             totals: serde_json::json!({"packets": 18_446_744_073_709_551_615_u64}),
             partials: Some(12),
-            damaged: vec![Damaged { spool: SpoolId([7; 16]), first: 2, next: 3, from: None, to: Some(-6) }],
+            damaged: vec![Damaged { spool: SpoolId([7; 16]), first: 2, next: 3, from: None, to: Some(-6), sink: None }],
         };
         let text = serde_json::to_string(&commit).unwrap();
         assert_eq!(serde_json::from_str::<Commit>(&text).unwrap(), commit);

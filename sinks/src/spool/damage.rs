@@ -1,9 +1,11 @@
-//! Records that the disk gave back damaged: which of them readers have met, and which of those have been declared.
+//! Records that cannot be delivered any more: those that the disk gave back damaged, and those that made room before a sink had them. Which of them readers
+//! have met, and which of those have been declared.
 //!
 //! Each sink meets damage in its own time, and a loss is declared once. What is met stands in `damaged.json` before the reader goes past it, and each commit
 //! names what has been declared up to it: after a crash between the two, the next life declares the rest. Numbers that nobody can meet any more, because
 //! their segments are gone, are forgotten. Where so much is damaged that the list is full, the oldest ranges go, and a slower sink that meets one of them
-//! again has it declared once more: too much said, and never too little.
+//! again has it declared once more: too much said, and never too little. What one sink alone has lost is its own to meet; it is remembered until newer losses
+//! push it out.
 
 use super::SpoolId;
 use serde::{Deserialize, Serialize};
@@ -11,9 +13,11 @@ use std::path::{Path, PathBuf};
 
 /// Ranges remembered at most.
 const MOST: usize = 1000;
+/// Of those the losses of single sinks.
+const MOST_OF_SINKS: usize = 32;
 
-/// Records that could not be read back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Records that could not be read back, or, with a sink's name, that were gone before that sink came to them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Damaged {
     /// The identity they were numbered under.
@@ -28,6 +32,9 @@ pub struct Damaged {
     /// The commit time behind them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<i64>,
+    /// The only sink that has lost them: they made room at the spool's bound. `None`: they are damaged, for everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sink: Option<String>,
 }
 
 /// The register of one spool.
@@ -57,7 +64,7 @@ impl Register {
     /// # Errors
     /// If the disk does not take the note; it is kept in memory all the same.
     pub fn meet(&mut self, damaged: Damaged, begins: &[(SpoolId, u64)]) -> std::io::Result<()> {
-        let new = rest(damaged, &self.met);
+        let new = rest(&damaged, &self.met);
         if new.is_empty() {
             return Ok(());
         }
@@ -68,15 +75,15 @@ impl Register {
 
     /// Whether [`Register::declare`] has anything to give.
     pub fn is_open(&self) -> bool {
-        self.met.iter().any(|met| !rest(*met, &self.declared).is_empty())
+        self.met.iter().any(|met| !rest(met, &self.declared).is_empty())
     }
 
     /// What was met and not declared. From now on it counts as declared by the next commit.
     pub fn declare(&mut self) -> Vec<Damaged> {
         let mut new = Vec::new();
         for met in &self.met {
-            let open = rest(*met, &self.declared);
-            self.declared.extend(&open);
+            let open = rest(met, &self.declared);
+            self.declared.extend(open.iter().cloned());
             new.extend(open);
         }
         new
@@ -95,12 +102,12 @@ impl Register {
 }
 
 /// The parts of a range that `known` does not hold.
-fn rest(range: Damaged, known: &[Damaged]) -> Vec<Damaged> {
-    let mut left = vec![range];
-    for known in known.iter().filter(|known| known.spool == range.spool) {
+fn rest(range: &Damaged, known: &[Damaged]) -> Vec<Damaged> {
+    let mut left = vec![range.clone()];
+    for known in known.iter().filter(|known| known.spool == range.spool && known.sink == range.sink) {
         let parts = left.iter().flat_map(|part| {
-            let before = Damaged { next: part.next.min(known.first), ..*part };
-            let behind = Damaged { first: part.first.max(known.next), ..*part };
+            let before = Damaged { next: part.next.min(known.first), ..part.clone() };
+            let behind = Damaged { first: part.first.max(known.next), ..part.clone() };
             [before, behind]
         });
         left = parts.filter(|part| part.first < part.next).collect();
@@ -109,7 +116,14 @@ fn rest(range: Damaged, known: &[Damaged]) -> Vec<Damaged> {
 }
 
 fn forget(ranges: &mut Vec<Damaged>, begins: &[(SpoolId, u64)]) {
-    ranges.retain(|range| begins.iter().any(|(id, first)| *id == range.spool && *first < range.next));
+    let mut of_sinks = ranges.iter().filter(|range| range.sink.is_some()).count();
+    ranges.retain(|range| match range.sink {
+        None => begins.iter().any(|(id, first)| *id == range.spool && *first < range.next),
+        Some(_) => {
+            of_sinks -= 1;
+            of_sinks < MOST_OF_SINKS
+        }
+    });
     ranges.drain(..ranges.len().saturating_sub(MOST));
 }
 
@@ -121,7 +135,7 @@ mod tests {
     const OTHER: SpoolId = SpoolId([2; 16]);
 
     fn damaged(spool: SpoolId, first: u64, next: u64) -> Damaged {
-        Damaged { spool, first, next, from: None, to: None }
+        Damaged { spool, first, next, from: None, to: None, sink: None }
     }
 
     #[test]

@@ -300,13 +300,13 @@ fn damage_is_given_out_once_whoever_meets_it_and_whenever_the_process_ends() {
     assert!(!writer.has_damage(), "nobody has met it");
     read_through(&writer, "a");
     read_through(&writer, "b");
-    let lost = Damaged { spool: writer.id(), first: 11, next: 21, from: Some(1), to: Some(2) };
+    let lost = Damaged { spool: writer.id(), first: 11, next: 21, from: Some(1), to: Some(2), sink: None };
     assert!(writer.has_damage());
-    assert_eq!(writer.take_damage(), [lost]);
+    assert_eq!(writer.take_damage(), std::slice::from_ref(&lost));
     // Killed before the commit that would have said so.
     drop(writer);
     let (mut writer, _) = Writer::open(folder.path(), &options).unwrap();
-    assert_eq!(writer.take_damage(), [lost]);
+    assert_eq!(writer.take_damage(), std::slice::from_ref(&lost));
     writer.commit(Commit { time: 5, ..Commit::default() }).unwrap();
     settle(&writer);
     drop(writer);

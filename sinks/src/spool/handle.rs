@@ -64,7 +64,7 @@ impl Spool {
         if is_new {
             self.store(sink, &stored)?;
         }
-        Ok((Reader::new(self.shared.clone(), stored.cursor), stored))
+        Ok((Reader::new(self.shared.clone(), stored.cursor).of(sink), stored))
     }
 
     /// A reader at this place that holds nothing.

@@ -91,13 +91,20 @@ pub struct Reader {
     /// The time of the commit that this reader went past last.
     passed: Option<i64>,
     visible: watch::Receiver<Visible>,
+    /// For whom it reads: what is gone before it comes to it, this sink has lost.
+    sink: Option<String>,
 }
 
 impl Reader {
     pub(super) fn new(shared: Arc<Shared>, place: Cursor) -> Self {
         let visible = shared.visible.subscribe();
         let walk = Walk::new(shared.clone(), place.position);
-        Self { shared, walk, place, current: Current::Nothing, ahead: None, gaps: Vec::new(), passed: None, visible }
+        Self { shared, walk, place, current: Current::Nothing, ahead: None, gaps: Vec::new(), passed: None, visible, sink: None }
+    }
+
+    /// Reads for the sink of this name.
+    pub(super) fn of(self, sink: &str) -> Self {
+        Self { sink: Some(sink.to_owned()), ..self }
     }
 
     /// The next item, without going past it. `None` at the end of what is visible.
@@ -278,11 +285,16 @@ impl Reader {
         true
     }
 
-    /// Damage is a loss of the whole flow log, which declares it once, whichever sink met it first.
+    /// Damage is a loss of the whole flow log, which declares it once, whichever sink met it first; what made room, its sink alone has lost.
     fn report(&self, gap: &Gap) {
-        if let (cause::CORRUPT, Some((first, next))) = (gap.cause.as_str(), gap.sequences) {
+        let sink = match gap.cause.as_str() {
+            cause::CORRUPT => None,
+            cause::FULL if self.sink.is_some() => self.sink.clone(),
+            _ => return,
+        };
+        if let Some((first, next)) = gap.sequences {
             let to = self.ahead.as_ref().filter(|ahead| ahead.commit_at >= self.place.position).map(|ahead| ahead.time);
-            self.shared.meet(Damaged { spool: self.place.spool, first, next, from: self.passed, to });
+            self.shared.meet(Damaged { spool: self.place.spool, first, next, from: self.passed, to, sink });
         }
     }
 

@@ -18,10 +18,10 @@ const HELM_PATH: &str = "/var/run/cilium/hubble/events.log";
 /// The name of a static block's flow log.
 pub(super) const STATIC_NAME: &str = "static";
 
-/// The block whose keys stand at the top, if it has a path.
+/// The block whose keys stand at the top, if it has a path: an empty one is how Cilium turns the exporter off.
 pub(super) fn at_top(fields: &Fields<'_>, problems: &mut Problems) -> Option<FlowLog> {
     fields.raw("filePath").filter(|at| !at.node.is_null())?;
-    flow_log(fields, None, problems)
+    flow_log(fields, None, problems).filter(|entry| entry.file.is_some())
 }
 
 /// The block below `static`.
