@@ -67,6 +67,9 @@ pub struct RunArgs {
     /// The daemon's own settings, a YAML file with the long names of these flags in camelCase. Not read again while running.
     #[arg(long, value_name = "FILE", env = "FLOWLOG_SETTINGS")]
     pub settings: Option<PathBuf>,
+    /// Hubble metrics from a file of their own instead, Cilium's `dynamic-metrics.yaml`. Not read again while running.
+    #[arg(long, value_name = "FILE", conflicts_with = "metrics")]
+    pub metrics_config: Option<PathBuf>,
     /// Reject configuration files with keys that Cilium would ignore.
     #[arg(long)]
     pub strict: bool,
@@ -195,6 +198,9 @@ pub struct CheckArgs {
     /// Check this file of identities too, and count what it supplies.
     #[arg(long, value_name = "FILE", env = "FLOWLOG_IDENTITIES")]
     pub identities: Option<PathBuf>,
+    /// Check this file of the daemon's settings too, its metrics and their filters among them.
+    #[arg(long, value_name = "FILE", env = "FLOWLOG_SETTINGS")]
+    pub settings: Option<PathBuf>,
     /// Lines per second to expect, for how long an outage the spool survives.
     #[arg(long, value_name = "LINES", default_value_t = 1000)]
     pub rate: u64,
@@ -241,6 +247,9 @@ pub struct ReplayArgs {
     /// Hubble metrics to compute, in Cilium's syntax. Repeatable [default: dns drop tcp flow icmp httpV2]
     #[arg(long = "metrics", value_name = "SPEC")]
     pub metrics: Vec<String>,
+    /// Hubble metrics to compute, from a file: Cilium's `dynamic-metrics.yaml`, with its filters.
+    #[arg(long, value_name = "FILE", conflicts_with = "metrics")]
+    pub metrics_config: Option<PathBuf>,
     /// Write the final metrics to this file, in the text format.
     #[arg(long, value_name = "FILE")]
     pub metrics_file: Option<PathBuf>,

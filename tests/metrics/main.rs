@@ -1,5 +1,6 @@
 //! Hubble's metrics as a dashboard sees them: flows go through the program, and the exposition that comes out is compared whole.
 
+mod filters;
 mod made_up;
 
 use std::io::Write;
@@ -25,13 +26,18 @@ fn exposition(specs: &[&str], input: &str) -> String {
 
 /// What `flowlog replay` says of these flows, and the exposition, if it leaves one behind.
 fn replay(specs: &[&str], input: &str) -> (Output, Option<String>) {
+    // What a flow log's filters leave out is counted all the same.
+    let nothing = "flowLogs: [{name: none, filePath: stdout, includeFilters: [{uuid: [nobody]}]}]";
+    replay_with(nothing, &specs.iter().flat_map(|spec| ["--metrics", spec]).collect::<Vec<_>>(), input)
+}
+
+/// The same with another configuration and further arguments.
+fn replay_with(flow_logs: &str, arguments: &[&str], input: &str) -> (Output, Option<String>) {
     let folder = tempfile::tempdir().unwrap();
     let (config, file) = (folder.path().join("flowlog.yaml"), folder.path().join("metrics.prom"));
-    // What a flow log's filters leave out is counted all the same.
-    std::fs::write(&config, "flowLogs: [{name: none, filePath: stdout, includeFilters: [{uuid: [nobody]}]}]").unwrap();
+    std::fs::write(&config, flow_logs).unwrap();
     let mut command = Command::new(program::flowlog());
-    command.args(["replay", "--config"]).arg(&config).arg("--metrics-file").arg(&file);
-    command.args(specs.iter().flat_map(|spec| ["--metrics", spec])).arg("-");
+    command.args(["replay", "--config"]).arg(&config).arg("--metrics-file").arg(&file).args(arguments).arg("-");
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // A program that refuses its metrics does not read its input.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());

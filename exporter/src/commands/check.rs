@@ -10,8 +10,8 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::{Failure, print, read_input};
-use crate::cli::{CheckArgs, OutputFormat};
-use crate::config::settings::SourceSpec;
+use crate::cli::{CheckArgs, DaemonArgs, OutputFormat};
+use crate::config::settings::{SourceSpec, settings};
 use crate::config::supply::Supply;
 use crate::config::{Checked, File, Problems, Severity, build, canonical, read};
 
@@ -23,6 +23,7 @@ pub fn run(arguments: &CheckArgs) -> Result<(), Failure> {
     let sources = sources(&arguments.sources)?;
     let text = read_input(&arguments.file)?;
     let mut failed = check_identities(arguments.identities.as_deref())?;
+    failed |= check_settings(arguments.settings.as_deref())?;
     let Checked { file, warnings } = match read(&text, arguments.strict) {
         Ok(checked) => checked,
         Err(problems) => {
@@ -38,13 +39,15 @@ pub fn run(arguments: &CheckArgs) -> Result<(), Failure> {
     }
     problems.sort();
     report(&arguments.file, &problems, false);
-    failed |= problems.worst() >= Some(Severity::Entry);
     match arguments.output {
         OutputFormat::Json => print(&format!("{}\n", as_json(&file)))?,
         OutputFormat::Text => print(&prose::describe(&arguments.file, &file, arguments.rate))?,
     }
-    if failed {
+    if problems.worst() >= Some(Severity::Entry) {
         return Err(Failure::Usage(format!("{} is not usable as it is: {}", arguments.file.display(), count(&problems, false))));
+    }
+    if failed {
+        return Err(Failure::Usage(format!("{} is not usable with the files beside it: they are refused", arguments.file.display())));
     }
     Ok(())
 }
@@ -70,6 +73,17 @@ fn check_identities(path: Option<&Path>) -> Result<bool, Failure> {
             Ok(true)
         }
     }
+}
+
+/// True if the file of settings is wrong; what is has been said, and what may not be meant.
+fn check_settings(path: Option<&Path>) -> Result<bool, Failure> {
+    let Some(path) = path else { return Ok(false) };
+    let (problems, failed) = match settings(&DaemonArgs::default(), Some(&read_input(path)?)) {
+        Ok(settings) => (settings.warnings, false),
+        Err(problems) => (problems, true),
+    };
+    report(path, &problems, true);
+    Ok(failed)
 }
 
 /// Prints problems to standard error, a line each, with file and line first, as compilers do.

@@ -15,16 +15,14 @@ use flowlog_sinks::spool::{Options, Writer, boot_id};
 use interrupted::Replaying;
 
 use super::Failure;
-use super::run::read_config;
+use super::run::{read_config, read_metrics};
 use crate::cli::ReplayArgs;
-use crate::config::settings::DEFAULT_METRICS;
-use crate::config::{File, FlowLog, Severity, build};
+use crate::config::{File, FlowLog, Severity, build, metrics};
 use crate::daemon::logging::{self, LogOptions};
 use crate::daemon::network_sinks::Origin;
 use crate::daemon::sinks;
 use crate::daemon::state::{State, log_folder};
 use crate::metrics::hubble::Registry;
-use crate::metrics::hubble::spec::Specs;
 use crate::metrics::text::Page;
 use crate::pipeline::engine::MOST_LINES;
 use crate::pipeline::fold::FoldTable;
@@ -58,7 +56,7 @@ pub fn run(arguments: &ReplayArgs) -> Result<(), Failure> {
     if let Some(entry) = file.flow_logs.iter().find(|entry| build::check(entry).worst() >= Some(Severity::Entry)) {
         return Err(Failure::Usage(format!("{}: flow log {:?} cannot be built, see above", arguments.config.display(), entry.name)));
     }
-    let mut metrics = metrics(arguments)?;
+    let mut metrics = registry(arguments)?;
     let temporary = TemporaryState::new(arguments.state_dir.as_deref())?;
     let state = State::take(temporary.path()).map_err(|error| Failure::Runtime(error.to_string()))?;
     if state.intake().exists() {
@@ -142,11 +140,14 @@ fn begin(entry: &FlowLog, file: &File, state: &Path, arguments: &ReplayArgs, res
 }
 
 /// Hubble's metrics, where somebody will see them.
-fn metrics(arguments: &ReplayArgs) -> Result<Option<Registry>, Failure> {
-    let wanted = if arguments.metrics.is_empty() { DEFAULT_METRICS.map(str::to_owned).into() } else { arguments.metrics.clone() };
-    let specs = Specs::parse(&wanted).map_err(|error| Failure::Usage(format!("--metrics: {error}")))?;
-    for warning in &specs.warnings {
-        eprintln!("flowlog: --metrics: {warning}");
+fn registry(arguments: &ReplayArgs) -> Result<Option<Registry>, Failure> {
+    let (specs, warnings) = match &arguments.metrics_config {
+        Some(path) => read_metrics(path)?,
+        None => metrics::checked(|problems| metrics::of_flags(&arguments.metrics, problems))
+            .map_err(|problems| Failure::Usage(problems.to_string()))?,
+    };
+    for warning in &warnings.0 {
+        eprintln!("flowlog: {warning}");
     }
     Ok(arguments.metrics_file.is_some().then(|| Registry::new(&specs)))
 }

@@ -7,9 +7,10 @@ use std::path::Path;
 use super::{Failure, read_input};
 use crate::cli::RunArgs;
 use crate::config::settings::{Settings, settings};
-use crate::config::{Checked, build, read};
+use crate::config::{Checked, Problems, build, metrics, read};
 use crate::daemon::identities::IdentitySources;
 use crate::daemon::{privileges, sinks, start};
+use crate::metrics::hubble::spec::Specs;
 
 /// Runs the command until a signal, or until standard input has ended and all is delivered.
 ///
@@ -37,7 +38,20 @@ pub fn run(arguments: &RunArgs) -> Result<(), Failure> {
 
 pub(super) fn read_settings(arguments: &RunArgs) -> Result<Settings, Failure> {
     let file = arguments.settings.as_deref().map(read_input).transpose()?;
-    settings(&arguments.daemon, file.as_deref()).map_err(|problems| Failure::Usage(problems.to_string()))
+    let mut settings = settings(&arguments.daemon, file.as_deref()).map_err(|problems| Failure::Usage(problems.to_string()))?;
+    if let Some(path) = &arguments.metrics_config {
+        let (metrics, warnings) = read_metrics(path)?;
+        settings.metrics = metrics;
+        settings.warnings.append(warnings);
+    }
+    Ok(settings)
+}
+
+/// Reads a file of metrics.
+pub(super) fn read_metrics(path: &Path) -> Result<(Specs, Problems), Failure> {
+    let text = read_input(path)?;
+    metrics::checked(|problems| metrics::of_file(&text, problems))
+        .map_err(|problems| Failure::Usage(format!("{} is refused:\n{problems}", path.display())))
 }
 
 /// Reads the configuration; whatever is wrong with it is printed with key and line.

@@ -1,6 +1,6 @@
 //! From an entry's texts to what runs: its mask, its filters, what it hides. What cannot be built fails this entry alone.
 
-use super::place::{Place, Problems};
+use super::place::{Place, Places, Problems};
 use super::types::{FilterText, FlowLog, Redact, RedactHeaders};
 use crate::filter::{self, Filters, FlowFilter, List};
 use crate::mask::{HeaderRule, InvalidPath, Mask, Redaction};
@@ -24,45 +24,76 @@ pub fn redaction(redact: &Redact) -> Redaction {
     Redaction { url_userinfo: redact.url_userinfo, url_query: redact.url_query, headers }
 }
 
+/// Both lists of filters as a file has them, in a flow log or in a metric.
+pub struct FilterLists<'l> {
+    /// At least one must match, unless empty.
+    pub include: &'l [FilterText],
+    /// None may match.
+    pub exclude: &'l [FilterText],
+    /// Where everything stands in the map that has the lists.
+    pub places: &'l Places,
+}
+
+impl FilterLists<'_> {
+    /// The filters.
+    ///
+    /// # Errors
+    /// Every value that cannot be built, each with its place.
+    pub fn compile(&self) -> Result<Filters, Problems> {
+        let mut problems = Problems::default();
+        let mut list = |texts: &[FilterText]| -> Vec<FlowFilter<'static>> {
+            let decoded = texts.iter().map(|text| FlowFilter::from_json(&text.value.to_string()).map_err(|error| (text, error)));
+            // The file's own check lets nothing pass that does not decode; should it, the entry fails and no more.
+            let decoded = decoded.map(|filter| filter.map_err(|(text, error)| problems.fail_entry(&text.place, error.to_string(), None)));
+            decoded.filter_map(Result::ok).collect()
+        };
+        let (include, exclude) = (list(self.include), list(self.exclude));
+        match Filters::compile(&include, &exclude) {
+            Ok(filters) if problems.is_empty() => Ok(filters),
+            Ok(_) => Err(problems),
+            Err(errors) => {
+                for error in errors {
+                    problems.fail_entry(&self.place_of(&error.place), format!("{:?} cannot be used: {}", error.value, error.why), None);
+                }
+                Err(problems)
+            }
+        }
+    }
+
+    /// Notes what is unlikely to be meant, each with its place.
+    pub fn advise(&self, filters: &Filters, problems: &mut Problems) {
+        for advice in filters.advice() {
+            problems.warn(&self.place_of(&advice.place), format!("{:?} may not do what is meant: {}", advice.value, advice.why), None);
+        }
+    }
+
+    /// Where a value of a filter stands in the file.
+    pub(super) fn place_of(&self, place: &filter::Place) -> Place {
+        let list = match place.list {
+            List::Include => self.include,
+            List::Exclude => self.exclude,
+        };
+        match list.get(place.filter) {
+            // A static block has its filters under other keys, and in texts: the text is the nearest place.
+            Some(filter) if !filter.place.path.ends_with(&format!("{}[{}]", place.list.key(), place.filter)) => {
+                Place { path: filter.place.key(&place.field), ..filter.place.clone() }
+            }
+            _ => self.places.below(&place.to_string()),
+        }
+    }
+}
+
+/// The filters of an entry, not compiled.
+pub fn filter_lists(entry: &FlowLog) -> FilterLists<'_> {
+    FilterLists { include: &entry.include_filters, exclude: &entry.exclude_filters, places: &entry.places }
+}
+
 /// The filters of an entry.
 ///
 /// # Errors
 /// Every value that cannot be built, each with its place.
 pub fn filters(entry: &FlowLog) -> Result<Filters, Problems> {
-    let mut problems = Problems::default();
-    let mut list = |texts: &[FilterText]| -> Vec<FlowFilter<'static>> {
-        let decoded = texts.iter().map(|text| FlowFilter::from_json(&text.value.to_string()).map_err(|error| (text, error)));
-        // The file's own check lets nothing pass that does not decode; should it, the entry fails and no more.
-        let decoded = decoded.map(|filter| filter.map_err(|(text, error)| problems.fail_entry(&text.place, error.to_string(), None)));
-        decoded.filter_map(Result::ok).collect()
-    };
-    let (include, exclude) = (list(&entry.include_filters), list(&entry.exclude_filters));
-    let filters = Filters::compile(&include, &exclude);
-    match filters {
-        Ok(filters) if problems.is_empty() => Ok(filters),
-        Ok(_) => Err(problems),
-        Err(errors) => {
-            for error in errors {
-                problems.fail_entry(&place_of(entry, &error.place), format!("{:?} cannot be used: {}", error.value, error.why), None);
-            }
-            Err(problems)
-        }
-    }
-}
-
-/// Where a value of a filter stands in the file.
-pub(super) fn place_of(entry: &FlowLog, place: &filter::Place) -> Place {
-    let list = match place.list {
-        List::Include => &entry.include_filters,
-        List::Exclude => &entry.exclude_filters,
-    };
-    match list.get(place.filter) {
-        // A static block has its filters under other keys, and in texts: the text is the nearest place.
-        Some(filter) if !filter.place.path.ends_with(&format!("{}[{}]", place.list.key(), place.filter)) => {
-            Place { path: filter.place.key(&place.field), ..filter.place.clone() }
-        }
-        _ => entry.places.below(&place.to_string()),
-    }
+    filter_lists(entry).compile()
 }
 
 /// Builds all of an entry and throws it away: everything in it that fails, and what is unlikely to be meant, each with its place.
@@ -75,17 +106,10 @@ pub fn check(entry: &FlowLog) -> Problems {
             }
         }
     }
-    match filters(entry) {
+    let lists = filter_lists(entry);
+    match lists.compile() {
         Err(failed) => problems.append(failed),
-        Ok(filters) => {
-            for advice in filters.advice() {
-                problems.warn(
-                    &place_of(entry, &advice.place),
-                    format!("{:?} may not do what is meant: {}", advice.value, advice.why),
-                    None,
-                );
-            }
-        }
+        Ok(filters) => lists.advise(&filters, &mut problems),
     }
     problems
 }

@@ -244,7 +244,12 @@ pub const SETTINGS: &[Key] = &[
     ours("listenCertFile", "path", "none: plain HTTP", "Certificate of the listener, PEM; with listenKeyFile."),
     ours("listenKeyFile", "path", "none", "Private key of the listener, PEM."),
     ours("listenClientCaFile", "path", "none: any client", "Authority of the clients that are let in, PEM: mutual TLS."),
-    ours("metrics", "list of texts", "dns drop tcp flow icmp httpV2", "Hubble metrics in Cilium's syntax."),
+    ours(
+        "metrics",
+        "list of texts and maps",
+        "dns drop tcp flow icmp httpV2",
+        "Hubble metrics: texts in Cilium's syntax, as `--metrics` takes them, and maps, as in Cilium's `dynamic-metrics.yaml`.",
+    ),
     ours("nodeName", "text", "the host name", "Name of this node."),
     ours("clusterName", "text", "default", "Name of the cluster."),
     ours("intakeMaxBytes", "size", "256MiB", "Bound of the intake on disk."),
@@ -256,6 +261,34 @@ pub const SETTINGS: &[Key] = &[
     ours("logFormat", "text or json", "text", "Form of the daemon's own log."),
     ours("logLevel", "text", "info", "Level of the daemon's own log, also per module."),
     ours("logDir", "path", "none: standard error", "Folder of the daemon's own log, a file per day."),
+];
+
+/// Keys at the top of a file of metrics, Cilium's `dynamic-metrics.yaml`.
+pub const DYNAMIC_METRICS: &[Key] = &[cilium("metrics", "list of metrics", "none", "Hubble metrics.")];
+
+/// Keys of a metric that is a map.
+pub const METRIC: &[Key] = &[
+    cilium("name", "text", "-", "Name of the metric. One that is not known is passed over, with a warning."),
+    cilium("contextOptions", "list of options", "none", "Its options."),
+    cilium("includeFilters", "list of FlowFilter", "everything", "A flow counts if one of these matches."),
+    cilium("excludeFilters", "list of FlowFilter", "nothing", "A flow does not count if one of these matches."),
+];
+
+/// Keys of an option of a metric.
+pub const CONTEXT_OPTION: &[Key] = &[
+    cilium(
+        "name",
+        "text",
+        "-",
+        "`sourceContext`, `sourceEgressContext`, `sourceIngressContext`, the same of `destination`, `labelsContext`, or an option of the metric's own, \
+         as `exemplars`.",
+    ),
+    cilium(
+        "values",
+        "list of texts",
+        "none",
+        "Its values: of a context those to try in turn, of `labelsContext` all labels, of `exemplars` true.",
+    ),
 ];
 
 /// All tables with their headings, in the order of the reference.
@@ -278,4 +311,7 @@ pub const TABLES: &[(&str, &[&[Key]])] = &[
     ("Top of a file of identities", &[IDENTITIES]),
     ("`identities.ADDRESS`", &[IDENTITY]),
     ("The daemon's settings file", &[SETTINGS]),
+    ("Top of a file of metrics", &[DYNAMIC_METRICS]),
+    ("`metrics[]`, where it is a map", &[METRIC]),
+    ("`metrics[].contextOptions[]`", &[CONTEXT_OPTION]),
 ];

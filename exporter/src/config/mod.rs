@@ -17,6 +17,7 @@ mod validate;
 pub mod watch;
 pub(crate) mod yaml;
 
+pub(crate) use decode::metrics;
 pub(crate) use decode::values::format_size;
 pub(crate) use decode::{At, Fields, Unknown};
 pub use place::{MOST_PROBLEMS, Place, Places, Problem, Problems, Severity};

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::decode::{At, Fields, Unknown};
 use super::keys::SETTINGS;
+use super::metrics;
 use super::place::{Place, Problems};
 use super::yaml::{Kind, Mark, Node, Scalar};
 use crate::cli::{Attach, DaemonArgs, LogFormat};
@@ -47,7 +48,7 @@ impl SourceSpec {
 }
 
 /// All settings of the daemon.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Where flows come from; never empty.
     pub sources: Vec<SourceSpec>,
@@ -64,7 +65,7 @@ pub struct Settings {
     /// TLS of the listener.
     pub listen_tls: Option<ListenTls>,
     /// Hubble metrics.
-    pub metrics: Vec<String>,
+    pub metrics: Specs,
     /// This node's name, where it is not the host's.
     pub node_name: Option<String>,
     /// The cluster's name.
@@ -87,12 +88,14 @@ pub struct Settings {
     pub log_level: String,
     /// Folder of the daemon's log, standard error otherwise.
     pub log_dir: Option<PathBuf>,
+    /// What works, but probably not as expected.
+    pub warnings: Problems,
 }
 
 /// Joins flags with the text of a settings file, if there is one.
 ///
 /// # Errors
-/// Everything that is wrong in either, flags named as such.
+/// Everything that is wrong in either, flags named as such, warnings included.
 pub fn settings(flags: &DaemonArgs, file: Option<&[u8]>) -> Result<Settings, Problems> {
     let mut problems = Problems::default();
     let root = match file {
@@ -101,11 +104,15 @@ pub fn settings(flags: &DaemonArgs, file: Option<&[u8]>) -> Result<Settings, Pro
     };
     let at = root.as_ref().filter(|root| !root.is_null()).map(|root| At::new(root, String::new()));
     let fields = at.as_ref().and_then(|at| Fields::take(at, &[SETTINGS], Unknown::Reject, &mut problems));
-    let settings = Reader { fields: fields.as_ref(), problems: &mut problems }.settings(flags);
+    let mut settings = Reader { fields: fields.as_ref(), problems: &mut problems }.settings(flags);
     #[cfg(test)]
     fields.iter().for_each(Fields::assert_all_asked);
-    let (_, harm) = problems.split(true);
-    if harm.is_empty() { Ok(settings) } else { Err(harm) }
+    problems.sort();
+    if problems.0.iter().any(|problem| !problem.is_harmless(true)) {
+        return Err(problems);
+    }
+    settings.warnings = problems;
+    Ok(settings)
 }
 
 struct Reader<'r> {
@@ -116,7 +123,6 @@ struct Reader<'r> {
 impl Reader<'_> {
     fn settings(mut self, flags: &DaemonArgs) -> Settings {
         let sources = self.list("--source", &flags.sources, "sources", source);
-        let metrics = self.list("--metrics", &flags.metrics, "metrics", metrics);
         Settings {
             sources: if sources.is_empty() { vec![SourceSpec::Kernel] } else { sources },
             interfaces: self.list("--interface", &flags.interfaces, "interfaces", word),
@@ -128,7 +134,7 @@ impl Reader<'_> {
                 None => DEFAULT_LISTEN.parse().ok(),
             },
             listen_tls: self.listen_tls(flags),
-            metrics: if metrics.is_empty() { DEFAULT_METRICS.map(str::to_owned).into() } else { metrics },
+            metrics: self.metrics(&flags.metrics),
             node_name: self.text("--node-name", flags.node_name.as_deref(), "nodeName", name),
             cluster_name: self
                 .text("--cluster-name", flags.cluster_name.as_deref(), "clusterName", name)
@@ -151,7 +157,14 @@ impl Reader<'_> {
             log_format: flags.log_format.or_else(|| self.in_file("logFormat", log_format)).unwrap_or_default(),
             log_level: self.text("--log-level", flags.log_level.as_deref(), "logLevel", word).unwrap_or_else(|| "info".into()),
             log_dir: self.path(flags.log_dir.as_deref(), "logDir"),
+            warnings: Problems::default(),
         }
+    }
+
+    /// The metrics; flags replace those of the file.
+    fn metrics(&mut self, given: &[String]) -> Specs {
+        let of_file = self.fields.and_then(|fields| fields.whole("metrics", self.problems, metrics::of_list));
+        of_file.filter(|_| given.is_empty()).unwrap_or_else(|| metrics::of_flags(given, self.problems))
     }
 
     fn in_file<T>(&mut self, key: &'static str, decode: impl Fn(&At<'_>, &mut Problems) -> Option<T>) -> Option<T> {
@@ -239,15 +252,6 @@ fn source(at: &At<'_>, problems: &mut Problems) -> Option<SourceSpec> {
 
 fn word(at: &At<'_>, problems: &mut Problems) -> Option<String> {
     at.word(problems)
-}
-
-/// Specifications are checked here, where their place is known, and compiled where they are used.
-fn metrics(at: &At<'_>, problems: &mut Problems) -> Option<String> {
-    let text = at.word(problems)?;
-    if let Err(error) = Specs::parse(&[&text]) {
-        problems.reject(&at.place, error.to_string(), None);
-    }
-    Some(text)
 }
 
 fn attach(at: &At<'_>, problems: &mut Problems) -> Option<Attach> {
@@ -359,5 +363,7 @@ mod tests {
     fn the_example_is_valid() {
         let settings = settings(&DaemonArgs::default(), Some(include_bytes!("../../../configs/settings.yaml"))).unwrap();
         assert_eq!(settings.interfaces, ["eth0", "veth*", "lo"]);
+        let filtered: Vec<bool> = settings.metrics.0.iter().map(|metric| metric.filters.is_some()).collect();
+        assert_eq!((filtered, settings.warnings.is_empty()), (vec![false, false, true], true));
     }
 }

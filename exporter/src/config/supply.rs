@@ -99,7 +99,7 @@ impl Supply<'_> {
             if let Some(advice) = missing.first().filter(|_| missing.len() == paths.len()) {
                 let effect = if place.list == List::Include { "matches nothing" } else { "excludes nothing" };
                 let what = format!("{effect}: no configured source knows {}", paths.join(", "));
-                problems.warn(&build::place_of(entry, &place), what, Some(advice.clone()));
+                problems.warn(&build::filter_lists(entry).place_of(&place), what, Some(advice.clone()));
             }
         }
     }

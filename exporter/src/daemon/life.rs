@@ -20,7 +20,6 @@ use super::start::Prepared;
 use super::state;
 use crate::config::File;
 use crate::config::settings::{Settings, SourceSpec};
-use crate::metrics::hubble::spec::{SpecError, Specs};
 use crate::pipeline::commons::Commons;
 use crate::pipeline::note::{Note, cause};
 use crate::pipeline::surroundings::{Shared, Surroundings, absolute_node_name};
@@ -49,9 +48,6 @@ pub enum LifeError {
     /// Threads, and what the kernel says of itself.
     #[error("the daemon cannot begin: {0}")]
     Io(#[from] std::io::Error),
-    /// The metrics.
-    #[error(transparent)]
-    Metrics(#[from] SpecError),
 }
 
 /// A daemon at work.
@@ -79,9 +75,8 @@ impl Life {
     /// # Errors
     /// When the intake or the state folder can't be opened.
     pub async fn begin(settings: &Settings, prepared: Prepared, identities: IdentitySources, file: &File) -> Result<Self, LifeError> {
-        let specs = Specs::parse(&settings.metrics)?;
-        for warning in &specs.warnings {
-            tracing::warn!(%warning, "metrics");
+        for warning in &settings.warnings.0 {
+            tracing::warn!(%warning, "settings");
         }
         let Prepared { state, mut kernel, node } = prepared;
         let boot = boot_id()?;
@@ -128,7 +123,7 @@ impl Life {
                 empty_rings: AtomicBool::new(false),
             })
         });
-        let metrics = MetricsReader::start(&specs, &intake, &commons)?;
+        let metrics = MetricsReader::start(&settings.metrics, &intake, &commons)?;
         let mut life = Self { manager, intake, commons, kernel: source, lines, metrics, stop, drains: Vec::new(), tend: None };
         if let Some(started) = kernel {
             life.begin_kernel(started, rings, last_arrival)?;

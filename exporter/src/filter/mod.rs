@@ -150,6 +150,11 @@ impl Filters {
         included.min(kept)
     }
 
+    /// Whether any of them looks at what varies between the events of a flow.
+    pub fn vary(&self) -> bool {
+        self.include.iter().chain(&self.exclude).any(|filter| !filter.per_event().is_empty())
+    }
+
     /// Decides what a flow decides for all its events; fields named in [`VARIES_PER_EVENT`] are not looked at.
     pub fn per_flow(&self, flow: &Flow<'_>) -> PerFlow {
         let (excluded, exclude) = remaining(&self.exclude, flow);

@@ -355,7 +355,7 @@ impl KernelEvents {
         cx.totals.undecided += u64::from(wanted == Wanted::Undecided);
         let slot = match wanted {
             Wanted::No => Slot::Filtered,
-            _ => Slot::Group(cx.fold.find_or_make(cx.log.prepare_kernel(flow, sighting, cx.around))),
+            _ => Slot::Group(cx.fold.find_or_make(cx.log.prepare_kernel(flow, sighting, row.is(Fact::Folded), cx.around))),
         };
         row.decide(sighting, if per_event { Slot::PerEvent } else { slot });
         slot

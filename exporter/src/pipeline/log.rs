@@ -39,7 +39,7 @@ pub trait LineRules {
     fn wants_event(&self, flow: &mut Flow<'_>, tcp_flags: u16) -> Wanted;
 
     /// The line of a flow.
-    fn prepare_kernel(&self, flow: Flow<'_>, sighting: Sighting, around: &Surroundings) -> Prepared;
+    fn prepare_kernel(&self, flow: Flow<'_>, sighting: Sighting, port_removed: bool, around: &Surroundings) -> Prepared;
 
     /// The line of traffic that belongs to no flow. Neither filters nor mask touch it.
     fn unattributed(&self) -> Prepared;
@@ -47,6 +47,23 @@ pub trait LineRules {
     /// Whether nothing is written any more at this time, Unix nanoseconds.
     fn has_ended(&self, _now: i64) -> bool {
         false
+    }
+}
+
+/// What filters say of a flow of the kernel, one port of which had been removed.
+pub fn without_port(filters: &Filters, flow: &Flow<'_>) -> Wanted {
+    let (source, destination) = key::ports(flow);
+    match filters.answer(flow, UnknownPorts { source: source == 0, destination: destination == 0 }) {
+        Answer::Yes => Wanted::Yes,
+        Answer::No => Wanted::No,
+        Answer::Unknown => Wanted::Undecided,
+    }
+}
+
+/// Gives a flow of the kernel the TCP flags of an event.
+pub fn set_tcp_flags(flow: &mut Flow<'_>, tcp_flags: u16) {
+    if let Some(Protocol::Tcp(tcp)) = flow.l4.as_mut().and_then(|l4| l4.protocol.as_mut()) {
+        tcp.flags = Some(Flags::from_header(tcp_flags).into());
     }
 }
 
@@ -94,12 +111,7 @@ impl LineRules for CompiledLog {
 
     fn wants(&self, flow: &Flow<'_>, port_removed: bool) -> Wanted {
         if port_removed {
-            let (source, destination) = key::ports(flow);
-            return match self.filters.answer(flow, UnknownPorts { source: source == 0, destination: destination == 0 }) {
-                Answer::Yes => Wanted::Yes,
-                Answer::No => Wanted::No,
-                Answer::Unknown => Wanted::Undecided,
-            };
+            return without_port(&self.filters, flow);
         }
         match self.filters.per_flow(flow) {
             PerFlow::Decided(true) => Wanted::Yes,
@@ -109,13 +121,11 @@ impl LineRules for CompiledLog {
     }
 
     fn wants_event(&self, flow: &mut Flow<'_>, tcp_flags: u16) -> Wanted {
-        if let Some(Protocol::Tcp(tcp)) = flow.l4.as_mut().and_then(|l4| l4.protocol.as_mut()) {
-            tcp.flags = Some(Flags::from_header(tcp_flags).into());
-        }
+        set_tcp_flags(flow, tcp_flags);
         if self.filters.matches_flow(flow) { Wanted::Yes } else { Wanted::No }
     }
 
-    fn prepare_kernel(&self, mut flow: Flow<'_>, sighting: Sighting, around: &Surroundings) -> Prepared {
+    fn prepare_kernel(&self, mut flow: Flow<'_>, sighting: Sighting, _: bool, around: &Surroundings) -> Prepared {
         let drop_reason = match sighting {
             Sighting::Dropped { reason, .. } => around.drop_reason(reason).0,
             _ => "",

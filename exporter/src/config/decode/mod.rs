@@ -4,6 +4,7 @@ mod entry;
 mod fields;
 mod filters;
 mod flag;
+pub(crate) mod metrics;
 mod sinks;
 mod statics;
 pub(crate) mod suggest;

@@ -79,13 +79,12 @@ struct End<'f> {
 }
 
 impl Context {
-    /// Takes an option; false when it is none of a context. `sourceContext=` asks for nothing, as upstream, and without `=` for an empty name.
+    /// Takes an option; false when it is none of a context. One without values asks for nothing, as upstream.
     ///
     /// # Errors
-    /// The value that is not known, and those that are.
-    pub fn set(&mut self, option: &str, value: Option<&str>) -> Result<bool, (String, String)> {
-        let values = |between| value.into_iter().flat_map(move |value| value.split(between).filter(|text| !text.is_empty()));
-        let values = |between| values(between).chain(value.is_none().then_some(""));
+    /// Which value is not known, and those that are.
+    pub fn set(&mut self, option: &str, values: &[String]) -> Result<bool, (usize, String)> {
+        let mut values = values.iter().enumerate();
         let naming = match option.to_ascii_lowercase().as_str() {
             "sourcecontext" => &mut self.source.any,
             "sourceegresscontext" => &mut self.source.egress,
@@ -94,15 +93,16 @@ impl Context {
             "destinationegresscontext" => &mut self.destination.egress,
             "destinationingresscontext" => &mut self.destination.ingress,
             "labelscontext" => {
-                self.labels = values(',').try_fold(0, |labels, label| {
-                    let at = LABELS.iter().position(|known| *known == label).ok_or_else(|| (label.to_owned(), LABELS.join(", ")))?;
-                    Ok::<_, (String, String)>(labels | 1 << at)
+                self.labels = values.try_fold(0, |labels, (n, label)| {
+                    let at = LABELS.iter().position(|known| known == label).ok_or_else(|| (n, LABELS.join(", ")))?;
+                    Ok::<_, (usize, String)>(labels | 1 << at)
                 })?;
                 return Ok(true);
             }
             _ => return Ok(false),
         };
-        *naming = values('|').map(identifier).collect::<Result<_, _>>()?;
+        let known = || IDENTIFIERS.map(|(name, _)| name).join(", ");
+        *naming = values.map(|(n, value)| identifier(value).ok_or_else(|| (n, known()))).collect::<Result<_, _>>()?;
         Ok(true)
     }
 
@@ -179,9 +179,8 @@ impl<'f> End<'f> {
     }
 }
 
-fn identifier(text: &str) -> Result<Identifier, (String, String)> {
-    let known = IDENTIFIERS.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, identifier)| *identifier);
-    known.ok_or_else(|| (text.to_owned(), IDENTIFIERS.map(|(name, _)| name).join(", ")))
+fn identifier(text: &str) -> Option<Identifier> {
+    IDENTIFIERS.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, identifier)| *identifier)
 }
 
 fn label_value<'f>(label: &str, [source, destination]: &[End<'f>; 2], direction: TrafficDirection) -> Cow<'f, str> {

@@ -105,7 +105,7 @@ pub fn layouts(spec: &Spec) -> Vec<Layout> {
     }
 }
 
-/// Says what a flow counts for. `kernel`: it is the flow of a line of the kernel, whose flags are not set.
+/// Says what a flow counts for. `kernel`: it is the flow of a line of the kernel, whose flags do not count.
 pub fn visit(spec: &Spec, flow: &Flow<'_>, kernel: bool, emit: &mut Emit<'_>) {
     let mut count = |metric: usize, own: &[Cow<'_, str>], inverted: bool, amount: Amount| {
         let mut values: Vec<Cow<'_, str>> = own.to_vec();

@@ -3,7 +3,7 @@
 //! Riding on the pipeline gives metrics its knowledge of a packet's fate (what a firewall ate was not forwarded) and its cost: an event finds its row,
 //! the row its line, and the line's sums grow. Series are looked up once for each cached flow.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flowlog_bpf::event::Event;
 
@@ -14,7 +14,7 @@ use crate::pipeline::fold::FoldTable;
 use crate::pipeline::identify::Sighting;
 use crate::pipeline::kernel_events::{Context, KernelEvents};
 use crate::pipeline::line::{Kind, Prepared};
-use crate::pipeline::log::{LineRules, Wanted};
+use crate::pipeline::log::{self, LineRules, Wanted};
 use crate::pipeline::surroundings::Surroundings;
 use crate::pipeline::template::Template;
 use crate::pipeline::totals::Totals;
@@ -27,21 +27,28 @@ const MOST_LINES: usize = 65_536;
 /// Shares the registry between what adds to it and the page.
 pub type Shared = Arc<Mutex<Registry>>;
 
-/// Wants every flow, and takes the series it adds to for its line.
+/// Wants every flow, and takes the series it adds to for its line. Which metrics count it, the registry says.
 #[derive(Debug)]
 struct Rules(Shared);
 
+impl Rules {
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl LineRules for Rules {
-    fn wants(&self, _: &Flow<'_>, _: bool) -> Wanted {
+    fn wants(&self, flow: &Flow<'_>, port_removed: bool) -> Wanted {
+        if !port_removed && self.registry().varies(flow) { Wanted::PerEvent } else { Wanted::Yes }
+    }
+
+    fn wants_event(&self, flow: &mut Flow<'_>, tcp_flags: u16) -> Wanted {
+        log::set_tcp_flags(flow, tcp_flags);
         Wanted::Yes
     }
 
-    fn wants_event(&self, _: &mut Flow<'_>, _: u16) -> Wanted {
-        Wanted::Yes
-    }
-
-    fn prepare_kernel(&self, flow: Flow<'_>, _: Sighting, _: &Surroundings) -> Prepared {
-        let steps = self.0.lock().unwrap_or_else(PoisonError::into_inner).resolve(&flow);
+    fn prepare_kernel(&self, flow: Flow<'_>, _: Sighting, port_removed: bool, _: &Surroundings) -> Prepared {
+        let steps = self.registry().resolve(&flow, port_removed);
         Prepared::new(&Template::without_holes(&steps), b"", b"", Kind::Input)
     }
 
@@ -106,7 +113,7 @@ impl KernelMetrics {
     }
 
     fn count(&mut self) {
-        let mut registry = self.rules.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut registry = self.rules.registry();
         self.fold.drain(|group| registry.add(group.prepared.fold_key(), group.sums));
         drop(registry);
         self.fold.forget_idle();

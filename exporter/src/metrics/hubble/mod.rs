@@ -3,10 +3,12 @@
 //! * `spec` and `context` read the configuration, `families` says what a flow counts for, `words` how numbers are called, `table` keeps the series.
 //! * Flows of the input are observed one by one. A line of the kernel is resolved to its series once, when its flow enters the cache
 //!   (`Registry::resolve`), and then only numbers are added (`Registry::add`).
-//! * Independent of flow logs: what their filters leave out is counted here all the same.
+//! * Independent of flow logs: what their filters leave out is counted here all the same. A metric may have filters of its own, which are the flow
+//!   logs' (Hubble digest §3): of the kernel's flows they are asked when the flow is resolved, and at each event only where they look at what varies.
 //!
 //! Differences from Hubble, on purpose: lost events are counted, not notifications of them; a metric has at most [`table::MOST_SERIES`] series and a
-//! declared one for the rest; the filters of Cilium's dynamic metrics file and its removal of deleted pods' series are not there.
+//! declared one for the rest; a change of the metrics needs a start, where Cilium reads its dynamic metrics file again; its removal of deleted pods'
+//! series is not there.
 
 pub mod context;
 mod exemplar;
@@ -21,8 +23,10 @@ use std::borrow::Cow;
 use self::families::Amount;
 use self::spec::{Family, Spec, Specs};
 use self::table::{MOST_SERIES, Table};
+use crate::filter::PerFlow;
 use crate::flow::{Event, ExportEvent, Flow, LostEvent};
 use crate::metrics::text::{Exemplar, Kind, Page};
+use crate::pipeline::log;
 use crate::pipeline::sums::Sums;
 
 /// One wanted family and its metrics.
@@ -39,6 +43,8 @@ pub struct Registry {
     lost: Table,
     /// Bytes of the intake that were given up before they were read for metrics.
     pub skipped_bytes: u64,
+    /// Flows of the kernel that a metric counts although its filters ask for a port that the kernel had removed.
+    undecided: u64,
 }
 
 /// One number that a kernel line adds to: family, metric and series, and of what.
@@ -65,7 +71,7 @@ impl Registry {
         };
         let lost =
             table::Layout { name: "hubble_lost_events_total", help: "Number of lost events", kind: Kind::Counter, labels: vec!["source"] };
-        Self { wanted: specs.list.iter().map(wanted).collect(), lost: Table::new(lost, most), skipped_bytes: 0 }
+        Self { wanted: specs.0.iter().map(wanted).collect(), lost: Table::new(lost, most), skipped_bytes: 0, undecided: 0 }
     }
 
     /// Counts an event of the input.
@@ -79,6 +85,9 @@ impl Registry {
 
     fn flow(&mut self, flow: &Flow<'_>) {
         for Wanted { spec, tables } in &mut self.wanted {
+            if spec.filters.as_ref().is_some_and(|filters| !filters.matches_flow(flow)) {
+                continue;
+            }
             let traced = matches!(spec.family, Family::Http { exemplars: true } | Family::HttpV2 { exemplars: true });
             families::visit(spec, flow, false, &mut |metric: usize, values: &[Cow<'_, str>], amount| {
                 let Some(table) = tables.get_mut(metric) else { return };
@@ -100,14 +109,29 @@ impl Registry {
 
     /// Counts a line of the kernel.
     pub fn observe_kernel(&mut self, flow: &Flow<'_>, sums: &Sums) {
-        let steps = self.resolve(flow);
+        let steps = self.resolve(flow, false);
         self.add(&steps, sums);
     }
 
+    /// Whether the filters of some metric have to be asked at each event of a kernel flow, with its TCP flags set.
+    #[must_use]
+    pub fn varies(&self, flow: &Flow<'_>) -> bool {
+        let filters = self.wanted.iter().filter_map(|wanted| wanted.spec.filters.as_deref());
+        filters.filter(|filters| filters.vary()).any(|filters| matches!(filters.per_flow(flow), PerFlow::PerEvent(_)))
+    }
+
     /// Which numbers the line of a kernel flow adds to, for [`Registry::add`]. Two flows that add to the same numbers give the same bytes.
-    pub fn resolve(&mut self, flow: &Flow<'_>) -> Vec<u8> {
+    pub fn resolve(&mut self, flow: &Flow<'_>, port_removed: bool) -> Vec<u8> {
         let mut steps = Vec::new();
         for (family, Wanted { spec, tables }) in self.wanted.iter_mut().enumerate() {
+            match spec.filters.as_deref() {
+                Some(filters) if port_removed => match log::without_port(filters, flow) {
+                    log::Wanted::No => continue,
+                    wanted => self.undecided += u64::from(wanted == log::Wanted::Undecided),
+                },
+                Some(filters) if !filters.matches_flow(flow) => continue,
+                _ => {}
+            }
             families::visit(spec, flow, true, &mut |metric: usize, values: &[Cow<'_, str>], amount| {
                 let Some(of) = AMOUNTS.iter().position(|known| *known == amount) else { return };
                 let Some(table) = tables.get_mut(metric) else { return };
@@ -154,6 +178,8 @@ impl Registry {
         }
         let help = "Bytes of the intake that were given up before they could be counted in the metrics of flows.";
         page.family("flowlog_metrics_skipped_bytes_total", Kind::Counter, help).sample(&[], self.skipped_bytes);
+        let help = "Flows of the kernel that a metric counts although its filters ask for a port that the kernel had removed.";
+        page.family("flowlog_metrics_undecided_total", Kind::Counter, help).sample(&[], self.undecided);
     }
 }
 
