@@ -3,7 +3,7 @@
 //! A single address is compared as text, so nothing is normalised; only networks are compared by value. An IPv4 address and its
 //! IPv4-mapped IPv6 form are different addresses.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A network: `10.0.0.0/8`. Bits behind the prefix length are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Prefix {
         let plain = !bits.is_empty() && bits.bytes().all(|b| b.is_ascii_digit()) && (bits.len() == 1 || !bits.starts_with('0'));
         let most = if network.is_ipv4() { 32 } else { 128 };
         match bits.parse::<u32>() {
-            Ok(bits) if plain && bits <= most => Ok(Self { network, bits }),
+            Ok(bits) if plain && bits <= most => Ok(Self { network: masked(network, bits), bits }),
             _ => Err(format!("`{bits}` is not a prefix length from 0 to {most}")),
         }
     }
@@ -43,6 +43,14 @@ impl Prefix {
     /// Whether `other` is this network or a part of it.
     pub fn covers(&self, other: &Self) -> bool {
         self.bits <= other.bits && self.contains(other.network)
+    }
+}
+
+/// The network's first address: two spellings of one network are equal.
+fn masked(network: IpAddr, bits: u32) -> IpAddr {
+    match network {
+        IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() & u32::MAX.checked_shl(32 - bits).unwrap_or(0)).into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & u128::MAX.checked_shl(128 - bits).unwrap_or(0)).into(),
     }
 }
 
