@@ -42,15 +42,13 @@ impl Spool {
     }
 
     /// A reader for the sink of this name, at its stored cursor, and what else is stored. From now on the spool keeps for the sink what
-    /// it has not released, as `when_full` says, over restarts too: where nothing is stored yet, its place is stored, if the disk takes it. A sink
-    /// that was forgotten goes on where it was, as far as that is still there.
+    /// it has not released, as `when_full` says, once it has stored a place over restarts too. A sink that was forgotten goes on where it was, as far as that is still there.
     ///
     /// # Errors
     /// If the cursor file cannot be read just now. A damaged one is like none.
     pub fn reader(&self, sink: &str, when_full: WhenFull, start: Start) -> io::Result<(Reader, Stored)> {
         let known = cursor::load(self.folder(), sink)?;
         let former = if known.is_none() { cursor::former(self.folder(), sink)? } else { None };
-        let is_new = known.is_none();
         let mut state = self.shared.lock();
         let visible = *self.shared.visible.borrow();
         let begin = state.segments.front().map_or(visible.position, |segment| segment.base);
@@ -61,10 +59,6 @@ impl Spool {
             .unwrap_or_else(|| Stored { cursor: if start == Start::Oldest { oldest.unwrap_or(end) } else { end }, ..Stored::default() });
         state.holders.insert(sink.to_owned(), Holder { position: stored.cursor.position, when_full });
         drop(state);
-        if is_new && let Err(error) = self.store(sink, &stored) {
-            // It starts all the same: only a crash before its next cursor would let go of what it has not delivered.
-            tracing::warn!(folder = %self.folder().display(), sink, %error, "The place of a new sink cannot be stored.");
-        }
         Ok((Reader::new(self.shared.clone(), stored.cursor).of(sink), stored))
     }
 
