@@ -150,6 +150,29 @@ fn another_boot_gives_a_new_identity_and_the_old_records_are_still_read() {
     assert_eq!(found.renewal, None, "a spool that was closed keeps its identity over a reboot");
 }
 
+/// An interval's end reads its sums while the lines it writes from them, uncommitted, fill more than a segment.
+#[test]
+fn hidden_frames_are_whole_whatever_lies_uncommitted_behind_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { max_bytes: 64 << 20, min_free_percent: 0, ..options() };
+    let (mut writer, _) = Writer::open(folder.path(), &options).unwrap();
+    let from = writer.append_hidden(b"one").unwrap();
+    writer.append_hidden(b"two").unwrap();
+    writer.commit(Commit { partials: Some(from), ..Commit::default() }).unwrap();
+    let hidden = |writer: &Writer| {
+        let mut frames = Vec::new();
+        assert!(writer.hidden(from, &mut |frame| frames.push(frame.to_vec())).unwrap(), "whole");
+        frames
+    };
+    assert_eq!(hidden(&writer), [b"one", b"two"]);
+    for _ in 0..3 * writer.spool().shared.segment_bytes() / 10_000 {
+        writer.append(1000, b"", b"", &[b'x'; 10_000]).unwrap();
+    }
+    settle(&writer);
+    assert!(writer.spool().shared.lock().segments.len() > 2, "the lines fill several segments");
+    assert_eq!(hidden(&writer), [b"one", b"two"]);
+}
+
 #[test]
 fn what_made_room_is_the_same_gap_each_time_a_reader_comes_to_it() {
     let folder = tempfile::tempdir().unwrap();

@@ -225,8 +225,8 @@ impl Writer {
         self.register().declared(&begins)
     }
 
-    /// The hidden frames between a position and the last commit, as found when the spool was opened: partial sums to go on from. A damaged
-    /// one ends the reading with `false`.
+    /// The hidden frames between a position and the last commit on disk: partial sums to go on from. A damaged one ends the
+    /// reading with `false`.
     ///
     /// # Errors
     /// If the disk cannot be read just now.
@@ -236,7 +236,8 @@ impl Writer {
             (state.segments.clone(), state.last.position)
         };
         let mut position = from;
-        for segment in segments.iter().filter(|segment| segment.end > from) {
+        // Segments behind the commit hold only what is not committed yet.
+        for segment in segments.iter().filter(|segment| segment.end > from && segment.base < to) {
             let path = self.shared.folder.segment(segment.base);
             let failed = |source| ReadError { folder: path.display().to_string(), position: segment.base, source };
             if segment.base > position {
