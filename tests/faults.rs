@@ -105,14 +105,14 @@ fn a_disk_that_turns_read_only_is_waited_for() {
     }
     let lab = Lab::new();
     let mut daemon = Daemon::new(&lab.router, RESTLESS).with(&["--intake-max-bytes", "1MiB"]);
-    // The kernel does not remount read-only what is open for writing. So a read-only view is laid over it: what is open can still be written, and nothing can
-    // be made, renamed or removed.
+    // The kernel does not remount read-only what is open for writing. So a view that is read-only already is laid over it: what is open can still be written,
+    // and nothing can be made, renamed or removed. The view is made beside, where the daemon cannot open a file through it before it is read-only.
     let cover = |daemon: &Daemon| {
+        let view = tempfile::tempdir().expect("a folder");
+        let view = view.path().display();
         for folder in [daemon.state(), daemon.path("out")] {
             let folder = folder.display();
-            // mount(8) reads the list of mounts, which others change meanwhile.
-            let read_only = format!("for i in $(seq 20); do mount -o remount,bind,ro {folder} && exit 0; sleep 0.1; done; exit 1");
-            sh(&format!("mount --bind {folder} {folder}; {read_only}"));
+            sh(&format!("mount --bind {folder} {view} && mount -o remount,bind,ro {view} && mount --bind {view} {folder} && umount {view}"));
         }
     };
     let uncover = |daemon: &Daemon| {
