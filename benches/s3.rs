@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use flowlog_sinks::driver::{Outcome, Sink, Step};
 use flowlog_sinks::s3::retention::{Mode, Period, Retention};
 use flowlog_sinks::s3::{Options, Origin, S3Sink};
-use flowlog_sinks::spool::{self, Commit, Start, WhenFull, Writer};
+use flowlog_sinks::spool::{self, Commit, WhenFull, Writer};
 use flowlog_tests::s3::client::Client;
 use flowlog_tests::service::{Service, binaries};
 use flowlog_tests::skip::skip;
@@ -161,7 +161,7 @@ fn measure(server: &Service, shape: &Shape) {
     let sink = sink(server, shape, folder.path());
     let writer = spooled(shape, folder.path());
     let spool = writer.spool();
-    let (mut reader, _) = spool.reader("bench", WhenFull::Hold, Start::Oldest).expect("a reader");
+    let (mut reader, _) = spool.reader("bench", WhenFull::Hold).expect("a reader");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.expect("a runtime");
     let inside = runtime.enter();

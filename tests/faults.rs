@@ -112,7 +112,9 @@ fn a_disk_that_turns_read_only_is_waited_for() {
         let view = view.path().display();
         for folder in [daemon.state(), daemon.path("out")] {
             let folder = folder.display();
-            sh(&format!("mount --bind {folder} {view} && mount -o remount,bind,ro {view} && mount --bind {view} {folder} && umount {view}"));
+            sh(&format!(
+                "mount --bind {folder} {view} && mount -o remount,bind,ro {view} && mount --bind {view} {folder} && umount {view}"
+            ));
         }
     };
     let uncover = |daemon: &Daemon| {

@@ -3,7 +3,7 @@
 //! Spool: records of 760 bytes, a commit each 4 000, fdatasync in groups; then the same read back and checked. Intake: 100-byte events in
 //! batches of 256 KiB, two readers that keep up. Disk: plain writes of 256 KiB with one fdatasync at the end, as the disk's own limit.
 
-use flowlog_sinks::spool::{Appended, Commit, Intake, IntakeOptions, Item, Options, Origin, Start, WhenFull, Writer};
+use flowlog_sinks::spool::{Appended, Commit, Intake, IntakeOptions, Item, Options, Origin, WhenFull, Writer};
 use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -51,7 +51,7 @@ fn disk(folder: &Path, mib: u64) -> Result<()> {
 fn spool(folder: &Path, mib: u64) -> Result<()> {
     let options = Options { max_bytes: 64 << 30, min_free_percent: 0, ..Options::new("bench", "bench") };
     let (mut writer, _) = Writer::open(folder, &options)?;
-    let (mut reader, _) = writer.spool().reader("bench", WhenFull::Hold, Start::Oldest)?;
+    let (mut reader, _) = writer.spool().reader("bench", WhenFull::Hold)?;
     let line = [b'x'; 760];
     let records = (mib << 20) / 800;
     let started = Instant::now();

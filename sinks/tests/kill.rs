@@ -5,7 +5,7 @@
 
 use flowlog_sinks::driver::{DriverOptions, start};
 use flowlog_sinks::file::{Compress, FileConfig, FileSink};
-use flowlog_sinks::spool::{Commit, Options, Start, WhenFull, Writer};
+use flowlog_sinks::spool::{Commit, Options, WhenFull, Writer};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -41,7 +41,7 @@ fn child(folder: &Path, last: bool) -> Result<()> {
         ..FileConfig::new(folder.join("events.log"))
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build()?;
-    let options = DriverOptions { name: "file".to_owned(), when_full: WhenFull::Hold, start: Start::Oldest };
+    let options = DriverOptions { name: "file".to_owned(), when_full: WhenFull::Hold };
     let entered = runtime.enter();
     let running = start(&writer.spool(), Arc::new(FileSink::new(config)), options)?;
     drop(entered);

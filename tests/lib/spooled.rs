@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use flowlog_sinks::driver::{DriverOptions, Limits, Outcome, Running, Sink, SinkMetrics, Step, start};
-use flowlog_sinks::spool::{Commit, Cursor, Options, Reader, Spool, Start, WhenFull, Writer, boot_id};
+use flowlog_sinks::spool::{Commit, Cursor, Options, Reader, Spool, WhenFull, Writer, boot_id};
 
 /// The namespaces of the records, in turn; the empty one is a flow without.
 pub const NAMESPACES: [&str; 3] = ["shop", "bank", ""];
@@ -38,7 +38,7 @@ impl Spooled {
         options.min_free_percent = 0;
         let (writer, _) = Writer::open(&folder.path().join("spool"), &options).expect("a spool");
         // What has no reader goes as soon as its segment is full.
-        let keeps = writer.spool().reader("keeps", WhenFull::Hold, Start::Oldest).expect("a reader").0;
+        let keeps = writer.spool().reader("keeps", WhenFull::Hold).expect("a reader").0;
         let mut spooled = Spooled { _keeps: keeps, writer, start: ago(age), folder };
         spooled.append(records);
         spooled
@@ -81,7 +81,7 @@ impl Spooled {
 
     /// A reader of this name from the beginning, or from where it was stored.
     pub fn reader(&self, sink: &str) -> Reader {
-        self.spool().reader(sink, WhenFull::Hold, Start::Oldest).expect("a reader").0
+        self.spool().reader(sink, WhenFull::Hold).expect("a reader").0
     }
 
     /// The spool itself.
@@ -151,7 +151,7 @@ pub fn line(sequence: u64) -> String {
 
 /// Starts the driver for a sink, at its cursor.
 pub fn run<S: Sink>(spooled: &Spooled, sink: &Arc<S>) -> Running {
-    let options = DriverOptions { name: "sink".to_owned(), when_full: WhenFull::Hold, start: Start::Oldest };
+    let options = DriverOptions { name: "sink".to_owned(), when_full: WhenFull::Hold };
     start(&spooled.spool(), sink.clone(), options).expect("a cursor")
 }
 

@@ -2,7 +2,7 @@
 
 use flowlog_sinks::driver::{Outcome, Sink, Step};
 use flowlog_sinks::s3::{Options, Origin, S3Sink};
-use flowlog_sinks::spool::{self, Commit, Reader, Spool, Start, Stored, WhenFull, Writer};
+use flowlog_sinks::spool::{self, Commit, Reader, Spool, Stored, WhenFull, Writer};
 
 use crate::shared::{runtime, wait};
 
@@ -84,7 +84,7 @@ impl Drive {
         let origin = Origin { cluster: "c 1".into(), log: "all".into(), node: "n".into(), daemon: "flowlog 0.1.0".into() };
         let spool = log.spool();
         let sink = S3Sink::new(options.clone(), origin, log.folder.path().join("staging"), now).expect("a sink");
-        let (mut reader, stored) = spool.reader("audit", WhenFull::Hold, Start::Oldest).expect("a reader");
+        let (mut reader, stored) = spool.reader("audit", WhenFull::Hold).expect("a reader");
         let _inside = runtime().enter();
         sink.resume(&mut reader, stored.state.as_ref()).expect("a sink that takes up its work");
         Drive { sink, spool, reader, stored, now }

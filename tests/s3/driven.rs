@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use flowlog_sinks::driver::{DriverOptions, Running, start};
 use flowlog_sinks::s3::{Options, Origin, S3Sink};
-use flowlog_sinks::spool::{Start, WhenFull};
+use flowlog_sinks::spool::WhenFull;
 use flowlog_tests::reader;
 use flowlog_tests::s3::client::Client;
 
@@ -24,7 +24,7 @@ fn drive(log: &Log, options: &Options) -> Running {
     let origin = Origin { cluster: "c 1".into(), log: "all".into(), node: "n".into(), daemon: "flowlog 0.1.0".into() };
     let sink = S3Sink::new(options.clone(), origin, log.folder.path().join("staging"), now()).expect("a sink");
     let _inside = runtime().enter();
-    let options = DriverOptions { name: "audit".into(), when_full: WhenFull::Hold, start: Start::Oldest };
+    let options = DriverOptions { name: "audit".into(), when_full: WhenFull::Hold };
     start(&log.spool(), Arc::new(sink), options).expect("a driver")
 }
 

@@ -9,7 +9,7 @@ use flowlog_sinks::file::{self, FileConfig, FileSink, StdoutSink};
 use flowlog_sinks::kafka::KafkaSink;
 use flowlog_sinks::loki::LokiSink;
 use flowlog_sinks::s3::S3Sink;
-use flowlog_sinks::spool::{Spool, Start, WhenFull};
+use flowlog_sinks::spool::{Spool, WhenFull};
 
 use super::network_sinks::{self, Origin};
 use super::privileges;
@@ -140,7 +140,7 @@ pub fn build(folder: &Path, sink: &WantedSink) -> Result<Built, SinkError> {
 /// # Errors
 /// When its cursor can't be read.
 pub fn start(spool: &Spool, sink: &WantedSink, built: Built) -> Result<Running, SinkError> {
-    let options = DriverOptions { name: sink.name.clone(), when_full: sink.when_full, start: Start::Oldest };
+    let options = DriverOptions { name: sink.name.clone(), when_full: sink.when_full };
     (built.start)(spool, options).map_err(|error| SinkError { name: sink.name.clone(), why: error.to_string() })
 }
 

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use flowlog_sinks::spool::{Commit, Item, LogKind, Options, SpoolId, Start, WhenFull, Writer};
+use flowlog_sinks::spool::{Commit, Item, LogKind, Options, SpoolId, WhenFull, Writer};
 
 use super::frames::Built;
 
@@ -34,7 +34,7 @@ fn open(folder: &Path) -> Writer {
 
 /// Reads all there is. `new` is where the record stands that was written last.
 fn read(writer: &Writer, built: &Built, id: SpoolId, new: (SpoolId, u64)) {
-    let (mut reader, _) = writer.spool().reader("check", WhenFull::Hold, Start::Oldest).expect("a reader");
+    let (mut reader, _) = writer.spool().reader("check", WhenFull::Hold).expect("a reader");
     let mut place = (reader.cursor().spool, reader.cursor().sequence);
     let (mut items, mut found) = (0, false);
     while let Some(item) = reader.peek().expect("the disk is read") {

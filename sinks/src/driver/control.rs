@@ -2,7 +2,7 @@
 
 use super::run::Driver;
 use super::{Sink, SinkMetrics};
-use crate::spool::{Gap, Spool, Start, WhenFull, cause};
+use crate::spool::{Gap, Spool, WhenFull, cause};
 use std::future::{Future, pending};
 use std::io;
 use std::sync::Arc;
@@ -19,8 +19,6 @@ pub struct DriverOptions {
     pub name: String,
     /// What happens when the spool is at its bound and the sink is behind.
     pub when_full: WhenFull,
-    /// Where a sink without a cursor begins.
-    pub start: Start,
 }
 
 /// What a driver has been told.
@@ -59,7 +57,7 @@ pub struct Running {
 /// # Errors
 /// If the sink's cursor file cannot be read just now.
 pub fn start<S: Sink>(spool: &Spool, sink: Arc<S>, options: DriverOptions) -> io::Result<Running> {
-    let (reader, stored) = spool.reader(&options.name, options.when_full, options.start)?;
+    let (reader, stored) = spool.reader(&options.name, options.when_full)?;
     let metrics = Arc::new(SinkMetrics::default());
     // Weakly: whoever still looks at the numbers of a sink that has ended does not keep its client.
     let counting = Arc::downgrade(&sink);

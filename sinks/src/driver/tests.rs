@@ -1,7 +1,7 @@
 //! The driver against a sink that answers whatever comes to its mind.
 
 use super::*;
-use crate::spool::{Commit, Cursor, Item, Options, Spool, Start, WhenFull, Writer};
+use crate::spool::{Commit, Cursor, Item, Options, Spool, WhenFull, Writer};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -105,7 +105,7 @@ impl Sink for Destination {
 }
 
 fn options() -> DriverOptions {
-    DriverOptions { name: "wild".to_owned(), when_full: WhenFull::Hold, start: Start::Oldest }
+    DriverOptions { name: "wild".to_owned(), when_full: WhenFull::Hold }
 }
 
 fn fill(folder: &Path, records: u64) -> Spool {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::driver::{DriverOptions, Running, start};
-use crate::spool::{Commit, Options, Start, WhenFull, Writer};
+use crate::spool::{Commit, Options, WhenFull, Writer};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -35,7 +35,7 @@ impl Bench {
 
     fn start(&self) -> (Running, Arc<FileSink>) {
         let sink = Arc::new(FileSink::new(self.config.clone()));
-        let options = DriverOptions { name: "file".to_owned(), when_full: WhenFull::DropOldest, start: Start::Oldest };
+        let options = DriverOptions { name: "file".to_owned(), when_full: WhenFull::DropOldest };
         let _entered = self.runtime.enter();
         (start(&self.writer.spool(), sink.clone(), options).unwrap(), sink)
     }

@@ -147,7 +147,7 @@ impl Model {
         self.commit();
         let writer = self.writer.as_ref().unwrap();
         settle(writer);
-        let (mut reader, _) = writer.spool().reader("check", WhenFull::Hold, Start::Oldest).unwrap();
+        let (mut reader, _) = writer.spool().reader("check", WhenFull::Hold).unwrap();
         let mut place = reader.cursor();
         let mut read = 0_u64;
         let mut lost = 0_u64;
@@ -218,7 +218,7 @@ fn flip(folder: &Path, at: u64) -> bool {
 fn run(acts: &[Act]) {
     let mut model = Model::new();
     // A sink that holds everything, so that nothing makes room by itself.
-    drop(model.writer.as_ref().unwrap().spool().reader("hold", WhenFull::Hold, Start::Oldest).unwrap());
+    drop(model.writer.as_ref().unwrap().spool().reader("hold", WhenFull::Hold).unwrap());
     acts.iter().for_each(|act| model.act(act));
     model.check();
 }
@@ -278,7 +278,7 @@ fn spoil(folder: &Path, number: u64) {
 }
 
 fn read_through(writer: &Writer, sink: &str) {
-    let (mut reader, _) = writer.spool().reader(sink, WhenFull::Hold, Start::Oldest).unwrap();
+    let (mut reader, _) = writer.spool().reader(sink, WhenFull::Hold).unwrap();
     while reader.peek().unwrap().is_some() {
         reader.advance();
     }

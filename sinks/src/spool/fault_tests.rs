@@ -19,7 +19,7 @@ fn write(writer: &mut Writer, count: usize, bytes: usize) {
 
 /// A reader from the oldest record on.
 fn reader(writer: &Writer, sink: &str, when_full: WhenFull) -> Reader {
-    writer.spool().reader(sink, when_full, Start::Oldest).unwrap().0
+    writer.spool().reader(sink, when_full).unwrap().0
 }
 
 /// What a reader finds: records in order and gaps, as runs.
@@ -128,7 +128,9 @@ fn at_the_bound_hold_loses_the_newest_and_drop_oldest_the_oldest() {
     assert_eq!((cause.as_str(), next), (cause::FULL, from));
     assert!(spool.metrics().bytes.load(Ordering::Relaxed) <= 16 << 20);
     spool.forget("drops").unwrap();
-    let (mut holds, _) = spool.reader("holds", WhenFull::Hold, Start::End).unwrap();
+    let (mut holds, _) = spool.reader("holds", WhenFull::Hold).unwrap();
+    runs(&mut holds);
+    spool.release("holds", &holds.cursor());
     fill(&mut writer);
     let found = runs(&mut holds);
     let [(first, _, kept), (gap, lost, again), (last, _, 81_921)] = &found[..] else { panic!("{found:?}") };

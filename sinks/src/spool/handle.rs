@@ -9,16 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::watch;
 
-/// Where a sink without a cursor begins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Start {
-    /// With the oldest record there is.
-    #[default]
-    Oldest,
-    /// With what is committed from now on.
-    End,
-}
-
 /// An open spool. Cheap to clone; the spool is closed by its writer.
 #[derive(Clone)]
 pub struct Spool {
@@ -41,24 +31,29 @@ impl Spool {
         &self.shared.metrics
     }
 
-    /// A reader for the sink of this name, at its stored cursor, and what else is stored. From now on the spool keeps for the sink what
-    /// it has not released, as `when_full` says, once it has stored a place over restarts too. A sink that was forgotten goes on where it was, as far as that is still there.
+    /// A reader for the sink of this name, at its stored cursor or, for a new one, before the oldest record there is, and what else is
+    /// stored. From now on the spool keeps for the sink what it has not released, as `when_full` says, over restarts too: where nothing is
+    /// stored yet, its place is stored, if the disk takes it. A sink that was forgotten goes on where it was, as far as that is still there.
     ///
     /// # Errors
     /// If the cursor file cannot be read just now. A damaged one is like none.
-    pub fn reader(&self, sink: &str, when_full: WhenFull, start: Start) -> io::Result<(Reader, Stored)> {
+    pub fn reader(&self, sink: &str, when_full: WhenFull) -> io::Result<(Reader, Stored)> {
         let known = cursor::load(self.folder(), sink)?;
         let former = if known.is_none() { cursor::former(self.folder(), sink)? } else { None };
+        let is_new = known.is_none();
         let mut state = self.shared.lock();
         let visible = *self.shared.visible.borrow();
         let begin = state.segments.front().map_or(visible.position, |segment| segment.base);
         let stored = known.or(former.filter(|former| (begin..=visible.position).contains(&former.cursor.position)));
         let oldest = state.segments.front().map(|segment| Cursor { spool: segment.id, sequence: segment.number, position: segment.base });
         let end = Cursor { spool: visible.id, sequence: visible.sequence, position: visible.position };
-        let stored = stored
-            .unwrap_or_else(|| Stored { cursor: if start == Start::Oldest { oldest.unwrap_or(end) } else { end }, ..Stored::default() });
+        let stored = stored.unwrap_or_else(|| Stored { cursor: oldest.unwrap_or(end), ..Stored::default() });
         state.holders.insert(sink.to_owned(), Holder { position: stored.cursor.position, when_full });
         drop(state);
+        if is_new && let Err(error) = self.store(sink, &stored) {
+            // It starts all the same: only a crash before its next cursor would let go of what it has not delivered.
+            tracing::warn!(folder = %self.folder().display(), sink, %error, "The place of a new sink cannot be stored.");
+        }
         Ok((Reader::new(self.shared.clone(), stored.cursor).of(sink), stored))
     }
 

@@ -41,7 +41,7 @@ pub use folder::{OpenError, Renewal, boot_id};
 pub(crate) use folder::{now, replace, sync_folder};
 pub use frame::{HEAD, Head, Kind, Seed, find_head, parse_head, payload_fits};
 pub(crate) use handle::Changes;
-pub use handle::{Spool, Start};
+pub use handle::Spool;
 pub use id::SpoolId;
 pub use intake::{Appended, Intake, IntakeOptions, IntakeReaders, ORIGIN, Origin, split_origin};
 pub use intake_reader::{IntakeReader, Raw};

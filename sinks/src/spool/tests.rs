@@ -65,7 +65,7 @@ fn read(reader: &mut Reader) -> Vec<String> {
 }
 
 fn read_all(writer: &Writer) -> Vec<String> {
-    read(&mut writer.spool().reader("test", WhenFull::DropOldest, Start::Oldest).unwrap().0)
+    read(&mut writer.spool().reader("test", WhenFull::DropOldest).unwrap().0)
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn records_that_share_a_time_are_told_apart_alike_wherever_reading_begins() {
     }
     settle(&writer);
     for skipped in 0..8 {
-        let (mut reader, _) = writer.spool().reader("test", WhenFull::Hold, Start::Oldest).unwrap();
+        let (mut reader, _) = writer.spool().reader("test", WhenFull::Hold).unwrap();
         let mut nudges = Vec::new();
         while let Some(item) = reader.peek().unwrap() {
             if let Item::Record(record) = item
@@ -150,6 +150,34 @@ fn another_boot_gives_a_new_identity_and_the_old_records_are_still_read() {
     assert_eq!(found.renewal, None, "a spool that was closed keeps its identity over a reboot");
 }
 
+/// The machine loses power before the sink has delivered anything, and another sink is ahead of it.
+#[test]
+fn what_a_sink_that_never_delivered_has_to_get_is_kept_over_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = |boot: &str| Options { max_bytes: 16 << 20, min_free_percent: 0, ..Options::new("node-a", boot) };
+    let fill = |writer: &mut Writer| {
+        for _ in 0..100 {
+            write(writer, 1000);
+            commit(writer);
+            settle(writer);
+        }
+    };
+    let (mut writer, _) = Writer::open(folder.path(), &small("boot-1")).unwrap();
+    drop(writer.spool().reader("slow", WhenFull::Hold).unwrap());
+    fill(&mut writer);
+    drop(writer);
+
+    let (mut writer, found) = Writer::open(folder.path(), &small("boot-2")).unwrap();
+    assert_eq!(found.renewal, Some(Renewal::Reboot));
+    let (mut fast, _) = writer.spool().reader("fast", WhenFull::Hold).unwrap();
+    read(&mut fast);
+    writer.spool().release("fast", &fast.cursor());
+    fill(&mut writer);
+    let (mut slow, _) = writer.spool().reader("slow", WhenFull::Hold).unwrap();
+    let items = read(&mut slow);
+    assert_eq!((items.len(), items[0].as_str(), items[200].as_str()), (401, "1-1000", "renewed"));
+}
+
 /// An interval's end reads its sums while the lines it writes from them, uncommitted, fill more than a segment.
 #[test]
 fn hidden_frames_are_whole_whatever_lies_uncommitted_behind_them() {
@@ -177,7 +205,7 @@ fn hidden_frames_are_whole_whatever_lies_uncommitted_behind_them() {
 fn what_made_room_is_the_same_gap_each_time_a_reader_comes_to_it() {
     let folder = tempfile::tempdir().unwrap();
     let (mut writer, _) = Writer::open(folder.path(), &Options { max_bytes: 1 << 20, min_free_percent: 0, ..options() }).unwrap();
-    let (mut reader, _) = writer.spool().reader("slow", WhenFull::DropOldest, Start::Oldest).unwrap();
+    let (mut reader, _) = writer.spool().reader("slow", WhenFull::DropOldest).unwrap();
     for _ in 0..100 {
         write(&mut writer, 1000);
         commit(&mut writer);

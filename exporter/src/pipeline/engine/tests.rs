@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use flowlog_sinks::spool::{Intake, IntakeOptions, Item, Options, Start, WhenFull, Writer};
+use flowlog_sinks::spool::{Intake, IntakeOptions, Item, Options, WhenFull, Writer};
 use proptest::prelude::*;
 
 use super::*;
@@ -60,7 +60,7 @@ fn spool(folder: &Path) -> std::path::PathBuf {
 fn lines(engine: &Engine) -> Vec<String> {
     let writer = engine.work.output.writer();
     writer.flush(Duration::from_secs(20)).unwrap();
-    let (mut reader, _) = writer.spool().reader("test", WhenFull::Hold, Start::Oldest).unwrap();
+    let (mut reader, _) = writer.spool().reader("test", WhenFull::Hold).unwrap();
     let mut lines = Vec::new();
     while let Some(item) = reader.peek().unwrap() {
         if let Item::Record(record) = item {
