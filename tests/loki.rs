@@ -162,6 +162,15 @@ async fn a_sink_killed_at_any_moment_doubles_nothing_though_it_cuts_otherwise_af
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_loki_that_divides_busy_streams_and_so_shows_repeats_twice_is_known_for_it() {
+    for (divides, rate) in [("false", None), ("true", Some("1536KB"))] {
+        let loki = loki_with(&[&format!("-shard-streams.enabled={divides}")]);
+        let sink = LokiSink::new(options(&loki)).expect("a sink");
+        assert_eq!((sink.check().await, sink.stream_sharding().await.as_deref()), (Ok(()), rate));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn entries_loki_refuses_are_named_and_the_others_of_their_push_arrive() {
     let spooled = Spooled::of(2000);
     let longest = (1..spooled.next()).map(|number| line(number).len()).max().expect("lines");

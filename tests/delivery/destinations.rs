@@ -154,6 +154,10 @@ impl Servers {
             found.push((&entry.line, number));
         }
         found.sort_by_key(|(_, number)| *number);
+        if let Some(twice) = found.windows(2).find(|pair| pair[0].1 == pair[1].1) {
+            let both: Vec<&Entry> = entries.iter().filter(|entry| sequence(entry) == Some(twice[0].1)).collect();
+            panic!("Loki has record {} twice: {both:#?}\nin the file it is {:?}", twice[0].1, lines.get(twice[0].1 as usize - 1));
+        }
         assert_same("Loki", found, lines);
     }
 

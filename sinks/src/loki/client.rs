@@ -16,7 +16,8 @@ use crate::secret::{SecretError, SecretSource};
 use crate::tls::{TlsError, TlsVersion, with_causes};
 
 use super::answer::{Answer, classify, names_streams};
-use super::config::{Auth, Encoding, Options};
+use super::config::{Auth, Encoding, Options, PUSH_PATH};
+use super::sharding::desired_rate;
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,6 +25,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const PUSH_TIMEOUT: Duration = Duration::from_secs(30);
 /// How much of an answer is read.
 const MAX_ANSWER_BYTES: usize = 16 << 10;
+/// How much of Loki's configuration is read; that of 3.7 has 92 kB.
+const MAX_CONFIG_BYTES: usize = 1 << 20;
 
 /// Why no client could be made.
 #[derive(Debug, thiserror::Error)]
@@ -69,19 +72,12 @@ impl Client {
 
     /// Sends one push.
     pub async fn push(&self, body: Vec<u8>) -> Answer {
-        let http = self.current();
-        let mut request = http.post(self.url.clone()).body(body);
-        request = match self.options.encoding {
+        let request = self.current().post(self.url.clone()).body(body);
+        let request = match self.options.encoding {
             Encoding::Protobuf => request.header(CONTENT_TYPE, "application/x-protobuf"),
             Encoding::Json => request.header(CONTENT_TYPE, "application/json"),
         };
-        if self.options.tls.server_name.is_some() {
-            request = request.header(HOST, &self.host);
-        }
-        if let Some(tenant) = &self.options.tenant {
-            request = request.header("X-Scope-OrgID", tenant);
-        }
-        let request = match self.authorise(request) {
+        let request = match self.addressed(request) {
             Ok(request) => request,
             Err(error) => return later(error.to_string()),
         };
@@ -91,14 +87,7 @@ impl Client {
                 return later(format!("no answer from {}: {}", self.host, with_causes(&error.without_url())));
             }
         };
-        let mut text = Vec::new();
-        while text.len() < MAX_ANSWER_BYTES {
-            match response.chunk().await {
-                Ok(Some(chunk)) => text.extend_from_slice(&chunk),
-                // The status has come; a text that breaks off only costs the explanation.
-                Ok(None) | Err(_) => break,
-            }
-        }
+        let text = beginning(&mut response, MAX_ANSWER_BYTES).await;
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let text = String::from_utf8_lossy(&text);
         if response.status() == reqwest::StatusCode::TOO_MANY_REQUESTS {
@@ -110,6 +99,27 @@ impl Client {
     /// Pushes that met a limit of rate, and of the number of streams.
     pub fn limited(&self) -> [u64; 2] {
         [0, 1].map(|which| self.limited[which].load(Relaxed))
+    }
+
+    /// The rate above which this Loki divides streams (see [`super::sharding`]). `None` if it does not, or does not say.
+    pub async fn sharding(&self) -> Option<String> {
+        let mut url = self.url.clone();
+        url.set_path(&format!("{}/config", url.path().strip_suffix(PUSH_PATH)?));
+        let mut response =
+            self.addressed(self.current().get(url)).ok()?.send().await.ok().filter(|response| response.status().is_success())?;
+        let config = beginning(&mut response, MAX_CONFIG_BYTES).await;
+        desired_rate(&String::from_utf8_lossy(&config)).map(str::to_owned)
+    }
+
+    /// Adds what every request carries.
+    fn addressed(&self, mut request: reqwest::RequestBuilder) -> Result<reqwest::RequestBuilder, SecretError> {
+        if self.options.tls.server_name.is_some() {
+            request = request.header(HOST, &self.host);
+        }
+        if let Some(tenant) = &self.options.tenant {
+            request = request.header("X-Scope-OrgID", tenant);
+        }
+        self.authorise(request)
     }
 
     fn authorise(&self, request: reqwest::RequestBuilder) -> Result<reqwest::RequestBuilder, SecretError> {
@@ -134,6 +144,19 @@ impl Client {
         }
         held.1.clone()
     }
+}
+
+/// As much of a response's text as comes, and not more than this.
+async fn beginning(response: &mut reqwest::Response, most: usize) -> Vec<u8> {
+    let mut text = Vec::new();
+    while text.len() < most {
+        match response.chunk().await {
+            Ok(Some(chunk)) => text.extend_from_slice(&chunk),
+            // The status has come; a text that breaks off only costs the explanation.
+            Ok(None) | Err(_) => break,
+        }
+    }
+    text
 }
 
 fn later(why: String) -> Answer {

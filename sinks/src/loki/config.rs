@@ -13,6 +13,8 @@ use crate::tls::Tls;
 
 use super::labels::{self, Label};
 
+/// Where Loki takes pushes, below its address.
+pub(super) const PUSH_PATH: &str = "/loki/api/v1/push";
 /// Loki's default bound on labels of one stream. It adds `service_name` itself, which counts.
 const MAX_LABELS: usize = 15 - 1;
 /// Longest tenant name that Loki takes, in bytes.
@@ -142,8 +144,8 @@ impl Options {
             return Err("must not hold a query or a fragment".to_owned());
         }
         let path = url.path().trim_end_matches('/').to_owned();
-        if !path.ends_with("/loki/api/v1/push") {
-            url.set_path(&format!("{path}/loki/api/v1/push"));
+        if !path.ends_with(PUSH_PATH) {
+            url.set_path(&format!("{path}{PUSH_PATH}"));
         }
         Ok(url)
     }

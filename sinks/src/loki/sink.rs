@@ -77,6 +77,11 @@ impl LokiSink {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// The rate above which this Loki divides streams by itself, which shows repeats twice. `None` if it does not, or its `/config` page cannot be read here.
+    pub async fn stream_sharding(&self) -> Option<String> {
+        self.client.sharding().await
+    }
+
     /// The text of the stream a record belongs to, and a short form of it to look up.
     fn stream_key(&self, record: &Record<'_>, key: &mut Vec<u8>) {
         key.clear();
@@ -298,9 +303,17 @@ impl Sink for LokiSink {
         let empty = Push::new(self.options.encoding, &[("job", "flowlog")]);
         let body = empty.body(std::iter::empty()).map_err(|error| Health(error.to_string()))?;
         match self.client.push(body).await {
-            Answer::Stored | Answer::Invalid { .. } => Ok(()),
-            Answer::TooLarge { why } | Answer::Later { why, .. } => Err(Health(why)),
+            Answer::Stored | Answer::Invalid { .. } => {}
+            Answer::TooLarge { why } | Answer::Later { why, .. } => return Err(Health(why)),
         }
+        if let Some(rate) = self.stream_sharding().await {
+            tracing::warn!(
+                url = self.options.url,
+                "this Loki divides streams above {rate} (limits_config.shard_streams): what has to be sent again after a crash or a lost answer lands in another \
+                 shard, and queries show it twice, with the same flowlog_uid; switch shard_streams off for this tenant unless its streams stay below that"
+            );
+        }
+        Ok(())
     }
 }
 

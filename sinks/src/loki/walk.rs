@@ -1,8 +1,8 @@
 //! The way through one push: all of it at first, and after a refusal in parts, until it is known which entry is at fault.
 //!
 //! Promises that it ends, that each entry is either stored or refused with Loki's reason, in order, and that a failure in between costs
-//! no progress: what was stored is not sent nudge by a retry. To send an entry twice is harmless (see [`super::push`]), so a refused part
-//! is simply sent nudge in halves, though Loki has kept its valid entries.
+//! no progress: what was stored is not sent again by a retry. To send an entry twice is harmless (see [`super::push`]), so a refused part
+//! is simply sent again in halves, though Loki has kept its valid entries.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -34,7 +34,7 @@ pub enum Next {
     GoOn,
     /// Go on with smaller parts, and cut later pushes smaller too.
     Smaller,
-    /// Stop for now and try nudge.
+    /// Stop for now and try again.
     Wait {
         /// What happened.
         why: String,
@@ -74,7 +74,7 @@ impl Walk {
                 if too_old.is_empty() {
                     self.narrow(push, part, why);
                 } else {
-                    // Loki named the limit, so there is no need to search; the rest goes nudge to learn whether that was all.
+                    // Loki named the limit, so there is no need to search; the rest goes again to learn whether that was all.
                     self.refused.extend(too_old.into_iter().map(|entry| (entry, why.clone())));
                 }
                 Next::GoOn
