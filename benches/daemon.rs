@@ -1,7 +1,8 @@
 //! The whole daemon on real packets across a router of network namespaces: what it costs the machine, and what it costs the traffic.
 //!
 //! Prints memory at 100 000 flows (its own and the kernel's maps), its processor time at 8 000 new flows a second and at as many as a sender makes, and the
-//! rate of one TCP connection through two watched interfaces with and without it, turn by turn in one run. `-- memory`, `-- processor` and `-- iperf3` print one of these alone.
+//! rate of one TCP connection through two watched interfaces with and without it, turn by turn in one run. `-- memory`, `-- processor` and `-- iperf3` print
+//! one of these alone.
 
 use std::net::UdpSocket;
 use std::path::Path;

@@ -1,8 +1,9 @@
 //! What the daemon keeps in memory while Loki, Kafka and S3 are all down and 50 000 flows a second come in; the goal is 96 MiB.
 //!
 //! Method: the `flowlog` program follows a file of made-up HTTP flows, one flow log with the three sinks at a port where nobody listens,
-//! everything else by default, once without a window and once with one of a second, in which no two flows fold. Resident memory is the kernel's (`/proc/PID/status`), read once a second; the peak is its high-water mark.
-//! What waits lies in the spool, 1 GiB by default, after which the oldest records give way and are declared.
+//! everything else by default, once without a window and once with one of a second, in which no two flows fold. Resident memory is the kernel's
+//! (`/proc/PID/status`), read once a second; the peak is its high-water mark. What waits lies in the spool, 1 GiB by default, after which the oldest records
+//! give way and are declared.
 //!
 //!     cargo build -p flowlog && cargo bench -p flowlog-benches --bench memory [-- seconds]
 

@@ -29,8 +29,7 @@ enum side { ENTERED = 0, LEFT_AFTER_ENTERING = 1, LEFT_FROM_HERE = 2, OTHER = 3,
 
 /* What the first packet of a row says of the flow's direction: a SYN opens a connection and a SYN with ACK answers one;
  * of other protocols a packet answers where the reverse tuple has a row that opened, and goes on where it has one that
- * answered. 0 where nothing is known, or where the key
- * says it, as ICMP's. */
+ * answered. 0 where nothing is known, or where the key says it, as ICMP's. */
 enum began { BEGAN_UNKNOWN = 0, BEGAN_OPENING = 1, BEGAN_ANSWERING = 2 };
 
 /* The 5-tuple of one direction. ICMP: type in source_port, code in destination_port. Also the key of the rows. Its

@@ -74,6 +74,20 @@ pub struct FlowKey {
     pub family: u8,
 }
 
+impl FlowKey {
+    /// The tuple of the other direction; that of an ICMP message has a type of its own instead.
+    #[must_use]
+    pub fn reversed(&self) -> Self {
+        Self {
+            source: self.destination,
+            destination: self.source,
+            source_port: self.destination_port,
+            destination_port: self.source_port,
+            ..*self
+        }
+    }
+}
+
 /// Why the kernel reported a row now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {

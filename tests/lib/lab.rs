@@ -4,8 +4,8 @@
 //! client 10.77.1.2 (eth0) ── (ra) 10.77.1.1 router 10.77.2.1 (rb) ── (eth0) 10.77.2.2 server
 //!        fd77:1::2                fd77:1::1       fd77:2::1                fd77:2::2
 //! ```
-//! Neighbours are permanent and IPv6 is off until [`Lab::with_ipv6`], so that no packet flows but those that a test sends. Segmentation offloads are off, so that
-//! an interface's own counters count packets of the wire. Everything goes away with the value.
+//! Neighbours are permanent and IPv6 is off until [`Lab::with_ipv6`], so that no packet flows but those that a test sends. Segmentation offloads are off, so
+//! that an interface's own counters count packets of the wire. Everything goes away with the value.
 
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;

@@ -24,7 +24,8 @@ const REMEMBER: Duration = Duration::from_millis(100);
 pub enum Knows {
     /// By the first line, among the live file and its backups, as Vector does.
     FirstLine,
-    /// By the path of the live file and how far it has read it: one that is shorter than that is a new one, and the rest of the old one is in the newest backup.
+    /// By the path of the live file and how far it has read it: one that is shorter than that is a new one, and the rest of the old one is in the newest
+    /// backup.
     PathAndOffset,
     /// By the inode, among the live file and its backups, as Fluent Bit does.
     Inode,

@@ -1,4 +1,5 @@
-//! How the daemon was started last, for `flowlog detach`: that has to find the same node, interfaces and sizes, or it would set up others before it takes them away.
+//! How the daemon was started last, for `flowlog detach`: that has to find the same node, interfaces and sizes, or it would set up others before it takes
+//! them away.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};

@@ -153,7 +153,8 @@ impl FlowTable {
         }
     }
 
-    /// A row that can go: nothing of it is open and it was not used in this window, as far as one is found soon, else any row that has nothing open. `None` where every row waits.
+    /// A row that can go: nothing of it is open and it was not used in this window, as far as one is found soon, else any row that has nothing open. `None`
+    /// where every row waits.
     pub fn make_room(&mut self) -> Option<u32> {
         let rows = self.rows.len();
         let strict_steps = if self.flooded { 0 } else { rows.min(STRICT_STEPS) };

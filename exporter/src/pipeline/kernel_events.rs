@@ -368,14 +368,7 @@ impl KernelEvents {
         if self.flows.full() {
             self.make_room(cx);
         }
-        let reverse = FlowKey {
-            source: key.destination,
-            destination: key.source,
-            source_port: key.destination_port,
-            destination_port: key.source_port,
-            ..*key
-        };
-        let reverse = self.flows.find(&reverse).map(|at| self.flows.peek(at).reply);
+        let reverse = self.flows.find(&key.reversed()).map(|at| self.flows.peek(at).reply);
         let at = self.flows.make(*key);
         let row = self.flows.row(at);
         let began = report.and_then(|report| report.reply);

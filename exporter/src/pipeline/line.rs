@@ -1,6 +1,7 @@
 //! Writes lines: fills a template's holes from sums, and declares gaps.
 //!
-//! What Hubble has no field for stands in `extensions` as a `google.protobuf.Struct`, keys sorted by name: that is the design's *Lines*, and it does not change.
+//! What Hubble has no field for stands in `extensions` as a `google.protobuf.Struct`, keys sorted by name: that is the design's *Lines*, and it does not
+//! change.
 
 use flowlog_bpf::event::Count;
 use flowlog_sinks::spool::Gap;

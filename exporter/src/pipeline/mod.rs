@@ -1,6 +1,7 @@
 //! The path of a flow, in reading order. Each flow log walks it alone, from its own position in the intake to its own spool.
 //!
-//! * `engine`: the walk itself, frame by frame, where windows are cut (`window`), what it shares with others (`commons`), and what it is told meanwhile (`orders`).
+//! * `engine`: the walk itself, frame by frame, where windows are cut (`window`), what it shares with others (`commons`), and what it is told meanwhile
+//!   (`orders`).
 //! * decode: `kernel_events` applies what the kernel reported (`reports`; `fate` tells what became of a packet, `pending` keeps what is
 //!   open, `flows` and its `row`s what was decided), `json_lines` what Hubble wrote, `note` what the daemon itself has to say.
 //! * identify: `identify` makes Hubble's flow of a tuple and its `surroundings`.

@@ -105,7 +105,8 @@ pub struct Books<'b> {
 }
 
 impl Output {
-    /// Takes over an open spool at `now`, and what its last commit left open. Sums of an unfinished window go back into `fold`, or stay on disk where they are too many.
+    /// Takes over an open spool at `now`, and what its last commit left open. Sums of an unfinished window go back into `fold`, or stay on disk where they
+    /// are too many.
     ///
     /// # Errors
     /// When hidden frames can't be read.
@@ -255,7 +256,8 @@ impl Output {
         (self.runs, self.spilled, self.spilled_volume, self.epoch) = (None, 0, (0, 0), 0);
     }
 
-    /// Reads one share of the window's lines back, and says whether all of it was there. A disk that can't be read just now is waited for: the window's end has no other source.
+    /// Reads one share of the window's lines back, and says whether all of it was there. A disk that can't be read just now is waited for: the window's end
+    /// has no other source.
     fn read_share(&self, from: u64, share: u64, shares: u64) -> (Vec<Entry>, bool) {
         loop {
             let mut merge = Merge::new(share, shares);

@@ -5,8 +5,8 @@
 //! a new *epoch* begins, whose sums start from nothing. The sums of a line are therefore its last ones of each epoch, added up; [`Merge`] does that, for one
 //! share of the lines at a time, so that the end of a window needs no more memory than its middle.
 //!
-//! An entry is the fields of [`Sums`] as `put_sums` writes them, the line of an only input flow, and the prepared line. Reading is total: torn or foreign bytes give an error,
-//! never a panic.
+//! An entry is the fields of [`Sums`] as `put_sums` writes them, the line of an only input flow, and the prepared line. Reading is total: torn or foreign
+//! bytes give an error, never a panic.
 
 use std::collections::{HashMap, HashSet};
 

@@ -21,7 +21,8 @@ use sha2::{Digest, Sha256};
 const FINGERPRINT_BYTES: u64 = 4096;
 /// Bytes handed out at a time, rounded up to a whole line.
 const CHUNK_BYTES: usize = 256 * 1024;
-/// A line longer than this is handed out in pieces, each of which will fail to decode and be counted. With a chunk on top it fits a frame of the intake, 16 MiB.
+/// A line longer than this is handed out in pieces, each of which will fail to decode and be counted. With a chunk on top it fits a frame of the intake, 16
+/// MiB.
 const LINE_BYTES: usize = 15 * 1024 * 1024;
 /// Finished files that are remembered, to tell one that begins alike from them.
 const REMEMBERED: usize = 256;

@@ -76,9 +76,9 @@ pub trait Sink: Send + Sync + 'static {
     }
 
     /// Pulls items from the reader until `limits` (never more than the sink's own; smaller after a batch turned out too large) or the
-    /// end, and freezes them; a `max_age` of 0 means that the sink is drained, and nothing waits to be filled. Has to be a pure function of the spool and `limits`, or give a [`Batch::cut`], which is durable before
-    /// the batch is sent; after a restart the same cut is given back, and the batch has to end there. A reader moved but not used
-    /// (with [`Step::Wait`]) is put back by the driver.
+    /// end, and freezes them; a `max_age` of 0 means that the sink is drained, and nothing waits to be filled. Has to be a pure function of the spool and
+    /// `limits`, or give a [`Batch::cut`], which is durable before the batch is sent; after a restart the same cut is given back, and the batch has to end
+    /// there. A reader moved but not used (with [`Step::Wait`]) is put back by the driver.
     ///
     /// # Errors
     /// If the spool cannot be read just now; tried again.

@@ -11,8 +11,8 @@
 //! the versions, and `flowlog verify` looks for them.
 //!
 //! Read in this order: [`config`], [`key`] (names, for ever), [`retention`]; [`object`] and [`seekable`] (bytes);
-//! [`lock`] (signed headers), [`bucket`], [`presigned`], [`folder`], [`failure`], [`store`] and [`check`] (stored exactly once, and only where it can be locked);
-//! [`manifest`] and [`chain`] (the evidence); [`cutting`], [`freezing`], [`sending`] and [`sink`] (what goes out when).
+//! [`lock`] (signed headers), [`bucket`], [`presigned`], [`folder`], [`failure`], [`store`] and [`check`] (stored exactly once, and only where it can be
+//! locked); [`manifest`] and [`chain`] (the evidence); [`cutting`], [`freezing`], [`sending`] and [`sink`] (what goes out when).
 
 pub mod bucket;
 pub mod chain;

@@ -274,7 +274,8 @@ impl Reader {
         }
     }
 
-    /// Shows a gap if records are missing up to `next`, and says whether. `position` is where reading goes on behind the gap. Until then the place stays in front of it, so that whoever comes back to it meets the same gap.
+    /// Shows a gap if records are missing up to `next`, and says whether. `position` is where reading goes on behind the gap. Until then the place stays in
+    /// front of it, so that whoever comes back to it meets the same gap.
     fn missing(&mut self, next: u64, why: &str, position: u64) -> bool {
         let first = self.place.sequence;
         if next <= first {

@@ -3,8 +3,8 @@
 //! Own code, since the interpreter is a contract of its own: which expressions check (`uint` against `int` does not), that `&&` and `||` absorb
 //! errors, that an unset message reads as its default. No crate at hand does proto types with a checker.
 //!
-//! The path of an expression: text → `lexer` → `parser`, `primary` (to an `expression`) → `check` (against `schema`, with `types` and `functions`) → `plan` → `eval` (with
-//! `value`, `message`, `operators`, `convert`, `time`). Bounded in length, depth and steps.
+//! The path of an expression: text → `lexer` → `parser`, `primary` (to an `expression`) → `check` (against `schema`, with `types` and `functions`) → `plan` →
+//! `eval` (with `value`, `message`, `operators`, `convert`, `time`). Bounded in length, depth and steps.
 //!
 //! Not there: messages that no flow contains, hexadecimal doubles, and `Any` other than of a Struct.
 
