@@ -74,20 +74,6 @@ pub struct FlowKey {
     pub family: u8,
 }
 
-impl FlowKey {
-    /// The tuple of the other direction; that of an ICMP message has a type of its own instead.
-    #[must_use]
-    pub fn reversed(&self) -> Self {
-        Self {
-            source: self.destination,
-            destination: self.source,
-            source_port: self.destination_port,
-            destination_port: self.source_port,
-            ..*self
-        }
-    }
-}
-
 /// Why the kernel reported a row now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
@@ -296,6 +282,20 @@ impl Event {
             Self::Drop(report) => report.boot_ns,
             Self::Fold(report) => report.boot_ns,
             Self::Unattributed(report) => report.boot_ns,
+        }
+    }
+}
+
+impl FlowKey {
+    /// The tuple of the other direction; that of an ICMP message has a type of its own instead.
+    #[must_use]
+    pub fn reversed(&self) -> Self {
+        Self {
+            source: self.destination,
+            destination: self.source,
+            source_port: self.destination_port,
+            destination_port: self.source_port,
+            ..*self
         }
     }
 }

@@ -45,18 +45,6 @@ pub enum SinkKind {
     File(FileOutput),
 }
 
-impl SinkKind {
-    /// The word in the file.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            SinkKind::S3(_) => "s3",
-            SinkKind::Loki(_) => "loki",
-            SinkKind::Kafka(_) => "kafka",
-            SinkKind::File(_) => "file",
-        }
-    }
-}
-
 /// What happens at the bound of a spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WhenFull {
@@ -66,17 +54,6 @@ pub enum WhenFull {
     DropOldest,
     /// This sink's cursor no longer counts for what is kept.
     Detach,
-}
-
-impl WhenFull {
-    /// The word in the file.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            WhenFull::Hold => "hold",
-            WhenFull::DropOldest => "dropOldest",
-            WhenFull::Detach => "detach",
-        }
-    }
 }
 
 /// Limits of one batch; whichever is reached first closes it.
@@ -224,6 +201,29 @@ pub enum SaslMechanism {
     ScramSha256,
     /// SCRAM with SHA-512.
     ScramSha512,
+}
+
+impl SinkKind {
+    /// The word in the file.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            SinkKind::S3(_) => "s3",
+            SinkKind::Loki(_) => "loki",
+            SinkKind::Kafka(_) => "kafka",
+            SinkKind::File(_) => "file",
+        }
+    }
+}
+
+impl WhenFull {
+    /// The word in the file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            WhenFull::Hold => "hold",
+            WhenFull::DropOldest => "dropOldest",
+            WhenFull::Detach => "detach",
+        }
+    }
 }
 
 impl SaslMechanism {
