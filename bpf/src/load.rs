@@ -279,3 +279,7 @@ fn load_drops(folder: &Path, constants: &Constants, reasons: &Reasons) -> Result
     let tracepoint = duplicate(program.fd().map_err(|error| refused(DROP, &error))?)?;
     Ok(DropPrograms { tracepoint, sweep })
 }
+
+#[cfg(test)]
+#[path = "stack_tests.rs"]
+mod stack_tests;
