@@ -3,7 +3,8 @@
 //! Method: a spool of records is filled first; then the driver of the daemon delivers all of it, and the time from its start until the last
 //! answer counts. Megabytes are those of the lines, before compression. "Per core" divides by the processor time of this process alone,
 //! spool reading included; server and bench share the machine, so the records a second are a lower bound of either. Before that, freezing
-//! alone (reading, sorting, encoding; no sending) shows what of it is flowlog's own.
+//! alone (reading, sorting, encoding; no sending) shows what of it is flowlog's own, and for Kafka a bare librdkafka, given the same messages from memory by
+//! a loop that does nothing else, what of it no sink could save.
 //!
 //!     cargo bench -p flowlog-benches --bench streams [-- records] [loki|kafka]
 
@@ -17,6 +18,9 @@ use flowlog_sinks::loki::{self, LokiSink};
 use flowlog_tests::kafka::create_topic;
 use flowlog_tests::service::Service;
 use flowlog_tests::spooled::{Spooled, drain, line};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::types::RDKafkaErrorCode;
 use rustix::time::{ClockId, clock_gettime};
 
 fn main() {
@@ -66,8 +70,30 @@ async fn bench_kafka(records: u64, lines: usize) {
         create_topic(&server, "flows", 6, &[]);
         let mut options = kafka::Options::new(vec![server.value("KAFKA_PLAIN")], "flows");
         options.compression = compression;
-        measure(&format!("kafka {compression:?}"), &Arc::new(KafkaSink::new(options)), records, lines).await;
+        measure(&format!("kafka {compression:?}"), &Arc::new(KafkaSink::new(options.clone())), records, lines).await;
+        bare_librdkafka(&format!("kafka {compression:?}, no flowlog"), &options, records, lines);
     }
+}
+
+/// The messages of the sink, headers included, from memory to the broker's acknowledgement.
+fn bare_librdkafka(name: &str, options: &kafka::Options, records: u64, lines: usize) {
+    let producer: ThreadedProducer<DefaultProducerContext> = options.client_config().expect("settings").create().expect("a producer");
+    let uid = format!("{}-{:020}", "0".repeat(32), 0);
+    let messages: Vec<String> = (1..=records).map(line).collect();
+    let (wall, cpu) = (Instant::now(), cpu());
+    for (message, sequence) in messages.iter().zip(1_u64..) {
+        let (key, number) = (&message[..40], sequence.to_string());
+        let headers = [("flowlog-uid", uid.as_str()), ("flowlog-sequence", &number), ("content-type", "application/json")];
+        let headers = headers.into_iter().fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(value) }));
+        let mut record = BaseRecord::to(&options.topic).key(key).payload(message).timestamp(1_700_000_000_000).headers(headers);
+        while let Err((error, back)) = producer.send(record) {
+            assert_eq!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::QueueFull), "{error}");
+            std::thread::sleep(Duration::from_millis(5));
+            record = back;
+        }
+    }
+    producer.flush(Duration::from_secs(600)).expect("all acknowledged");
+    say(name, records, lines, wall.elapsed(), cpu_since(cpu));
 }
 
 async fn measure<S: Sink>(name: &str, sink: &Arc<S>, records: u64, lines: usize) {
