@@ -172,8 +172,9 @@ pub struct Scan<R> {
     payload: std::ops::Range<usize>,
 }
 
-/// What is read from a file at once.
-const CHUNK: usize = 256 << 10;
+/// What is read from a file at once: the usual largest frame (256 KiB of the ring or of records) with its heads, so that it is read once and not a second time
+/// for its last bytes.
+const CHUNK: usize = (256 << 10) + (4 << 10);
 
 impl<R: ReadAt> Scan<R> {
     /// A scan of the segment with this base and id, from a position in it.
