@@ -345,7 +345,9 @@ impl<'l> Members<'l> {
         for (name, index) in names.iter_mut().zip(sums.interfaces) {
             *name = around.interface(index).0;
         }
-        names.sort_unstable();
+        // Nearly always there is one.
+        let known = sums.interfaces.iter().take_while(|index| **index != 0).count();
+        names[..known].sort_unstable();
         let line = self.name("interfaces");
         line.push(b'[');
         let mut before = "";
