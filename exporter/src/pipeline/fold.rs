@@ -11,10 +11,11 @@ use super::line::Prepared;
 use super::sums::Sums;
 
 /// Windows without an event after which a group is forgotten.
-const FORGET_AFTER: usize = 8;
+const FORGET_AFTER: u8 = 8;
 
-/// What the groups of one window may weigh together, and what those kept for the next may; bytes.
+/// What the groups of one window may weigh together, bytes.
 const MOST_BYTES: usize = 32 << 20;
+/// What groups kept for the next window may take beside what the last one took, bytes.
 const MOST_IDLE_BYTES: usize = 2 << 20;
 /// What a group of an unmasked flow weighs, where there is none to go by; bytes.
 const USUAL_WEIGHT: usize = 2 << 10;
@@ -49,10 +50,9 @@ pub struct Open {
     changed: bool,
 }
 
-/// A group, whether this window has seen it or not.
+/// What an event needs of a group, whether this window has seen it or not. Apart from its text, so that those of many groups lie in few cache lines.
 #[derive(Debug)]
-struct Kept {
-    prepared: Prepared,
+struct Mark {
     generation: u32,
     /// Where this window has it, or [`NOWHERE`].
     open: u32,
@@ -66,13 +66,21 @@ const FORGOTTEN: u8 = u8::MAX;
 /// All groups of one flow log.
 #[derive(Debug)]
 pub struct FoldTable {
-    groups: Chunks<Kept>,
+    /// Their lines, and beside each its mark.
+    groups: Chunks<Prepared>,
+    marks: Chunks<Mark>,
     free: Vec<u32>,
     index: HashTable<u32>,
     /// Groups of this window, in the order of their first event.
     open: Chunks<Open>,
     /// What they weigh.
     open_bytes: usize,
+    /// What is kept of this window's groups, of those of the last one when it ended, and of those that this window has not seen.
+    used_bytes: usize,
+    last_bytes: usize,
+    idle_bytes: usize,
+    /// Where the search for a group that can go is: once round for those older than the last window, then once for those of it.
+    hand: usize,
     /// Those of them that changed since the last run.
     changed: Vec<u32>,
     most: usize,
@@ -82,42 +90,60 @@ impl FoldTable {
     /// A table for at most `most` groups in one window.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        let (groups, free, index, open, changed) = Default::default();
-        Self { groups, free, index, open, open_bytes: 0, changed, most }
+        let (groups, marks, free, index, open, changed) = Default::default();
+        let (open_bytes, used_bytes, last_bytes, idle_bytes, hand) = Default::default();
+        Self { groups, marks, free, index, open, open_bytes, used_bytes, last_bytes, idle_bytes, hand, changed, most }
     }
 
     /// The group of a line, made if it is new.
     pub fn find_or_make(&mut self, prepared: Prepared) -> GroupRef {
         let hash = hash(prepared.fold_key());
-        if let Some(&index) = self.index.find(hash, |&index| self.groups[index].prepared.fold_key() == prepared.fold_key()) {
-            return GroupRef { index, generation: self.groups[index].generation };
+        if let Some(&index) = self.index.find(hash, |&index| self.groups[index].fold_key() == prepared.fold_key()) {
+            return GroupRef { index, generation: self.marks[index].generation };
         }
+        let cost = cost(&prepared);
+        // One that comes takes the place of others that may not come again.
+        while self.idle_bytes + cost > self.most_idle_bytes() && self.forget_one() {}
+        self.idle_bytes += cost;
         let index = match self.free.pop() {
             Some(index) => {
-                let kept = &mut self.groups[index];
-                (kept.prepared, kept.idle) = (prepared, 0);
+                (self.groups[index], self.marks[index].idle) = (prepared, 0);
                 index
             }
-            None => self.groups.push(Kept { prepared, generation: 0, open: NOWHERE, idle: 0 }),
+            None => {
+                self.marks.push(Mark { generation: 0, open: NOWHERE, idle: 0 });
+                self.groups.push(prepared)
+            }
         };
         let groups = &self.groups;
-        self.index.insert_unique(hash, index, |&index| self::hash(groups[index].prepared.fold_key()));
-        GroupRef { index, generation: groups[index].generation }
+        self.index.insert_unique(hash, index, |&index| self::hash(groups[index].fold_key()));
+        GroupRef { index, generation: self.marks[index].generation }
     }
 
     /// The group, to be added to; `None` if it has been forgotten.
     pub fn touch(&mut self, group: GroupRef) -> Option<&mut Open> {
-        let kept = self.groups.get_mut(group.index).filter(|kept| kept.generation == group.generation)?;
-        if kept.open == NOWHERE {
-            self.open_bytes += weight(&kept.prepared);
-            kept.open = self.open.push(Open { sums: Sums::default(), single: None, group: group.index, changed: false });
+        let mark = self.marks.get_mut(group.index).filter(|mark| mark.generation == group.generation)?;
+        if mark.open == NOWHERE {
+            let prepared = &self.groups[group.index];
+            self.open_bytes += weight(prepared);
+            self.used_bytes += cost(prepared);
+            self.idle_bytes -= cost(prepared);
+            mark.open = self.open.push(Open { sums: Sums::default(), single: None, group: group.index, changed: false });
         }
-        let open = &mut self.open[kept.open];
+        let open = &mut self.open[mark.open];
         if !open.changed {
             open.changed = true;
-            self.changed.push(kept.open);
+            self.changed.push(mark.open);
         }
         Some(open)
+    }
+
+    /// Reads of a group what [`FoldTable::touch`] will, for the processor to have it at hand by then.
+    #[must_use]
+    pub fn fetch(&self, group: GroupRef) -> u64 {
+        let mark = self.marks.get(group.index);
+        let open = mark.and_then(|mark| self.open.get(mark.open));
+        open.map_or(0, |Open { sums, changed, .. }| sums.inputs ^ sums.interfaces[0] as u64 ^ u64::from(*changed))
     }
 
     /// Groups of this window so far.
@@ -156,14 +182,16 @@ impl FoldTable {
     /// Ends the window: hands out every group in the order of its first event, and starts anew.
     pub fn drain(&mut self, mut each: impl FnMut(Group<'_>)) {
         for open in self.open.iter_mut() {
-            let kept = &mut self.groups[open.group];
-            each(Group { prepared: &kept.prepared, sums: &open.sums, single: open.single.as_deref() });
-            (kept.open, kept.idle) = (NOWHERE, 0);
+            each(Group { prepared: &self.groups[open.group], sums: &open.sums, single: open.single.as_deref() });
+            let mark = &mut self.marks[open.group];
+            (mark.open, mark.idle) = (NOWHERE, 0);
             // What is written meanwhile takes its memory.
             open.single = None;
         }
         self.open.clear();
         self.open_bytes = 0;
+        (self.last_bytes, self.idle_bytes) = (self.used_bytes, self.idle_bytes + self.used_bytes);
+        self.used_bytes = 0;
         self.changed.clear();
     }
 
@@ -172,7 +200,7 @@ impl FoldTable {
         for at in self.changed.drain(..) {
             let open = &mut self.open[at];
             open.changed = false;
-            each(Group { prepared: &self.groups[open.group].prepared, sums: &open.sums, single: open.single.as_deref() });
+            each(Group { prepared: &self.groups[open.group], sums: &open.sums, single: open.single.as_deref() });
         }
     }
 
@@ -185,40 +213,68 @@ impl FoldTable {
         }
     }
 
+    /// What may be kept of groups that this window has not seen: with those it has, about as much as the last one took. A busy node's flows go on from window
+    /// to window, and to make their lines anew costs more than all of their events.
+    fn most_idle_bytes(&self) -> usize {
+        self.last_bytes.saturating_sub(self.used_bytes) + MOST_IDLE_BYTES
+    }
+
     /// Forgets groups that had no event for [`FORGET_AFTER`] calls, and of the others those that had none for the longest, where they take more than the
     /// bound. Call once a window, after `drain`.
     pub fn forget_idle(&mut self) {
+        self.hand = 0;
         // What the groups take that were last seen so many windows ago.
-        let mut weights = [0; FORGET_AFTER + 2];
-        for kept in self.groups.iter_mut().filter(|kept| kept.open == NOWHERE && kept.idle != FORGOTTEN) {
-            kept.idle = (kept.idle + 1).min(FORGET_AFTER as u8 + 1);
-            weights[usize::from(kept.idle)] += size_of::<Kept>() + kept.prepared.bytes();
+        let mut bytes = [0; FORGET_AFTER as usize + 2];
+        for (mark, prepared) in self.marks.iter_mut().zip(self.groups.iter()).filter(|(mark, _)| mark.is_idle()) {
+            mark.idle = (mark.idle + 1).min(FORGET_AFTER + 1);
+            bytes[usize::from(mark.idle)] += cost(prepared);
         }
-        let (mut room, mut fits) = (MOST_IDLE_BYTES, 0);
-        while fits < FORGET_AFTER && weights[fits + 1] <= room {
+        let (mut room, mut fits) = (self.most_idle_bytes(), 0);
+        while fits < usize::from(FORGET_AFTER) && bytes[fits + 1] <= room {
             fits += 1;
-            room -= weights[fits];
+            room -= bytes[fits];
         }
-        if weights[fits + 1..].iter().all(|weight| *weight == 0) {
+        if bytes[fits + 1..].iter().all(|bytes| *bytes == 0) {
             return;
         }
-        let Self { groups, index, free, .. } = self;
-        index.retain(|&mut at| {
-            let kept = &mut groups[at];
-            let idle = if kept.open == NOWHERE { usize::from(kept.idle) } else { 0 };
-            let weight = size_of::<Kept>() + kept.prepared.bytes();
+        for at in 0..self.marks.len() as u32 {
+            let (mark, cost) = (&self.marks[at], cost(&self.groups[at]));
+            let idle = usize::from(mark.idle);
+            if !mark.is_idle() || idle <= fits {
+                continue;
+            }
             // Of the oldest that may stay, as many as there is room for.
-            let stays = idle <= fits || (idle == fits + 1 && idle <= FORGET_AFTER && weight <= room);
-            if idle > fits && stays {
-                room -= weight;
+            if idle == fits + 1 && mark.idle <= FORGET_AFTER && cost <= room {
+                room -= cost;
+            } else {
+                self.forget(at);
             }
-            if !stays {
-                kept.generation = kept.generation.wrapping_add(1);
-                (kept.prepared, kept.idle) = (Prepared::default(), FORGOTTEN);
-                free.push(at);
+        }
+    }
+
+    /// Forgets a group that was last seen before this window began; whether there was one.
+    fn forget_one(&mut self) -> bool {
+        let groups = self.marks.len();
+        while self.hand < 2 * groups {
+            let (at, least) = ((self.hand % groups) as u32, if self.hand < groups { 2 } else { 1 });
+            self.hand += 1;
+            if self.marks[at].is_idle() && self.marks[at].idle >= least {
+                self.forget(at);
+                return true;
             }
-            stays
-        });
+        }
+        false
+    }
+
+    fn forget(&mut self, at: u32) {
+        let prepared = std::mem::take(&mut self.groups[at]);
+        if let Ok(entry) = self.index.find_entry(hash(prepared.fold_key()), |&other| other == at) {
+            entry.remove();
+        }
+        self.idle_bytes -= cost(&prepared);
+        let mark = &mut self.marks[at];
+        (mark.generation, mark.idle) = (mark.generation.wrapping_add(1), FORGOTTEN);
+        self.free.push(at);
     }
 
     /// Forgets everything; only right after `drain`. For a changed configuration.
@@ -227,11 +283,23 @@ impl FoldTable {
     }
 }
 
+impl Mark {
+    /// Whether it is of a group that is kept and that this window has not seen.
+    fn is_idle(&self) -> bool {
+        self.open == NOWHERE && self.idle != FORGOTTEN
+    }
+}
+
+/// What is kept of a group, bytes.
+fn cost(prepared: &Prepared) -> usize {
+    size_of::<Prepared>() + size_of::<Mark>() + prepared.bytes()
+}
+
 /// What counts of a group of the window against its bound.
 fn weight(prepared: &Prepared) -> usize {
     match prepared.weight() {
         0 => 0,
-        text => size_of::<Kept>() + size_of::<Open>() + text,
+        text => size_of::<Prepared>() + size_of::<Mark>() + size_of::<Open>() + text,
     }
 }
 
@@ -263,21 +331,36 @@ mod tests {
         groups
     }
 
+    fn known(fold: &FoldTable, groups: &[GroupRef]) -> usize {
+        groups.iter().filter(|group| fold.marks[group.index].generation == group.generation).count()
+    }
+
     #[test]
-    fn what_is_kept_for_the_next_window_is_bounded_and_the_longest_idle_goes_first() {
-        let (mut fold, few) = (FoldTable::new(100_000), MOST_IDLE_BYTES / 1000 / 2);
-        let old = window(&mut fold, 0..few);
-        let new = window(&mut fold, few..2 * few);
-        assert!(new.iter().all(|group| fold.touch(*group).is_some()));
-        let gone = old.iter().filter(|group| fold.touch(**group).is_none()).count();
-        assert!(0 < gone && gone < few / 2, "{gone} of {few}");
-        fold.drain(|_| {});
-        for _ in 0..FORGET_AFTER {
-            assert_eq!(fold.index.len(), 2 * few - gone);
+    fn a_window_s_groups_are_kept_for_the_next_however_many_they_are() {
+        let mut fold = FoldTable::new(100_000);
+        let groups = window(&mut fold, 0..50_000);
+        assert!(groups.iter().all(|group| fold.touch(*group).is_some()));
+        assert_eq!((fold.lines(), fold.index.len()), (50_000, 50_000));
+    }
+
+    #[test]
+    fn groups_that_come_take_the_place_of_those_that_do_not_and_the_longest_idle_go_first() {
+        let mut fold = FoldTable::new(100_000);
+        let few = MOST_IDLE_BYTES / 1100;
+        let oldest = window(&mut fold, 0..10 * few);
+        let older = window(&mut fold, 10 * few..20 * few);
+        assert!(known(&fold, &oldest) < 2 * few);
+        assert_eq!(known(&fold, &older), 10 * few);
+        let new = window(&mut fold, 20 * few..25 * few);
+        assert_eq!(known(&fold, &oldest), 0);
+        assert_eq!(known(&fold, &new), 5 * few);
+        // What a smaller window leaves room for.
+        assert!((1..7 * few).contains(&known(&fold, &older)));
+        assert_eq!(fold.free.len() + fold.index.len(), fold.marks.len());
+        for _ in 0..=FORGET_AFTER {
             fold.forget_idle();
         }
-        fold.forget_idle();
-        assert_eq!(fold.index.len(), 0);
+        assert_eq!((fold.index.len(), fold.idle_bytes), (0, 0));
         // One window may have as many of them as it likes.
         window(&mut fold, 0..90_000);
     }
