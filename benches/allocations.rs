@@ -35,7 +35,7 @@ fn an_event_of_a_cached_flow_and_the_line_it_ends_in_allocate_nothing() {
         let mut cx =
             Context { log: &log, identities: &identities, around: &around, fold: &mut fold, totals: &mut totals, arrival, clock_offset: 0 };
         for _ in 0..10 {
-            events.iter().for_each(|event| kernel.apply(event, &mut cx));
+            kernel.apply(&events, &mut cx);
         }
         kernel.hear(arrival);
         kernel.settle(&mut cx);

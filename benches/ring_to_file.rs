@@ -2,6 +2,8 @@
 //!
 //! The events are ring records in memory, as the mapped ring holds them; everything behind is the daemon's own path: intake on disk, flow cache, fold,
 //! encoder, spool, file. Rates are per core: events by processor seconds of the whole process. What the kernel costs is measured by `packet`.
+//!
+//!     cargo bench -p flowlog-benches --bench ring_to_file [-- keys...]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -38,7 +40,8 @@ async fn main() {
     println!(
         "{EVENTS} reports of one packet each, TCP over IPv4, 9-path mask, window 1 s, one flow log with a file; intake, spool and file on disk"
     );
-    for keys in [100, 10_000, 100_000] {
+    let chosen: Vec<u32> = std::env::args().filter_map(|argument| argument.parse().ok()).filter(|keys| *keys > 0).collect();
+    for keys in if chosen.is_empty() { vec![100, 10_000, 100_000] } else { chosen } {
         run(keys).await;
     }
 }

@@ -284,6 +284,17 @@ impl Event {
             Self::Unattributed(report) => report.boot_ns,
         }
     }
+
+    /// The tuple it is about, if it is about one.
+    #[must_use]
+    pub fn key(&self) -> Option<&FlowKey> {
+        match self {
+            Self::Flow(report) => Some(&report.key),
+            Self::Drop(report) => Some(&report.key),
+            Self::Fold(report) => Some(&report.key),
+            Self::Unattributed(_) => None,
+        }
+    }
 }
 
 impl FlowKey {

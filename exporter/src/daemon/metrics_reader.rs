@@ -16,6 +16,7 @@ use crate::metrics::hubble::Registry;
 use crate::metrics::hubble::kernel::{Around, KernelMetrics, Shared};
 use crate::metrics::hubble::spec::Specs;
 use crate::pipeline::commons::{Commons, Known};
+use crate::pipeline::kernel_events::TOGETHER;
 use crate::sources::SourceKind;
 use crate::sources::intake::SharedIntake;
 
@@ -138,8 +139,15 @@ impl Work {
 
 /// What can't be read is counted and named by the flow logs, which read the same frames.
 fn ring(kernel: &mut KernelMetrics, around: Around<'_>, bytes: &[u8]) {
-    for event in event::iterate(bytes).flatten() {
-        kernel.apply(&event, around);
+    let mut events = event::iterate(bytes).flatten();
+    let mut together = Vec::with_capacity(TOGETHER);
+    loop {
+        together.clear();
+        together.extend(events.by_ref().take(TOGETHER));
+        if together.is_empty() {
+            return;
+        }
+        kernel.apply(&together, around);
     }
 }
 

@@ -42,6 +42,11 @@ impl<T> Chunks<T> {
     }
 
     /// An element, if there is one at this place.
+    pub fn get(&self, at: u32) -> Option<&T> {
+        self.pieces.get(at as usize / Self::PIECE)?.get(at as usize % Self::PIECE)
+    }
+
+    /// An element, if there is one at this place.
     pub fn get_mut(&mut self, at: u32) -> Option<&mut T> {
         self.pieces.get_mut(at as usize / Self::PIECE)?.get_mut(at as usize % Self::PIECE)
     }

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use flowlog_bpf::event;
+use flowlog_bpf::event::{self, Event};
 use flowlog_sinks::spool::{Gap, IntakeReader, Origin, Raw};
 
 use super::commons::{Commons, Known};
 use super::fold::FoldTable;
 use super::json_lines::{self, Target};
-use super::kernel_events::{Context, KernelEvents};
+use super::kernel_events::{Context, KernelEvents, TOGETHER};
 use super::log::CompiledLog;
 use super::note::{Note, cause};
 use super::orders::{Command, Orders};
@@ -55,6 +55,8 @@ struct Work {
     gaps: Vec<Gap>,
     places: Places,
     line: Vec<u8>,
+    /// Those of the frame that are applied next, together.
+    events: Vec<Event>,
     /// Position in the intake behind the last frame that was applied.
     position: u64,
     /// The position the last commit stored.
@@ -96,6 +98,7 @@ impl Engine {
             gaps: resumed.gaps,
             places: Places::default(),
             line: Vec::new(),
+            events: Vec::new(),
             position,
             committed: position,
             arrival,
@@ -218,21 +221,32 @@ impl Work {
     }
 
     fn ring(&mut self, position: u64, origin: &Origin, bytes: &[u8]) {
+        let together = if self.windows.per_event() { 1 } else { TOGETHER };
         for event in event::iterate(bytes) {
             match event {
-                Ok(event) => {
-                    let (kernel, mut cx) = self.context(origin.arrival);
-                    kernel.apply(&event, &mut cx);
-                }
+                Ok(event) => self.events.push(event),
                 Err(malformed) => {
                     self.totals.malformed_events += 1;
                     tracing::warn!(%malformed, position, "a kernel event cannot be read; it was passed over");
                 }
             }
-            if self.windows.per_event() {
-                self.write_lines();
+            if self.events.len() >= together {
+                self.apply(origin.arrival);
             }
         }
+        self.apply(origin.arrival);
+    }
+
+    /// Applies the events that were read.
+    fn apply(&mut self, arrival: i64) {
+        let mut events = std::mem::take(&mut self.events);
+        let (kernel, mut cx) = self.context(arrival);
+        kernel.apply(&events, &mut cx);
+        if self.windows.per_event() && !events.is_empty() {
+            self.write_lines();
+        }
+        events.clear();
+        self.events = events;
     }
 
     fn lines(&mut self, origin: &Origin, bytes: &[u8]) {

@@ -8,11 +8,15 @@ use hashbrown::HashTable;
 
 use super::chunks::Chunks;
 use super::fate::Fate;
+use super::fold::GroupRef;
 use super::pending::{Pending, PendingPlaces, Waiting};
 use super::row::{Fact, Row};
 
 /// Rows that are looked at for one that was not used in this window.
 const STRICT_STEPS: usize = 256;
+
+/// The place of no row.
+pub const NOWHERE: u32 = u32::MAX;
 
 /// All rows of one flow log.
 #[derive(Debug)]
@@ -61,6 +65,18 @@ impl FlowTable {
     #[must_use]
     pub fn find(&self, key: &FlowKey) -> Option<u32> {
         self.index.find(hash(key), |&at| self.rows[at].key == *key).copied()
+    }
+
+    /// Whether the row of a tuple is at this place.
+    #[must_use]
+    pub fn is_of(&self, at: u32, key: &FlowKey) -> bool {
+        self.rows.get(at).is_some_and(|row| row.key == *key)
+    }
+
+    /// The line that most events of the row at this place go into, as far as it is known.
+    #[must_use]
+    pub fn usual_line(&self, at: u32) -> Option<GroupRef> {
+        self.rows.get(at)?.usual_line()
     }
 
     /// A new row for a tuple that has none.
@@ -188,7 +204,13 @@ impl FlowTable {
     }
 }
 
+/// The hash of a tuple. Its addresses are numbers here: as texts, each would be hashed with its length.
 fn hash(key: &FlowKey) -> u64 {
-    use std::hash::BuildHasher;
-    foldhash::fast::FixedState::default().hash_one(key)
+    use std::hash::{BuildHasher, Hasher};
+    let mut hasher = foldhash::fast::FixedState::default().build_hasher();
+    hasher.write_u128(u128::from_ne_bytes(key.source));
+    hasher.write_u128(u128::from_ne_bytes(key.destination));
+    let ports = u64::from(key.source_port) << 16 | u64::from(key.destination_port);
+    hasher.write_u64(ports << 16 | u64::from(key.protocol) << 8 | u64::from(key.family));
+    hasher.finish()
 }

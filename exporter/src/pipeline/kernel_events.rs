@@ -6,7 +6,7 @@
 use flowlog_bpf::event::{Count, DropReport, Event, FlowKey, FlowReport};
 
 use super::fate::{self, Settled};
-use super::flows::FlowTable;
+use super::flows::{FlowTable, NOWHERE};
 use super::fold::FoldTable;
 use super::identify::{Detail, Sighting, is_reply};
 use super::log::{LineRules, Wanted};
@@ -18,6 +18,12 @@ use super::sums::Sums;
 use super::surroundings::Surroundings;
 use super::totals::Totals;
 use crate::identity::Identities;
+
+/// Events that are applied together.
+pub const TOGETHER: usize = 32;
+
+/// Tuples above which what is known of them does not lie at hand: it is fetched for all events that are applied together, before the first of them is.
+const MANY_ROWS: usize = 4096;
 
 /// The interface index of `lo` in every network namespace.
 const LOOPBACK: u32 = 1;
@@ -106,20 +112,39 @@ impl KernelEvents {
         self.heard = self.heard.max(boot);
     }
 
-    /// Applies one event.
-    pub fn apply(&mut self, event: &Event, cx: &mut Context<'_>) {
+    /// Applies events in their order.
+    ///
+    /// Their rows are looked up beforehand: the lookups wait for nothing but memory, and the processor does many of them at once where nothing comes between.
+    pub fn apply(&mut self, events: &[Event], cx: &mut Context<'_>) {
+        for events in events.chunks(TOGETHER) {
+            let mut rows = [NOWHERE; TOGETHER];
+            for (row, event) in rows.iter_mut().zip(events) {
+                *row = event.key().and_then(|key| self.flows.find(key)).unwrap_or(NOWHERE);
+            }
+            if self.flows.len() > MANY_ROWS {
+                let fetched = rows.iter().filter_map(|row| self.flows.usual_line(*row)).fold(0, |all, group| all ^ cx.fold.fetch(group));
+                std::hint::black_box(fetched);
+            }
+            for (row, event) in rows.into_iter().zip(events) {
+                self.apply_one(event, row, cx);
+            }
+        }
+    }
+
+    /// Applies an event whose row is where it says, if it has that row still.
+    fn apply_one(&mut self, event: &Event, row: u32, cx: &mut Context<'_>) {
         cx.totals.events += 1;
         self.hear(i64::try_from(event.boot_ns()).unwrap_or_default());
         match event {
-            Event::Flow(report) => self.flow(report, false, cx),
-            Event::Fold(report) => self.flow(&unfolded(report), true, cx),
-            Event::Drop(report) => self.drop(report, cx),
+            Event::Flow(report) => self.flow(report, row, false, cx),
+            Event::Fold(report) => self.flow(&unfolded(report), row, true, cx),
+            Event::Drop(report) => self.drop(report, row, cx),
             Event::Unattributed(report) => unattributed(report, cx),
         }
     }
 
-    fn flow(&mut self, report: &FlowReport, folded: bool, cx: &mut Context<'_>) {
-        let at = self.row_of(&report.key, Some(report), first_flags(report), cx);
+    fn flow(&mut self, report: &FlowReport, row: u32, folded: bool, cx: &mut Context<'_>) {
+        let at = self.row_of(&report.key, row, Some(report), first_flags(report), cx);
         let row = self.current(at, cx);
         row.set(Fact::Folded, folded || row.is(Fact::Folded));
         if report.entered_ifindex != 0 {
@@ -184,8 +209,8 @@ impl KernelEvents {
         explained
     }
 
-    fn drop(&mut self, report: &DropReport, cx: &mut Context<'_>) {
-        let at = self.row_of(&report.key, None, report.tcp_flags, cx);
+    fn drop(&mut self, report: &DropReport, row: u32, cx: &mut Context<'_>) {
+        let at = self.row_of(&report.key, row, None, report.tcp_flags, cx);
         let row = self.current(at, cx);
         // A tuple of which only drops were ever seen goes with its drops.
         let gone = row.is(Fact::Gone) || (report.last && row.entered_ifindex == 0 && row.left_ifindex == 0);
@@ -361,7 +386,11 @@ impl KernelEvents {
         slot
     }
 
-    fn row_of(&mut self, key: &FlowKey, report: Option<&FlowReport>, tcp_flags: u16, cx: &mut Context<'_>) -> u32 {
+    fn row_of(&mut self, key: &FlowKey, row: u32, report: Option<&FlowReport>, tcp_flags: u16, cx: &mut Context<'_>) -> u32 {
+        // An event before it may have made or removed the row.
+        if self.flows.is_of(row, key) {
+            return row;
+        }
         if let Some(at) = self.flows.find(key) {
             return at;
         }

@@ -187,6 +187,15 @@ impl Row {
         kept.unwrap_or_default()
     }
 
+    /// The line of its usual sighting, if it is in one.
+    #[must_use]
+    pub fn usual_line(&self) -> Option<GroupRef> {
+        match self.slot {
+            Slot::Group(group) => Some(group),
+            _ => None,
+        }
+    }
+
     /// Keeps a decision.
     pub fn decide(&mut self, sighting: Sighting, slot: Slot) {
         let (kind, ifindex) = kind_of(sighting);

@@ -75,7 +75,7 @@ impl Lab {
 
     fn apply(&mut self, event: Event) {
         let (kernel, mut cx) = self.context();
-        kernel.apply(&event, &mut cx);
+        kernel.apply(&[event], &mut cx);
     }
 
     fn wait(&mut self, nanoseconds: i64) {

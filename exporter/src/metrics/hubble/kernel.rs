@@ -86,10 +86,10 @@ impl KernelMetrics {
         Self { rules: Rules(registry), kernel: KernelEvents::new(MOST_ROWS), fold: FoldTable::new(MOST_LINES), totals: Totals::default() }
     }
 
-    /// Applies one event. Numbers grow at the next [`KernelMetrics::cut`].
-    pub fn apply(&mut self, event: &Event, around: Around<'_>) {
+    /// Applies events in their order; a few at a time, since what they take is bounded after each call. Numbers grow at the next [`KernelMetrics::cut`].
+    pub fn apply(&mut self, events: &[Event], around: Around<'_>) {
         let Self { rules, kernel, fold, totals } = self;
-        kernel.apply(event, &mut context(rules, fold, totals, around));
+        kernel.apply(events, &mut context(rules, fold, totals, around));
         if self.fold.full() {
             self.count();
         }

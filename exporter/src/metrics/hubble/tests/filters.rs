@@ -137,7 +137,7 @@ fn the_kernel_s_events_are_filtered_flow_by_flow_and_by_their_flags_event_by_eve
     let around = Around { identities: &identities, around: &around, arrival: 8, clock_offset: 0 };
     // 3 and 5 segments open a connection to port 80, and 40 to port 443; the others do not.
     for (port, flags, packets) in [(80, SYN, 3), (80, ACK, 4), (80, SYN, 5), (443, ACK, 20), (443, SYN | ACK, 40)] {
-        kernel.apply(&drop_report(port, flags, packets), around);
+        kernel.apply(&[drop_report(port, flags, packets)], around);
     }
     kernel.cut(around);
     assert_eq!(
