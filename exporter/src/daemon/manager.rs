@@ -208,7 +208,7 @@ impl Changes {
     fn failed_sinks(&mut self, errors: Vec<SinkError>, entry: &FlowLog, file: &File) {
         for error in errors {
             let place = match file.sinks.get(&error.name) {
-                Some(sink) if error.name != sinks::FILE => sink.place.to_string(),
+                Some(sink) if entry.sinks.contains(&error.name) => sink.place.to_string(),
                 // All that a file can be refused for before it is opened.
                 _ => entry.places.below("fileGroup").to_string(),
             };
