@@ -24,7 +24,7 @@ pub fn run(arguments: &RunArgs) -> Result<(), Failure> {
     let identities = IdentitySources::read(settings.identities.clone(), &node).map_err(|error| Failure::Usage(error.to_string()))?;
     if let Err(error) = privileges::join(&sinks::groups(&checked.file)) {
         // The entries that need it are refused by name.
-        eprintln!("flowlog: cannot join the groups that files are to be given to: {error}");
+        eprintln!("flowlog: cannot join the groups that files are to be given to: {error}; {}", privileges::JOIN_ADVICE);
     }
     let prepared = start::prepare(&settings).map_err(|error| Failure::Runtime(error.to_string()))?;
     // From here on there may be threads: what they inherit has been reduced.
