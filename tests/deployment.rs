@@ -166,3 +166,15 @@ fn rules_and_dashboard_ask_only_for_series_that_the_daemon_has() {
         .collect();
     assert!(missing.is_empty(), "nothing renders {missing:?}");
 }
+
+#[test]
+fn the_file_that_observe_shows_has_what_the_alerts_ask_it_for() {
+    for name in ["flowlog.yaml", "local.yaml", "kubernetes/configmap.yaml", "../docker/flowlog.yaml"] {
+        let text = read(name);
+        let (_, mask) = text.split_once("fieldMask:").unwrap_or_else(|| panic!("{name} has no mask"));
+        let mask = &mask[..mask.find("extensions").unwrap_or(mask.len())];
+        for field in ["verdict", "drop_reason_desc"] {
+            assert!(mask.contains(field), "{name}: the first mask lacks {field}");
+        }
+    }
+}

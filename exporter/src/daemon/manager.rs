@@ -162,10 +162,10 @@ impl Manager {
         }
     }
 
-    /// Files that are written, in the order of flow logs.
+    /// Files that are written, in the order of the configuration.
     #[must_use]
-    pub fn files(&self) -> Vec<std::path::PathBuf> {
-        self.logs.values().flat_map(RunningLog::files).map(ToOwned::to_owned).collect()
+    pub fn files(&self, file: &File) -> Vec<std::path::PathBuf> {
+        file.flow_logs.iter().filter_map(|entry| Some(self.logs.get(&entry.name)?.files(entry))).flatten().collect()
     }
 
     /// Ends everything. With `deliver_all` the input has ended: what is open is decided, and each sink first gets all that is visible, however long that takes.

@@ -1,7 +1,7 @@
 //! One flow log at work in the daemon: its engine's thread, its spool, its sinks.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use super::network_sinks::Origin;
 use super::retiring::{CallBack, Retiring};
 use super::sinks::{self, Built, SinkError, WantedSink};
+use crate::config::FlowLog;
 use crate::pipeline::commons::Commons;
 use crate::pipeline::engine::{Engine, MOST_LINES};
 use crate::pipeline::fold::FoldTable;
@@ -198,9 +199,12 @@ impl RunningLog {
         self.sinks.iter().map(|(name, sink)| (name.clone(), Arc::clone(sink.running.metrics()))).collect()
     }
 
-    /// Files this flow log writes.
-    pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.sinks.values().filter_map(|sink| sink.wanted.file())
+    /// Files this flow log writes: its own first, then those of its named sinks in the order of the entry.
+    pub fn files(&self, entry: &FlowLog) -> Vec<PathBuf> {
+        let place = |name: &str| entry.sinks.iter().position(|named| named == name);
+        let mut sinks: Vec<&RunningSink> = self.sinks.values().collect();
+        sinks.sort_by_key(|sink| place(&sink.wanted.name));
+        sinks.into_iter().filter_map(|sink| sink.wanted.file()).map(ToOwned::to_owned).collect()
     }
 
     /// Ends the engine: the open window is committed first. Where its input has `ended`, so that no later life will decide what is open, that is decided now.

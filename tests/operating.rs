@@ -1,0 +1,35 @@
+//! What whoever runs the daemon asks it and its folder: which file `observe` reads, what a wrong setting is answered with, what its pages say of an entry.
+
+use std::process::{Command, Output};
+
+use flowlog_tests::daemon::Daemon;
+use flowlog_tests::flows;
+use flowlog_tests::program::flowlog;
+
+/// `flowlog observe` beside a daemon.
+fn observe(daemon: &Daemon) -> Output {
+    let mut command = Command::new(flowlog());
+    command.current_dir(daemon.path("")).env("FLOWLOG_STATE_DIR", daemon.state()).arg("observe").output().expect("flowlog observe")
+}
+
+#[test]
+fn observe_without_a_file_reads_the_first_of_the_configuration() {
+    let text = "flowLogs:\n- {name: traffic, sinks: [z, b], window: 0s}\n- {name: drops, filePath: drops.log, window: 0s}\n\
+        sinks:\n  b: {type: file, filePath: b.log}\n  z: {type: file, filePath: z.log}\n";
+    let daemon = Daemon::following(text).started();
+    let first = |files: &[&str]| {
+        let note = std::fs::read(daemon.state().join("daemon.json")).expect("a note");
+        serde_json::from_slice::<serde_json::Value>(&note).expect("JSON")["files"] == serde_json::json!(files)
+    };
+    assert!(first(&["z.log", "b.log", "drops.log"]));
+    daemon.feed(&format!("{}\n", flows::numbered(1)));
+    daemon.wait("a line in each file", |daemon| {
+        ["z.log", "drops.log"].iter().all(|file| daemon.path(file).metadata().is_ok_and(|file| file.len() > 0))
+    });
+    std::fs::write(daemon.path("drops.log"), "").expect("another file's lines away");
+    let output = observe(&daemon);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("shop/odd-1"), "{output:?}");
+    daemon.configure(&text.replacen("[z, b]", "[b, z]", 1));
+    daemon.hang_up();
+    daemon.wait("the files in their new order", |_| first(&["b.log", "z.log", "drops.log"]));
+}
