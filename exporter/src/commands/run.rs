@@ -5,10 +5,11 @@ mod serve;
 use std::path::Path;
 
 use super::{Failure, read_input};
-use crate::cli::RunArgs;
+use crate::cli::{LogFormat, RunArgs};
 use crate::config::settings::{Settings, settings};
 use crate::config::{Checked, Problems, build, metrics, read};
 use crate::daemon::identities::IdentitySources;
+use crate::daemon::logging::{self, LogOptions};
 use crate::daemon::{privileges, sinks, start};
 use crate::metrics::hubble::spec::Specs;
 
@@ -26,6 +27,12 @@ pub fn run(arguments: &RunArgs) -> Result<(), Failure> {
         // The entries that need it are refused by name.
         eprintln!("flowlog: cannot join the groups that files are to be given to: {error}; {}", privileges::JOIN_ADVICE);
     }
+    // Before the kernel programs are attached. Its thread starts when privileges are gone.
+    let log = LogOptions {
+        to: logging::open(settings.log_dir.as_deref()).map_err(|error| Failure::Runtime(error.to_string()))?,
+        json: settings.log_format == LogFormat::Json,
+        level: Some(settings.log_level.clone()),
+    };
     let prepared = start::prepare(&settings).map_err(|error| Failure::Runtime(error.to_string()))?;
     // From here on there may be threads: what they inherit has been reduced.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -33,7 +40,7 @@ pub fn run(arguments: &RunArgs) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Runtime(format!("cannot start the runtime: {error}")))?;
-    runtime.block_on(serve::serve(arguments, &settings, checked, identities, prepared))
+    runtime.block_on(serve::serve(arguments, &settings, checked, identities, prepared, log))
 }
 
 pub(super) fn read_settings(arguments: &RunArgs) -> Result<Settings, Failure> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::cli::{LogFormat, RunArgs};
+use crate::cli::RunArgs;
 use crate::commands::Failure;
 use crate::config::settings::{Settings, SourceSpec};
 use crate::config::watch::{Timing, Update, watch};
@@ -34,12 +34,9 @@ pub async fn serve(
     checked: Checked,
     identities: IdentitySources,
     prepared: Prepared,
+    log: LogOptions,
 ) -> Result<(), Failure> {
-    let log = Arc::new(logging::start(&LogOptions {
-        folder: settings.log_dir.clone(),
-        json: settings.log_format == LogFormat::Json,
-        level: Some(settings.log_level.clone()),
-    }));
+    let log = Arc::new(logging::start(log));
     let state = Arc::clone(&prepared.state);
     let signals = Signals::hear()?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), capabilities = ?privileges::effective(), "starting");
