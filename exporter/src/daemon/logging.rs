@@ -15,6 +15,7 @@ use tracing::callsite::Identifier;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_appender::rolling::{InitError, RollingFileAppender, Rotation};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, Filter, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -91,6 +92,19 @@ pub fn held_back() -> u64 {
     HELD_BACK.load(Ordering::Relaxed)
 }
 
+/// What is wrong with a level, if anything is. A bare word that is no level would be taken for a module, and everything else, errors too, be switched off.
+///
+/// # Errors
+/// What is wrong, for whoever wrote it.
+pub fn check_level(level: &str) -> Result<(), String> {
+    let bare = level.split(',').find(|part| !part.contains(['=', '[']) && part.parse::<LevelFilter>().is_err());
+    match (bare, EnvFilter::try_new(level)) {
+        (Some(part), _) => Err(format!("`{part}` is no level")),
+        (None, Err(error)) => Err(error.to_string()),
+        (None, Ok(_)) => Ok(()),
+    }
+}
+
 /// Starts the log of this process. A second call leaves the first in place.
 ///
 /// The queue to the writer is lossy on purpose: a log that can't be written must not hold up the drain. Its losses are counted.
@@ -165,6 +179,16 @@ mod tests {
         }
     }
     static PLACE: Place = Place;
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused_alone_and_in_a_list() {
+        for level in ["info", "WARN", "off", "flowlog=debug", "warn,flowlog_sinks=trace", "[span]=debug"] {
+            assert_eq!(check_level(level), Ok(()), "{level}");
+        }
+        for (level, word) in [("warning", "`warning`"), ("info,verbose", "`verbose`"), ("flowlog=warning", "expected one of")] {
+            assert!(check_level(level).is_err_and(|why| why.contains(word)), "{level}: {:?}", check_level(level));
+        }
+    }
 
     #[test]
     fn a_folder_that_cannot_be_used_is_an_error_that_names_option_and_folder() {
