@@ -33,3 +33,15 @@ fn observe_without_a_file_reads_the_first_of_the_configuration() {
     daemon.hang_up();
     daemon.wait("the files in their new order", |_| first(&["b.log", "z.log", "drops.log"]));
 }
+
+#[test]
+fn an_entry_is_inactive_behind_its_end() {
+    let text = "flowLogs:\n- {name: live, filePath: a.log, end: '2999-01-01T00:00:00Z'}\n- {name: over, filePath: b.log, end: '2020-01-01T00:00:00Z'}\n";
+    let metrics = Daemon::following(text).started().metrics();
+    for (name, up) in [("live", 1), ("over", 0)] {
+        assert_eq!(metrics.sum("hubble_dynamic_exporter_up", &[&format!("name=\"{name}\"")]), up, "{name}");
+    }
+    for status in ["active", "inactive"] {
+        assert_eq!(metrics.sum("hubble_dynamic_exporter_exporters_total", &[&format!("status=\"{status}\"")]), 1, "{status}");
+    }
+}

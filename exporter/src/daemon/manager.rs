@@ -24,6 +24,8 @@ use crate::pipeline::published::Published;
 pub struct LogHandle {
     /// Its name.
     pub name: String,
+    /// Nothing is written after this moment, Unix nanoseconds.
+    pub end: Option<i64>,
     /// What it tells of itself.
     pub published: Arc<Published>,
     /// Its spool.
@@ -149,6 +151,7 @@ impl Manager {
             .values()
             .map(|log| LogHandle {
                 name: log.log.name.clone(),
+                end: log.log.end,
                 published: Arc::clone(&log.published),
                 spool: log.spool.clone(),
                 spool_bound: log.spool_bound,

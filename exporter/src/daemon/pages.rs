@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
-use super::manager::View;
+use super::manager::{LogHandle, View};
 use crate::metrics::accounting::{self, LogView};
 use crate::metrics::hubble;
 use crate::metrics::listener::Pages;
@@ -58,8 +58,9 @@ impl Pages for DaemonPages {
                 sinks: log.sinks.iter().map(|(name, metrics)| (name.as_str(), metrics.as_ref())).collect(),
             })
             .collect();
-        accounting::flow_logs(&mut page, &logs, self.clock.now().unix);
-        configuration(&mut page, &view);
+        let now = self.clock.now().unix;
+        accounting::flow_logs(&mut page, &logs, now);
+        configuration(&mut page, &view, now);
         drop(view);
         self.flows.lock().unwrap_or_else(PoisonError::into_inner).render(&mut page);
         page.finish()
@@ -153,16 +154,18 @@ impl DaemonPages {
     }
 }
 
-/// Hubble's families about exporters (Hubble digest §5.4), and ours.
-fn configuration(page: &mut Page, view: &View) {
+/// Hubble's families about exporters (Hubble digest §5.4), and ours. An entry is active until its `end`.
+fn configuration(page: &mut Page, view: &View, now: i64) {
+    let is_active = |log: &LogHandle| log.end.is_none_or(|end| now <= end);
+    let active = view.logs.iter().filter(|log| is_active(log)).count();
     page.family("flowlog_reload_rejected_total", Kind::Counter, "Configuration files that changed nothing because they could not be read.")
         .sample(&[], view.rejected);
     page.family("hubble_dynamic_exporter_exporters_total", Kind::Untyped, "Number of configured exporters.")
-        .sample(&[("status", "active")], view.logs.len())
-        .sample(&[("status", "inactive")], 0);
+        .sample(&[("status", "active")], active)
+        .sample(&[("status", "inactive")], view.logs.len() - active);
     let mut family = page.family("hubble_dynamic_exporter_up", Kind::Gauge, "Status of exporter (1 - active, 0 - inactive).");
     for log in &view.logs {
-        family.sample(&[("name", &log.name)], 1);
+        family.sample(&[("name", &log.name)], u64::from(is_active(log)));
     }
     let mut family =
         page.family("hubble_dynamic_exporter_reconfigurations_total", Kind::Counter, "Number of dynamic exporters reconfigurations.");
