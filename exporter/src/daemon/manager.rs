@@ -6,13 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use flowlog_sinks::driver::SinkMetrics;
 use flowlog_sinks::spool::Spool;
 use tokio::task::JoinSet;
 
 use super::logging;
 use super::retiring::Retiring;
-use super::running_log::{Place, RunningLog};
+use super::running_log::{Place, RunningLog, SinkHandle};
 use super::sinks::{self, SinkError, WantedSink};
 use super::state::State;
 use crate::config::{File, FlowLog, build};
@@ -32,8 +31,8 @@ pub struct LogHandle {
     pub spool: Spool,
     /// The spool's bound in bytes.
     pub spool_bound: u64,
-    /// Its sinks' counters.
-    pub sinks: Vec<(String, Arc<SinkMetrics>)>,
+    /// Its sinks.
+    pub sinks: Vec<SinkHandle>,
 }
 
 /// What the daemon shows of its configuration and flow logs.
@@ -155,7 +154,7 @@ impl Manager {
                 published: Arc::clone(&log.published),
                 spool: log.spool.clone(),
                 spool_bound: log.spool_bound,
-                sinks: log.sink_metrics(),
+                sinks: log.sinks(),
             })
             .collect();
         (view.hash, view.problems, view.rejection) = (hash, changes.problems, None);

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Value, json};
 
 use super::manager::{LogHandle, View};
-use crate::metrics::accounting::{self, LogView};
+use super::running_log::SinkHandle;
+use crate::metrics::accounting::{self, LogView, SinkView};
 use crate::metrics::hubble;
 use crate::metrics::listener::Pages;
 use crate::metrics::text::{Format, Kind, Page};
@@ -55,7 +56,11 @@ impl Pages for DaemonPages {
                 snapshot: log.published.get(),
                 spool: log.spool.metrics(),
                 spool_bound: log.spool_bound,
-                sinks: log.sinks.iter().map(|(name, metrics)| (name.as_str(), metrics.as_ref())).collect(),
+                sinks: log
+                    .sinks
+                    .iter()
+                    .map(|sink| SinkView { name: &sink.name, metrics: &sink.metrics, batch_max_age: sink.batch_max_age })
+                    .collect(),
             })
             .collect();
         let now = self.clock.now().unix;
@@ -81,7 +86,7 @@ impl Pages for DaemonPages {
                 let sinks: Vec<Value> = log
                     .sinks
                     .iter()
-                    .map(|(name, sink)| {
+                    .map(|SinkHandle { name, metrics: sink, .. }| {
                         json!({"name": name, "healthy": sink.healthy.load(Relaxed), "why": sink.failure(), "lagRecords": sink.lag_records.load(Relaxed),
                             "sent": sink.records_sent.load(Relaxed), "rejected": sink.records_rejected.load(Relaxed), "gaps": sink.gaps.load(Relaxed)})
                     })

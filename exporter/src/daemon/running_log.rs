@@ -62,6 +62,17 @@ struct RunningSink {
     running: Running,
 }
 
+/// What others may see of a sink at work.
+#[derive(Clone)]
+pub struct SinkHandle {
+    /// Its name.
+    pub name: String,
+    /// Its counters.
+    pub metrics: Arc<SinkMetrics>,
+    /// How long a record may wait for its batch to fill.
+    pub batch_max_age: Duration,
+}
+
 /// The sinks an entry wants: those that are new or changed with what was built for them, the others as they run.
 pub type Wanted = Vec<(WantedSink, Option<Built>)>;
 
@@ -193,10 +204,15 @@ impl RunningLog {
         self.draining.insert(key, retiring);
     }
 
-    /// The sinks' counters.
+    /// The sinks, for those who look.
     #[must_use]
-    pub fn sink_metrics(&self) -> Vec<(String, Arc<SinkMetrics>)> {
-        self.sinks.iter().map(|(name, sink)| (name.clone(), Arc::clone(sink.running.metrics()))).collect()
+    pub fn sinks(&self) -> Vec<SinkHandle> {
+        let handle = |(name, sink): (&String, &RunningSink)| SinkHandle {
+            name: name.clone(),
+            metrics: Arc::clone(sink.running.metrics()),
+            batch_max_age: sink.wanted.batch_max_age(),
+        };
+        self.sinks.iter().map(handle).collect()
     }
 
     /// Files this flow log writes: its own first, then those of its named sinks in the order of the entry.

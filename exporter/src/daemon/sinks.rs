@@ -53,6 +53,12 @@ impl WantedSink {
             _ => None,
         }
     }
+
+    /// How long a record may wait for its batch to fill; files wait for none.
+    #[must_use]
+    pub fn batch_max_age(&self) -> Duration {
+        self.batch.map_or(Duration::ZERO, |batch| batch.max_age)
+    }
 }
 
 /// The sinks of a flow log.

@@ -217,7 +217,7 @@ impl StatusLine {
             events = events.max(totals.events + totals.input_lines);
             lines += totals.lines;
             lost += totals.lost.values().sum::<u64>();
-            lag += log.sinks.iter().map(|(_, sink)| sink.lag_records.load(Relaxed)).sum::<u64>();
+            lag += log.sinks.iter().map(|sink| sink.metrics.lag_records.load(Relaxed)).sum::<u64>();
         }
         let unread = life.kernel.as_ref().map_or(0, |kernel| kernel.unread.load(Relaxed));
         let text = format!(
