@@ -45,3 +45,15 @@ fn an_entry_is_inactive_behind_its_end() {
         assert_eq!(metrics.sum("hubble_dynamic_exporter_exporters_total", &[&format!("status=\"{status}\"")]), 1, "{status}");
     }
 }
+
+#[test]
+fn an_entry_that_is_refused_at_the_start_is_a_problem_on_the_metrics_page() {
+    let text = "flowLogs:\n- {name: a, filePath: a.log}\n- {name: b, filePath: b.log, fileGroup: no-such-group}\n";
+    let mut daemon = Daemon::following(text);
+    daemon.spawn();
+    daemon.wait("its page", |daemon| daemon.page("/metrics").is_some());
+    assert_eq!((daemon.metrics().sum("flowlog_problems", &[]), daemon.page("/readyz")), (1, None));
+    daemon.configure(&text.replace(", fileGroup: no-such-group", ""));
+    daemon.hang_up();
+    daemon.wait("no problem", |daemon| daemon.metrics().sum("flowlog_problems", &[]) == 0);
+}

@@ -47,6 +47,8 @@ impl Pages for DaemonPages {
             accounting::kernel(&mut page, &counters, &name, kernel.unread.load(Relaxed), kernel.ring_bytes.load(Relaxed));
         }
         self.intake(&mut page);
+        page.family("flowlog_problems", Kind::Gauge, "What was asked for and does not run, as /readyz lists it; 0 when all is well.")
+            .sample(&[], self.problems().len());
         let view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         let logs: Vec<LogView<'_>> = view
             .logs
