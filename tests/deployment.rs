@@ -40,6 +40,9 @@ fn a_real_api_server_accepts_the_manifests() {
     let capabilities = "{.spec.template.spec.containers[0].securityContext.capabilities}";
     let stored = kubectl(&["get", "daemonset", "flowlog", "-n", "flowlog", "-o", &format!("jsonpath={capabilities}")]);
     assert_eq!(stored, r#"{"add":["BPF","NET_ADMIN","PERFMON"],"drop":["ALL"]}"#);
+    let profiles = "{.spec.template.spec.containers[0].securityContext['appArmorProfile.type','seLinuxOptions.type']}";
+    let stored = kubectl(&["get", "daemonset", "flowlog", "-n", "flowlog", "-o", &format!("jsonpath={profiles}")]);
+    assert_eq!(stored, "Unconfined spc_t");
 }
 
 #[test]
@@ -124,6 +127,8 @@ fn the_image_holds_the_static_binary_alone_and_compose_mounts_what_exists() {
     for mount in mounts {
         assert!(docker.join(&mount).exists(), "{mount} does not exist");
     }
+    // Docker's AppArmor profile lets nobody pin.
+    assert!(compose.contains(r#""apparmor=unconfined""#));
     for service in ["flowlog", "loki", "grafana", "kafka", "minio"] {
         assert!(compose.contains(&format!("\n  {service}:\n")), "{service} is missing");
     }
