@@ -69,6 +69,20 @@ fn unit_and_daemonset_give_the_same_capabilities() {
 }
 
 #[test]
+fn the_pods_listen_where_the_service_looks_and_cilium_does_not() {
+    let (daemonset, service) = (read("kubernetes/daemonset.yaml"), read("kubernetes/service.yaml"));
+    let after = |text: &str, key: &str| -> String {
+        let (_, rest) = text.split_once(key).unwrap_or_else(|| panic!("no {key}"));
+        rest.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect()
+    };
+    let port = after(&daemonset, "--listen=");
+    assert_ne!(port, "9965", "Cilium's hubble-metrics");
+    for (text, key) in [(&daemonset, "containerPort:"), (&daemonset, "hostPort:"), (&service, "prometheus.io/port:"), (&service, " port:")] {
+        assert_eq!(after(text, key), port, "{key}");
+    }
+}
+
+#[test]
 fn every_expression_of_the_dashboard_is_promql() {
     let dashboard: serde_json::Value = serde_json::from_str(&read("grafana/flowlog.json")).expect("JSON");
     let mut rules = String::from("groups:\n- name: dashboard\n  rules:\n");

@@ -2,7 +2,7 @@
 //!
 //! They hold as long as the daemon runs. What depends on the machine (the host's name, the ring's default size) is left open here.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -280,7 +280,7 @@ fn listen(at: &At<'_>, problems: &mut Problems) -> Option<Option<SocketAddr>> {
     if text == "off" {
         return Some(None);
     }
-    let address = text.parse().ok();
+    let address = address(&text);
     if address.is_none() {
         problems.reject(
             &at.place,
@@ -289,6 +289,15 @@ fn listen(at: &At<'_>, problems: &mut Problems) -> Option<Option<SocketAddr>> {
         );
     }
     address.map(Some)
+}
+
+/// An address with a port. Brackets may stand round an IPv4 address too: a template that gets either kind can write them always.
+fn address(text: &str) -> Option<SocketAddr> {
+    let bracketed = || {
+        let (host, port) = text.strip_prefix('[')?.split_once("]:")?;
+        Some(SocketAddr::new(host.parse::<Ipv4Addr>().ok()?.into(), port.parse().ok()?))
+    };
+    text.parse().ok().or_else(bracketed)
 }
 
 /// Names stand in object keys and before a slash in `node_name`.
@@ -366,6 +375,23 @@ mod tests {
             "line 3: logLevel: `warning` is no level; write off, error, warn, info, debug or trace",
         ] {
             assert!(problems.contains(part), "{part}\n{problems}");
+        }
+    }
+
+    #[test]
+    fn an_address_of_either_kind_may_stand_in_brackets_and_one_of_ipv6_has_to() {
+        for (text, address) in [
+            ("127.0.0.1:1", "127.0.0.1:1"),
+            ("[127.0.0.1]:1", "127.0.0.1:1"),
+            ("[fd00::1]:1", "[fd00::1]:1"),
+            // The port may be the end of the address as well.
+            ("fd00::1:9965", ""),
+            ("127.0.0.1", ""),
+            ("[127.0.0.1]", ""),
+            ("[127.0.0.1]:65536", ""),
+            ("[localhost]:1", ""),
+        ] {
+            assert_eq!(super::address(text), address.parse().ok(), "{text}");
         }
     }
 
