@@ -59,6 +59,14 @@ fn systemd_accepts_the_unit_and_finds_it_little_exposed() {
 }
 
 #[test]
+fn the_unit_never_gives_up_starting() {
+    let unit = read("systemd/flowlog.service");
+    let (head, service) = unit.split_once("[Service]").expect("a section");
+    assert!(head.contains("\nStartLimitIntervalSec=0\n"), "{head}");
+    assert!(service.contains("\nRestart=always\n") && service.contains("\nRestartSec=3\n"), "{service}");
+}
+
+#[test]
 fn unit_and_daemonset_give_the_same_capabilities() {
     let unit = read("systemd/flowlog.service");
     let unit = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).expect("a bounding set");
