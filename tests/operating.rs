@@ -57,3 +57,24 @@ fn an_entry_that_is_refused_at_the_start_is_a_problem_on_the_metrics_page() {
     daemon.hang_up();
     daemon.wait("no problem", |daemon| daemon.metrics().sum("flowlog_problems", &[]) == 0);
 }
+
+#[test]
+fn spool_ls_shows_how_far_each_sink_is() {
+    // Nobody listens at the other sink's address.
+    let text = "flowLogs:\n- {name: a, filePath: a.log, sinks: [away], window: 0s}\nsinks: {away: {type: loki, url: 'http://127.0.0.1:9'}}\n";
+    let mut daemon = Daemon::following(text).started();
+    daemon.feed(&(1..=3).map(|n| flows::numbered(n) + "\n").collect::<String>());
+    let sent = |daemon: &Daemon| daemon.metrics().sum("flowlog_sink_records_sent_total", &[r#"sink="file""#]);
+    daemon.wait("three lines in the file", |daemon| sent(daemon) >= 3);
+    daemon.stop();
+    let list = |more: &[&str]| {
+        let output = Command::new(flowlog()).args(["spool", "ls", "--state-dir"]).arg(daemon.state()).args(more).output().expect("flowlog spool");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let text = list(&[]);
+    assert!(text.contains("sink file takes 4 next, 0 records behind") && text.contains("sink away takes 1 next, 3 records behind"), "{text}");
+    let found: serde_json::Value = serde_json::from_str(&list(&["-o", "json"])).expect("JSON");
+    let cursors = found[0]["cursors"].as_array().expect("cursors").iter();
+    let cursors: Vec<_> = cursors.map(|cursor| (cursor["sink"].clone(), cursor["next"].clone(), cursor["behind"].clone())).collect();
+    assert_eq!(cursors, [("away".into(), 1.into(), 3.into()), ("file".into(), 4.into(), 0.into())]);
+}
