@@ -85,7 +85,8 @@ fn the_pods_listen_where_the_service_looks_and_cilium_does_not() {
     };
     let port = after(&daemonset, "--listen=");
     assert_ne!(port, "9965", "Cilium's hubble-metrics");
-    for (text, key) in [(&daemonset, "containerPort:"), (&daemonset, "hostPort:"), (&service, "prometheus.io/port:"), (&service, " port:")] {
+    for (text, key) in [(&daemonset, "containerPort:"), (&daemonset, "hostPort:"), (&service, "prometheus.io/port:"), (&service, " port:")]
+    {
         assert_eq!(after(text, key), port, "{key}");
     }
 }

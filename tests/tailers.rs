@@ -105,7 +105,8 @@ fn every_tailer_reads_what_every_shipped_configuration_writes_and_says_who_may()
     }
     for tailer in ["promtail.yaml", "alloy.alloy", "vector.yaml", "fluent-bit.conf"] {
         let text = configuration(tailer);
-        let paths: Vec<&str> = text.split(|c: char| c.is_whitespace() || "\",".contains(c)).filter(|word| word.ends_with("/events.log")).collect();
+        let paths: Vec<&str> =
+            text.split(|c: char| c.is_whitespace() || "\",".contains(c)).filter(|word| word.ends_with("/events.log")).collect();
         assert_eq!(paths, ["/var/log/flowlog/events.log"], "{tailer}");
         assert!(text.contains("`fileGroup`"), "{tailer}");
     }

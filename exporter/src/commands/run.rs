@@ -7,7 +7,7 @@ use std::path::Path;
 use super::{Failure, read_input};
 use crate::cli::{LogFormat, RunArgs};
 use crate::config::settings::{Settings, settings};
-use crate::config::{Checked, Problems, build, metrics, read};
+use crate::config::{Checked, Problem, Problems, build, metrics, read};
 use crate::daemon::identities::IdentitySources;
 use crate::daemon::logging::{self, LogOptions};
 use crate::daemon::{privileges, sinks, start};
@@ -45,13 +45,23 @@ pub fn run(arguments: &RunArgs) -> Result<(), Failure> {
 
 pub(super) fn read_settings(arguments: &RunArgs) -> Result<Settings, Failure> {
     let file = arguments.settings.as_deref().map(read_input).transpose()?;
-    let mut settings = settings(&arguments.daemon, file.as_deref()).map_err(|problems| Failure::Usage(problems.to_string()))?;
+    let mut settings = settings(&arguments.daemon, file.as_deref())
+        .map_err(|problems| Failure::Usage(refusal(&problems, arguments.settings.as_deref())))?;
     if let Some(path) = &arguments.metrics_config {
         let (metrics, warnings) = read_metrics(path)?;
         settings.metrics = metrics;
         settings.warnings.append(warnings);
     }
     Ok(settings)
+}
+
+/// What is wrong with flags and with the file of settings: what has a line is of the file.
+fn refusal(problems: &Problems, file: Option<&Path>) -> String {
+    let line = |problem: &Problem| match file {
+        Some(path) if problem.place.line > 0 => problem.line(path, true),
+        _ => problem.to_string(),
+    };
+    problems.0.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Reads a file of metrics.
