@@ -43,6 +43,9 @@ fn a_real_api_server_accepts_the_manifests() {
     let profiles = "{.spec.template.spec.containers[0].securityContext['appArmorProfile.type','seLinuxOptions.type']}";
     let stored = kubectl(&["get", "daemonset", "flowlog", "-n", "flowlog", "-o", &format!("jsonpath={profiles}")]);
     assert_eq!(stored, "Unconfined spc_t");
+    kubectl(&["patch", "daemonset", "flowlog", "-n", "flowlog", "--type=json", "--patch-file", "kubernetes/detach.yaml"]);
+    let stored = kubectl(&["get", "daemonset", "flowlog", "-n", "flowlog", "-o", "jsonpath={.spec.template.spec.containers[0].args[0]}"]);
+    assert_eq!(stored, "detach");
 }
 
 #[test]
