@@ -40,6 +40,12 @@ fn a_real_api_server_accepts_the_manifests() {
     let capabilities = "{.spec.template.spec.containers[0].securityContext.capabilities}";
     let stored = kubectl(&["get", "daemonset", "flowlog", "-n", "flowlog", "-o", &format!("jsonpath={capabilities}")]);
     assert_eq!(stored, r#"{"add":["BPF","NET_ADMIN","PERFMON"],"drop":["ALL"]}"#);
+    let profiles = "{.spec.template.spec.containers[0].securityContext['appArmorProfile.type','seLinuxOptions.type']}";
+    let stored = kubectl(&["get", "daemonset", "flowlog", "-n", "flowlog", "-o", &format!("jsonpath={profiles}")]);
+    assert_eq!(stored, "Unconfined spc_t");
+    kubectl(&["patch", "daemonset", "flowlog", "-n", "flowlog", "--type=json", "--patch-file", "kubernetes/detach.yaml"]);
+    let stored = kubectl(&["get", "daemonset", "flowlog", "-n", "flowlog", "-o", "jsonpath={.spec.template.spec.containers[0].args[0]}"]);
+    assert_eq!(stored, "detach");
 }
 
 #[test]
@@ -56,6 +62,14 @@ fn systemd_accepts_the_unit_and_finds_it_little_exposed() {
 }
 
 #[test]
+fn the_unit_never_gives_up_starting() {
+    let unit = read("systemd/flowlog.service");
+    let (head, service) = unit.split_once("[Service]").expect("a section");
+    assert!(head.contains("\nStartLimitIntervalSec=0\n"), "{head}");
+    assert!(service.contains("\nRestart=always\n") && service.contains("\nRestartSec=3\n"), "{service}");
+}
+
+#[test]
 fn unit_and_daemonset_give_the_same_capabilities() {
     let unit = read("systemd/flowlog.service");
     let unit = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).expect("a bounding set");
@@ -63,6 +77,21 @@ fn unit_and_daemonset_give_the_same_capabilities() {
     let added = daemonset.lines().find_map(|line| line.trim().strip_prefix("add: [")).expect("added capabilities").trim_end_matches(']');
     let added: Vec<String> = added.split(", ").map(|name| format!("CAP_{name}")).collect();
     assert_eq!(unit.split(' ').collect::<Vec<_>>(), added);
+}
+
+#[test]
+fn the_pods_listen_where_the_service_looks_and_cilium_does_not() {
+    let (daemonset, service) = (read("kubernetes/daemonset.yaml"), read("kubernetes/service.yaml"));
+    let after = |text: &str, key: &str| -> String {
+        let (_, rest) = text.split_once(key).unwrap_or_else(|| panic!("no {key}"));
+        rest.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect()
+    };
+    let port = after(&daemonset, "--listen=");
+    assert_ne!(port, "9965", "Cilium's hubble-metrics");
+    for (text, key) in [(&daemonset, "containerPort:"), (&daemonset, "hostPort:"), (&service, "prometheus.io/port:"), (&service, " port:")]
+    {
+        assert_eq!(after(text, key), port, "{key}");
+    }
 }
 
 #[test]
@@ -124,6 +153,8 @@ fn the_image_holds_the_static_binary_alone_and_compose_mounts_what_exists() {
     for mount in mounts {
         assert!(docker.join(&mount).exists(), "{mount} does not exist");
     }
+    // Docker's AppArmor profile lets nobody pin.
+    assert!(compose.contains(r#""apparmor=unconfined""#));
     for service in ["flowlog", "loki", "grafana", "kafka", "minio"] {
         assert!(compose.contains(&format!("\n  {service}:\n")), "{service} is missing");
     }
@@ -165,4 +196,16 @@ fn rules_and_dashboard_ask_only_for_series_that_the_daemon_has() {
         })
         .collect();
     assert!(missing.is_empty(), "nothing renders {missing:?}");
+}
+
+#[test]
+fn the_file_that_observe_shows_has_what_the_alerts_ask_it_for() {
+    for name in ["flowlog.yaml", "local.yaml", "kubernetes/configmap.yaml", "../docker/flowlog.yaml"] {
+        let text = read(name);
+        let (_, mask) = text.split_once("fieldMask:").unwrap_or_else(|| panic!("{name} has no mask"));
+        let mask = &mask[..mask.find("extensions").unwrap_or(mask.len())];
+        for field in ["verdict", "drop_reason_desc"] {
+            assert!(mask.contains(field), "{name}: the first mask lacks {field}");
+        }
+    }
 }

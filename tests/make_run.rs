@@ -1,11 +1,12 @@
 //! `make run`, as a newcomer types it: live flows on the terminal, and nothing left in the kernel afterwards.
 
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::{Mutex, PoisonError};
 
-use flowlog_tests::skip;
+use flowlog_tests::{flows, skip};
 
 /// Both stories use the one folder `target/run`.
 static FOLDER: Mutex<()> = Mutex::new(());
@@ -35,6 +36,14 @@ fn shows_live_flows_says_where_things_are_and_leaves_nothing_behind() {
         assert!(text.contains(place), "{place} is not named:\n{text}");
     }
     assert!(text.contains("127.0.0.1") && text.contains("FORWARDED"), "no flow was printed:\n{text}");
+
+    // A line of a former run is none of the next one's.
+    let log = text.lines().find_map(|line| line.strip_prefix("flows")).expect("a path").trim();
+    let mut log = std::fs::File::options().append(true).open(log).expect("the flows");
+    writeln!(log, "{}", flows::numbered(7)).expect("a line");
+    let (output, text) = tools_run(&mut Command::new(script()));
+    assert!(output.status.success() && text.contains("FORWARDED"), "{text}");
+    assert!(!text.contains("odd-7"), "{text}");
 }
 
 #[test]

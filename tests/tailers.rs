@@ -99,11 +99,25 @@ fn promtail_has_every_line_of_the_shipped_configuration_at_full_rate() {
 }
 
 #[test]
+fn every_tailer_reads_what_every_shipped_configuration_writes_and_says_who_may() {
+    for written in ["../flowlog.yaml", "../kubernetes/configmap.yaml", "../../docker/flowlog.yaml"] {
+        assert!(configuration(written).contains("filePath: /var/log/flowlog/events.log\n"), "{written}");
+    }
+    for tailer in ["promtail.yaml", "alloy.alloy", "vector.yaml", "fluent-bit.conf"] {
+        let text = configuration(tailer);
+        let paths: Vec<&str> =
+            text.split(|c: char| c.is_whitespace() || "\",".contains(c)).filter(|word| word.ends_with("/events.log")).collect();
+        assert_eq!(paths, ["/var/log/flowlog/events.log"], "{tailer}");
+        assert!(text.contains("`fileGroup`"), "{tailer}");
+    }
+}
+
+#[test]
 fn promtail_and_alloy_read_the_live_file_alone_and_name_the_same_labels() {
     let promtail = configuration("promtail.yaml");
     let alloy = configuration("alloy.alloy");
-    assert!(promtail.contains("__path__: /var/run/cilium/hubble/events.log\n"));
-    assert!(alloy.contains(r#""__path__" = "/var/run/cilium/hubble/events.log""#));
+    assert!(promtail.contains("__path__: /var/log/flowlog/events.log\n"));
+    assert!(alloy.contains(r#""__path__" = "/var/log/flowlog/events.log""#));
     for component in ["local.file_match", "loki.source.file", "loki.process", "loki.write", "stage.json", "stage.timestamp", "stage.labels"]
     {
         assert!(alloy.contains(&format!("{component} ")), "Alloy has no component {component}");

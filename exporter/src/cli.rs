@@ -52,7 +52,7 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Print the man page, or write one page per command into a folder.
     Man(ManArgs),
-    /// Print the reference of every configuration key and flag, as Markdown.
+    /// Print the reference of every configuration key, metric and flag, as Markdown.
     #[command(hide = true)]
     Reference,
 }

@@ -39,7 +39,7 @@ pub fn run(arguments: &DetachArgs) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Runtime(format!("cannot start the runtime: {error}")))?;
-    let _log = logging::start(&LogOptions { level: Some("warn".to_owned()), ..LogOptions::default() });
+    let _log = logging::start(LogOptions { level: Some("warn".to_owned()), ..LogOptions::default() });
     runtime.block_on(async {
         let life = Life::begin(&settings, prepared, identities, &config).await.map_err(|error| Failure::Runtime(error.to_string()))?;
         life.detach().await.map_err(|error| Failure::Runtime(error.to_string()))

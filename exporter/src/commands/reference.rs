@@ -1,4 +1,4 @@
-//! `flowlog reference`: every configuration key and every flag with its default and unit, as Markdown, from the definitions the program runs by.
+//! `flowlog reference`: every configuration key, every metric and every flag with its default and unit, as Markdown, from the definitions the program runs by.
 
 use std::fmt::Write;
 
@@ -7,6 +7,7 @@ use clap::{Arg, Command, CommandFactory};
 use super::{Failure, print};
 use crate::cli::Cli;
 use crate::config::keys::{Key, TABLES};
+use crate::daemon::pages::families;
 
 /// Runs the command.
 ///
@@ -29,11 +30,27 @@ pub fn text() -> String {
         let _ = write!(text, "\n### {heading}\n\n| key | value | default | meaning |\n|---|---|---|---|\n");
         tables.iter().flat_map(|table| table.iter()).for_each(|key| text.push_str(&row(key)));
     }
+    metrics(&mut text);
     text.push_str("\n## Command line\n\nExit codes: 0 good, 1 failure while running, 2 wrong usage or configuration.\n");
     let mut command = Cli::command();
     command.build();
     commands(&command, "flowlog", &mut text);
     text
+}
+
+/// The families as their own help lines have them.
+fn metrics(text: &mut String) {
+    text.push_str(
+        "\n## Metrics\n\nWhat stands on `/metrics` beside Hubble's families (`metrics`) and what a kind of sink adds of its own.\n\n\
+         | family | type | meaning |\n|---|---|---|\n",
+    );
+    let page = families();
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' ')) else { continue };
+        let kind = lines.next().and_then(|line| line.rsplit(' ').next()).unwrap_or_default();
+        let _ = writeln!(text, "| `{name}` | {kind} | {} |", cell(help));
+    }
 }
 
 fn row(key: &Key) -> String {

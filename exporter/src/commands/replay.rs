@@ -51,7 +51,7 @@ struct Replayed {
 /// # Errors
 /// When the configuration is wrong or can't be built, an input can't be read, or the state folder can't be written.
 pub fn run(arguments: &ReplayArgs) -> Result<(), Failure> {
-    let _log = logging::start(&LogOptions { level: Some("warn".to_owned()), ..LogOptions::default() });
+    let _log = logging::start(LogOptions { level: Some("warn".to_owned()), ..LogOptions::default() });
     let file = read_config(&arguments.config, arguments.strict)?.file;
     if let Some(entry) = file.flow_logs.iter().find(|entry| build::check(entry).worst() >= Some(Severity::Entry)) {
         return Err(Failure::Usage(format!("{}: flow log {:?} cannot be built, see above", arguments.config.display(), entry.name)));

@@ -5,10 +5,11 @@ mod serve;
 use std::path::Path;
 
 use super::{Failure, read_input};
-use crate::cli::RunArgs;
+use crate::cli::{LogFormat, RunArgs};
 use crate::config::settings::{Settings, settings};
-use crate::config::{Checked, Problems, build, metrics, read};
+use crate::config::{Checked, Problem, Problems, build, metrics, read};
 use crate::daemon::identities::IdentitySources;
+use crate::daemon::logging::{self, LogOptions};
 use crate::daemon::{privileges, sinks, start};
 use crate::metrics::hubble::spec::Specs;
 
@@ -24,8 +25,14 @@ pub fn run(arguments: &RunArgs) -> Result<(), Failure> {
     let identities = IdentitySources::read(settings.identities.clone(), &node).map_err(|error| Failure::Usage(error.to_string()))?;
     if let Err(error) = privileges::join(&sinks::groups(&checked.file)) {
         // The entries that need it are refused by name.
-        eprintln!("flowlog: cannot join the groups that files are to be given to: {error}");
+        eprintln!("flowlog: cannot join the groups that files are to be given to: {error}; {}", privileges::JOIN_ADVICE);
     }
+    // Before the kernel programs are attached. Its thread starts when privileges are gone.
+    let log = LogOptions {
+        to: logging::open(settings.log_dir.as_deref()).map_err(|error| Failure::Runtime(error.to_string()))?,
+        json: settings.log_format == LogFormat::Json,
+        level: Some(settings.log_level.clone()),
+    };
     let prepared = start::prepare(&settings).map_err(|error| Failure::Runtime(error.to_string()))?;
     // From here on there may be threads: what they inherit has been reduced.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -33,18 +40,28 @@ pub fn run(arguments: &RunArgs) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Runtime(format!("cannot start the runtime: {error}")))?;
-    runtime.block_on(serve::serve(arguments, &settings, checked, identities, prepared))
+    runtime.block_on(serve::serve(arguments, &settings, checked, identities, prepared, log))
 }
 
 pub(super) fn read_settings(arguments: &RunArgs) -> Result<Settings, Failure> {
     let file = arguments.settings.as_deref().map(read_input).transpose()?;
-    let mut settings = settings(&arguments.daemon, file.as_deref()).map_err(|problems| Failure::Usage(problems.to_string()))?;
+    let mut settings = settings(&arguments.daemon, file.as_deref())
+        .map_err(|problems| Failure::Usage(refusal(&problems, arguments.settings.as_deref())))?;
     if let Some(path) = &arguments.metrics_config {
         let (metrics, warnings) = read_metrics(path)?;
         settings.metrics = metrics;
         settings.warnings.append(warnings);
     }
     Ok(settings)
+}
+
+/// What is wrong with flags and with the file of settings: what has a line is of the file.
+fn refusal(problems: &Problems, file: Option<&Path>) -> String {
+    let line = |problem: &Problem| match file {
+        Some(path) if problem.place.line > 0 => problem.line(path, true),
+        _ => problem.to_string(),
+    };
+    problems.0.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Reads a file of metrics.

@@ -1,10 +1,11 @@
 //! `flowlog spool ls|cat|verify`: looks into a state folder without touching it, beside a running daemon too.
 
 use std::fmt::Write as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use flowlog_sinks::spool::inspect::{self, Part};
-use flowlog_sinks::spool::{Commit, Kind, SpoolId, split_record};
+use flowlog_sinks::spool::{Commit, Cursor, Kind, SpoolId, split_record, stored_cursors};
 use serde_json::{Value, json};
 
 use super::{Failure, print};
@@ -34,6 +35,7 @@ struct Contents {
     uncommitted: u64,
     commits: u64,
     last: Option<Commit>,
+    cursors: Vec<(String, Cursor)>,
     findings: Vec<String>,
 }
 
@@ -56,8 +58,8 @@ fn chosen(arguments: &SpoolArgs) -> Result<Vec<(String, PathBuf)>, Failure> {
 }
 
 fn read(folder: &Path) -> Result<Contents, Failure> {
-    let failed = |error: std::io::Error| Failure::Runtime(format!("cannot read {}: {error}", folder.display()));
-    let mut contents = Contents::default();
+    let failed = |error: io::Error| Failure::Runtime(format!("cannot read {}: {error}", folder.display()));
+    let mut contents = Contents { cursors: cursors(folder).map_err(failed)?, ..Contents::default() };
     for segment in inspect::segments(folder).map_err(failed)? {
         contents.segments += 1;
         contents.bytes += segment.path.metadata().map_err(failed)?.len();
@@ -76,7 +78,26 @@ fn read(folder: &Path) -> Result<Contents, Failure> {
     Ok(contents)
 }
 
+/// How far each sink has got.
+fn cursors(folder: &Path) -> io::Result<Vec<(String, Cursor)>> {
+    match stored_cursors(folder) {
+        Ok(stored) => Ok(stored.into_iter().map(|(sink, stored)| (sink, stored.cursor)).collect()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
 impl Contents {
+    /// Committed records that a sink at this place has yet to take; all of them where the place is of an identity that is gone.
+    fn behind(&self, cursor: &Cursor) -> u64 {
+        let at = self.ranges.iter().position(|(id, ..)| *id == cursor.spool);
+        let waiting = self.ranges.iter().enumerate().filter(|(n, _)| at.is_none_or(|at| *n >= at)).map(|(n, (_, first, last))| {
+            let next = if at == Some(n) { cursor.sequence.max(*first) } else { *first };
+            (last + 1).saturating_sub(next)
+        });
+        waiting.sum::<u64>().saturating_sub(self.uncommitted)
+    }
+
     fn add(&mut self, id: SpoolId, part: Part<'_>) {
         match part {
             Part::Bad { from, to } => self.findings.push(format!("{} bytes at position {from} are no frame", to - from)),
@@ -126,8 +147,13 @@ impl Contents {
     fn json(&self, name: &str) -> Value {
         let ranges: Vec<Value> =
             self.ranges.iter().map(|(id, first, last)| json!({"spool": id.to_string(), "first": first, "last": last})).collect();
+        let cursors: Vec<Value> = self
+            .cursors
+            .iter()
+            .map(|(sink, at)| json!({"sink": sink, "spool": at.spool.to_string(), "next": at.sequence, "behind": self.behind(at)}))
+            .collect();
         json!({"flowLog": name, "segments": self.segments, "bytes": self.bytes, "records": self.records, "commits": self.commits, "ranges": ranges,
-            "lastCommit": self.last, "findings": self.findings})
+            "cursors": cursors, "lastCommit": self.last, "findings": self.findings})
     }
 }
 
@@ -157,6 +183,9 @@ fn list(arguments: &SpoolArgs) -> Result<(), Failure> {
         for (id, first, last) in &contents.ranges {
             let _ = writeln!(text, "  {id} {first}..{last}");
         }
+        for (sink, at) in &contents.cursors {
+            let _ = writeln!(text, "  sink {sink} takes {} next, {} records behind", at.sequence, contents.behind(at));
+        }
         text
     })
     .map(drop)
@@ -179,7 +208,7 @@ fn verify(arguments: &SpoolArgs) -> Result<(), Failure> {
 fn cat(arguments: &SpoolCatArgs) -> Result<(), Failure> {
     let mut left = arguments.limit.unwrap_or(u64::MAX);
     for (_, folder) in chosen(&arguments.spool)? {
-        let failed = |error: std::io::Error| Failure::Runtime(format!("cannot read {}: {error}", folder.display()));
+        let failed = |error: io::Error| Failure::Runtime(format!("cannot read {}: {error}", folder.display()));
         for segment in inspect::segments(&folder).map_err(failed)? {
             let Ok(head) = segment.head.as_ref() else { continue };
             let (id, mut text) = (head.id, String::new());
@@ -212,5 +241,19 @@ fn write_part(id: SpoolId, part: Part<'_>, arguments: &SpoolCatArgs, left: &mut 
             let _ = writeln!(text, "bad\t{from}..{to}");
         }
         Part::Frame(..) | Part::Bad { .. } => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sink_is_behind_by_the_committed_records_from_its_cursor_on() {
+        let [old, new, gone] = [1, 2, 3].map(|byte| SpoolId([byte; 16]));
+        let contents = Contents { ranges: vec![(old, 5, 9), (new, 1, 4)], uncommitted: 1, ..Contents::default() };
+        for (spool, sequence, behind) in [(old, 1, 8), (old, 8, 5), (old, 10, 3), (new, 1, 3), (new, 4, 0), (new, 9, 0), (gone, 7, 8)] {
+            assert_eq!(contents.behind(&Cursor { spool, sequence, position: 0 }), behind, "{spool} {sequence}");
+        }
     }
 }

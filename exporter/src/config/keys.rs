@@ -185,7 +185,7 @@ pub const LOKI: &[Key] = &[
         "labels",
         "map of label to path, or list of paths",
         "none",
-        "Labels beside job, cluster, node and log, taken from the masked flow. Few values each.",
+        "Labels beside job, cluster, node and flow_log, taken from the masked flow. Few values each.",
     ),
     ours("basicAuth", "map", "none", "HTTP basic authentication."),
     ours("bearerTokenFile", "path", "none", "File with a bearer token; read again when it changes."),

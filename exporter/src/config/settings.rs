@@ -2,7 +2,7 @@
 //!
 //! They hold as long as the daemon runs. What depends on the machine (the host's name, the ring's default size) is left open here.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use super::metrics;
 use super::place::{Place, Problems};
 use super::yaml::{Kind, Mark, Node, Scalar};
 use crate::cli::{Attach, DaemonArgs, LogFormat};
+use crate::daemon::logging;
 use crate::metrics::hubble::spec::Specs;
 use crate::metrics::tls::ListenTls;
 
@@ -155,7 +156,7 @@ impl Reader<'_> {
                 .unwrap_or(10),
             pin_dir: self.path(flags.pin_dir.as_deref(), "pinDir"),
             log_format: flags.log_format.or_else(|| self.in_file("logFormat", log_format)).unwrap_or_default(),
-            log_level: self.text("--log-level", flags.log_level.as_deref(), "logLevel", word).unwrap_or_else(|| "info".into()),
+            log_level: self.text("--log-level", flags.log_level.as_deref(), "logLevel", log_level).unwrap_or_else(|| "info".into()),
             log_dir: self.path(flags.log_dir.as_deref(), "logDir"),
             warnings: Problems::default(),
         }
@@ -262,6 +263,14 @@ fn log_format(at: &At<'_>, problems: &mut Problems) -> Option<LogFormat> {
     at.choice(problems, &[("text", LogFormat::Text), ("json", LogFormat::Json)])
 }
 
+fn log_level(at: &At<'_>, problems: &mut Problems) -> Option<String> {
+    let text = at.word(problems)?;
+    if let Err(why) = logging::check_level(&text) {
+        problems.reject(&at.place, why, Some("write off, error, warn, info, debug or trace, or per module as in flowlog=debug".into()));
+    }
+    Some(text)
+}
+
 /// `off`, or an address with a port. YAML 1.1 takes a bare `off` for false.
 fn listen(at: &At<'_>, problems: &mut Problems) -> Option<Option<SocketAddr>> {
     if let Kind::Scalar(Scalar::Bool(false), _) = &at.node.kind {
@@ -271,7 +280,7 @@ fn listen(at: &At<'_>, problems: &mut Problems) -> Option<Option<SocketAddr>> {
     if text == "off" {
         return Some(None);
     }
-    let address = text.parse().ok();
+    let address = address(&text);
     if address.is_none() {
         problems.reject(
             &at.place,
@@ -280,6 +289,15 @@ fn listen(at: &At<'_>, problems: &mut Problems) -> Option<Option<SocketAddr>> {
         );
     }
     address.map(Some)
+}
+
+/// An address with a port. Brackets may stand round an IPv4 address too: a template that gets either kind can write them always.
+fn address(text: &str) -> Option<SocketAddr> {
+    let bracketed = || {
+        let (host, port) = text.strip_prefix('[')?.split_once("]:")?;
+        Some(SocketAddr::new(host.parse::<Ipv4Addr>().ok()?.into(), port.parse().ok()?))
+    };
+    text.parse().ok().or_else(bracketed)
 }
 
 /// Names stand in object keys and before a slash in `node_name`.
@@ -347,15 +365,33 @@ mod tests {
     fn what_is_wrong_names_the_flag_or_the_line() {
         let flags =
             DaemonArgs { sources: vec!["karnel".into()], report_interval: Some("5".into()), flow_rows: Some(1), ..DaemonArgs::default() };
-        let problems = settings(&flags, Some(b"stateDirr: /x\nlisten: somewhere\n")).unwrap_err().to_string();
+        let problems = settings(&flags, Some(b"stateDirr: /x\nlisten: somewhere\nlogLevel: warning\n")).unwrap_err().to_string();
         for part in [
             "--source: `karnel` is no source; write kernel",
             "--report-interval: `5` has no unit; write 5s",
             "--flow-rows: 1 is not between 64",
             "line 1: stateDirr: is not a known key; did you mean stateDir?",
             "line 2: listen: `somewhere` is no address",
+            "line 3: logLevel: `warning` is no level; write off, error, warn, info, debug or trace",
         ] {
             assert!(problems.contains(part), "{part}\n{problems}");
+        }
+    }
+
+    #[test]
+    fn an_address_of_either_kind_may_stand_in_brackets_and_one_of_ipv6_has_to() {
+        for (text, address) in [
+            ("127.0.0.1:1", "127.0.0.1:1"),
+            ("[127.0.0.1]:1", "127.0.0.1:1"),
+            ("[fd00::1]:1", "[fd00::1]:1"),
+            // The port may be the end of the address as well.
+            ("fd00::1:9965", ""),
+            ("127.0.0.1", ""),
+            ("[127.0.0.1]", ""),
+            ("[127.0.0.1]:65536", ""),
+            ("[localhost]:1", ""),
+        ] {
+            assert_eq!(super::address(text), address.parse().ok(), "{text}");
         }
     }
 

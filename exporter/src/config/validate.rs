@@ -8,6 +8,7 @@ use super::place::{Place, Problems};
 use super::sink_types::{Sink, SinkKind};
 use super::types::FlowLog;
 use crate::daemon::network_sinks::{self, Origin};
+use crate::daemon::sinks::FILE;
 
 /// Checks a decoded file.
 pub(super) fn validate(decoded: &Decoded, problems: &mut Problems) {
@@ -91,6 +92,10 @@ fn sinks(entry: &FlowLog, decoded: &Decoded, problems: &mut Problems) {
         let place = entry.places.below(&format!("sinks[{n}]"));
         if entry.sinks[..n].contains(name) {
             problems.reject(&place, format!("names {name} a second time"), Some("remove it".into()));
+        } else if name == FILE && entry.file.is_some() {
+            // Both would have one cursor, and one of them would get nothing.
+            let what = format!("{FILE} is the name of the sink that this flow log's filePath stands for");
+            problems.reject(&place, what, Some("give the sink another name".into()));
         } else if let Some(sink) = decoded.sinks.get(name) {
             labels(entry, sink, problems);
         } else if !decoded.sink_names.contains(name) {

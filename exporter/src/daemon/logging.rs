@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use tracing::Metadata;
 use tracing::callsite::Identifier;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_appender::rolling::{InitError, RollingFileAppender, Rotation};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, Filter, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -30,11 +32,39 @@ pub const ANSWER: &str = "flowlog::answer";
 
 static HELD_BACK: AtomicU64 = AtomicU64::new(0);
 
+/// Where the daemon logs to.
+#[derive(Debug, Default)]
+pub enum Destination {
+    /// Standard error.
+    #[default]
+    Stderr,
+    /// Files, one a day.
+    Daily(RollingFileAppender),
+}
+
+/// Why the daemon can't log where it is told to.
+#[derive(Debug, thiserror::Error)]
+#[error("--log-dir {folder}: {source}; name a folder that this user may write, or leave it out for standard error")]
+pub struct LogError {
+    folder: PathBuf,
+    source: InitError,
+}
+
+/// Opens the log in a folder, or standard error without one. It has no thread yet.
+///
+/// # Errors
+/// When the folder can't be made, or no file in it.
+pub fn open(folder: Option<&Path>) -> Result<Destination, LogError> {
+    let Some(folder) = folder else { return Ok(Destination::Stderr) };
+    let files = RollingFileAppender::builder().rotation(Rotation::DAILY).filename_prefix("flowlog.log").build(folder);
+    files.map(Destination::Daily).map_err(|source| LogError { folder: folder.to_owned(), source })
+}
+
 /// How the daemon logs.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct LogOptions {
-    /// A folder for daily files; stderr without it.
-    pub folder: Option<PathBuf>,
+    /// Where to.
+    pub to: Destination,
     /// JSON objects instead of text.
     pub json: bool,
     /// A filter in `RUST_LOG`'s syntax; default `info`.
@@ -62,20 +92,34 @@ pub fn held_back() -> u64 {
     HELD_BACK.load(Ordering::Relaxed)
 }
 
+/// What is wrong with a level, if anything is. A bare word that is no level would be taken for a module, and everything else, errors too, be switched off.
+///
+/// # Errors
+/// What is wrong, for whoever wrote it.
+pub fn check_level(level: &str) -> Result<(), String> {
+    let bare = level.split(',').find(|part| !part.contains(['=', '[']) && part.parse::<LevelFilter>().is_err());
+    match (bare, EnvFilter::try_new(level)) {
+        (Some(part), _) => Err(format!("`{part}` is no level")),
+        (None, Err(error)) => Err(error.to_string()),
+        (None, Ok(_)) => Ok(()),
+    }
+}
+
 /// Starts the log of this process. A second call leaves the first in place.
 ///
 /// The queue to the writer is lossy on purpose: a log that can't be written must not hold up the drain. Its losses are counted.
 #[must_use]
-pub fn start(options: &LogOptions) -> LogGuard {
+pub fn start(options: LogOptions) -> LogGuard {
     let writer = NonBlockingBuilder::default().buffered_lines_limit(MOST_WAITING);
-    let (writer, worker) = match &options.folder {
-        Some(folder) => writer.finish(tracing_appender::rolling::daily(folder, "flowlog.log")),
-        None => writer.finish(std::io::stderr()),
+    let on_terminal = matches!(options.to, Destination::Stderr) && std::io::stderr().is_terminal();
+    let (writer, worker) = match options.to {
+        Destination::Daily(files) => writer.finish(files),
+        Destination::Stderr => writer.finish(std::io::stderr()),
     };
     let dropped = writer.error_counter();
     let level = options.level.as_deref().unwrap_or("info");
     let level = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let colour = options.folder.is_none() && std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colour = on_terminal && std::env::var_os("NO_COLOR").is_none();
     let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colour).with_target(false);
     let limit = RateLimit::default();
     let registry = tracing_subscriber::registry().with(level);
@@ -135,6 +179,26 @@ mod tests {
         }
     }
     static PLACE: Place = Place;
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused_alone_and_in_a_list() {
+        for level in ["info", "WARN", "off", "flowlog=debug", "warn,flowlog_sinks=trace", "[span]=debug"] {
+            assert_eq!(check_level(level), Ok(()), "{level}");
+        }
+        for (level, word) in [("warning", "`warning`"), ("info,verbose", "`verbose`"), ("flowlog=warning", "expected one of")] {
+            assert!(check_level(level).is_err_and(|why| why.contains(word)), "{level}: {:?}", check_level(level));
+        }
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_used_is_an_error_that_names_option_and_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let error = open(Some(&file.join("logs"))).unwrap_err().to_string();
+        assert!(error.contains("--log-dir") && error.contains("file/logs"), "{error}");
+        open(Some(&folder.path().join("made"))).unwrap();
+    }
 
     #[test]
     fn a_place_that_logs_in_a_loop_is_held_back_until_the_period_is_over() {

@@ -6,13 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use flowlog_sinks::driver::SinkMetrics;
 use flowlog_sinks::spool::Spool;
 use tokio::task::JoinSet;
 
 use super::logging;
 use super::retiring::Retiring;
-use super::running_log::{Place, RunningLog};
+use super::running_log::{Place, RunningLog, SinkHandle};
 use super::sinks::{self, SinkError, WantedSink};
 use super::state::State;
 use crate::config::{File, FlowLog, build};
@@ -24,14 +23,16 @@ use crate::pipeline::published::Published;
 pub struct LogHandle {
     /// Its name.
     pub name: String,
+    /// Nothing is written after this moment, Unix nanoseconds.
+    pub end: Option<i64>,
     /// What it tells of itself.
     pub published: Arc<Published>,
     /// Its spool.
     pub spool: Spool,
     /// The spool's bound in bytes.
     pub spool_bound: u64,
-    /// Its sinks' counters.
-    pub sinks: Vec<(String, Arc<SinkMetrics>)>,
+    /// Its sinks.
+    pub sinks: Vec<SinkHandle>,
 }
 
 /// What the daemon shows of its configuration and flow logs.
@@ -149,10 +150,11 @@ impl Manager {
             .values()
             .map(|log| LogHandle {
                 name: log.log.name.clone(),
+                end: log.log.end,
                 published: Arc::clone(&log.published),
                 spool: log.spool.clone(),
                 spool_bound: log.spool_bound,
-                sinks: log.sink_metrics(),
+                sinks: log.sinks(),
             })
             .collect();
         (view.hash, view.problems, view.rejection) = (hash, changes.problems, None);
@@ -162,10 +164,10 @@ impl Manager {
         }
     }
 
-    /// Files that are written, in the order of flow logs.
+    /// Files that are written, in the order of the configuration.
     #[must_use]
-    pub fn files(&self) -> Vec<std::path::PathBuf> {
-        self.logs.values().flat_map(RunningLog::files).map(ToOwned::to_owned).collect()
+    pub fn files(&self, file: &File) -> Vec<std::path::PathBuf> {
+        file.flow_logs.iter().filter_map(|entry| Some(self.logs.get(&entry.name)?.files(entry))).flatten().collect()
     }
 
     /// Ends everything. With `deliver_all` the input has ended: what is open is decided, and each sink first gets all that is visible, however long that takes.
@@ -208,7 +210,7 @@ impl Changes {
     fn failed_sinks(&mut self, errors: Vec<SinkError>, entry: &FlowLog, file: &File) {
         for error in errors {
             let place = match file.sinks.get(&error.name) {
-                Some(sink) if error.name != sinks::FILE => sink.place.to_string(),
+                Some(sink) if entry.sinks.contains(&error.name) => sink.place.to_string(),
                 // All that a file can be refused for before it is opened.
                 _ => entry.places.below("fileGroup").to_string(),
             };

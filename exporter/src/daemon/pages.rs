@@ -3,10 +3,12 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use flowlog_bpf::Counters;
 use serde_json::{Value, json};
 
-use super::manager::View;
-use crate::metrics::accounting::{self, LogView};
+use super::manager::{LogHandle, View};
+use super::running_log::SinkHandle;
+use crate::metrics::accounting::{self, LogView, SinkView};
 use crate::metrics::hubble;
 use crate::metrics::listener::Pages;
 use crate::metrics::text::{Format, Kind, Page};
@@ -45,7 +47,8 @@ impl Pages for DaemonPages {
             };
             accounting::kernel(&mut page, &counters, &name, kernel.unread.load(Relaxed), kernel.ring_bytes.load(Relaxed));
         }
-        self.intake(&mut page);
+        intake(&mut page, self.intake());
+        problems(&mut page, self.problems().len());
         let view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         let logs: Vec<LogView<'_>> = view
             .logs
@@ -55,11 +58,16 @@ impl Pages for DaemonPages {
                 snapshot: log.published.get(),
                 spool: log.spool.metrics(),
                 spool_bound: log.spool_bound,
-                sinks: log.sinks.iter().map(|(name, metrics)| (name.as_str(), metrics.as_ref())).collect(),
+                sinks: log
+                    .sinks
+                    .iter()
+                    .map(|sink| SinkView { name: &sink.name, metrics: &sink.metrics, batch_max_age: sink.batch_max_age })
+                    .collect(),
             })
             .collect();
-        accounting::flow_logs(&mut page, &logs, self.clock.now().unix);
-        configuration(&mut page, &view);
+        let now = self.clock.now().unix;
+        accounting::flow_logs(&mut page, &logs, now);
+        configuration(&mut page, &view, now);
         drop(view);
         self.flows.lock().unwrap_or_else(PoisonError::into_inner).render(&mut page);
         page.finish()
@@ -80,7 +88,7 @@ impl Pages for DaemonPages {
                 let sinks: Vec<Value> = log
                     .sinks
                     .iter()
-                    .map(|(name, sink)| {
+                    .map(|SinkHandle { name, metrics: sink, .. }| {
                         json!({"name": name, "healthy": sink.healthy.load(Relaxed), "why": sink.failure(), "lagRecords": sink.lag_records.load(Relaxed),
                             "sent": sink.records_sent.load(Relaxed), "rejected": sink.records_rejected.load(Relaxed), "gaps": sink.gaps.load(Relaxed)})
                     })
@@ -111,58 +119,68 @@ impl DaemonPages {
         problems
     }
 
-    fn intake(&self, page: &mut Page) {
+    fn intake(&self) -> [u64; INTAKE.len()] {
         let metrics = self.intake.readers().metrics();
-        for (name, kind, help, value) in [
-            ("flowlog_intake_bytes", Kind::Gauge, "Bytes of the intake on disk.", metrics.bytes.load(Relaxed)),
-            ("flowlog_intake_appended_bytes_total", Kind::Counter, "Bytes appended to the intake.", metrics.appended_bytes.load(Relaxed)),
-            (
-                "flowlog_intake_full_total",
-                Kind::Counter,
-                "Appends that found the intake at its bound; the source waited.",
-                self.intake.full.load(Relaxed),
-            ),
-            (
-                "flowlog_intake_missing_bytes_total",
-                Kind::Counter,
-                "Bytes of rings that never reached the intake.",
-                self.intake.missing.load(Relaxed),
-            ),
-            (
-                "flowlog_intake_write_errors_total",
-                Kind::Counter,
-                "Writes of the intake that the disk refused.",
-                metrics.write_errors.load(Relaxed),
-            ),
-            (
-                "flowlog_intake_corrupt_frames_total",
-                Kind::Counter,
-                "Frames of the intake whose bytes changed on disk.",
-                metrics.corrupt_frames.load(Relaxed),
-            ),
-            (
-                "flowlog_log_lines_held_back_total",
-                Kind::Counter,
-                "Lines of the daemon's own log held back by its rate limit.",
-                super::logging::held_back(),
-            ),
-            ("flowlog_log_lines_dropped_total", Kind::Counter, "Lines the daemon's own log had no room for.", (self.log_dropped)()),
-        ] {
-            page.family(name, kind, help).sample(&[], value);
-        }
+        [
+            metrics.bytes.load(Relaxed),
+            metrics.appended_bytes.load(Relaxed),
+            self.intake.full.load(Relaxed),
+            self.intake.missing.load(Relaxed),
+            metrics.write_errors.load(Relaxed),
+            metrics.corrupt_frames.load(Relaxed),
+            super::logging::held_back(),
+            (self.log_dropped)(),
+        ]
     }
 }
 
-/// Hubble's families about exporters (Hubble digest §5.4), and ours.
-fn configuration(page: &mut Page, view: &View) {
+/// The families of the intake and of the daemon's own log.
+const INTAKE: [(&str, Kind, &str); 8] = [
+    ("flowlog_intake_bytes", Kind::Gauge, "Bytes of the intake on disk."),
+    ("flowlog_intake_appended_bytes_total", Kind::Counter, "Bytes appended to the intake."),
+    ("flowlog_intake_full_total", Kind::Counter, "Appends that found the intake at its bound; the source waited."),
+    ("flowlog_intake_missing_bytes_total", Kind::Counter, "Bytes of rings that never reached the intake."),
+    ("flowlog_intake_write_errors_total", Kind::Counter, "Writes of the intake that the disk refused."),
+    ("flowlog_intake_corrupt_frames_total", Kind::Counter, "Frames of the intake whose bytes changed on disk."),
+    ("flowlog_log_lines_held_back_total", Kind::Counter, "Lines of the daemon's own log held back by its rate limit."),
+    ("flowlog_log_lines_dropped_total", Kind::Counter, "Lines the daemon's own log had no room for."),
+];
+
+fn intake(page: &mut Page, values: [u64; INTAKE.len()]) {
+    for ((name, kind, help), value) in INTAKE.into_iter().zip(values) {
+        page.family(name, kind, help).sample(&[], value);
+    }
+}
+
+fn problems(page: &mut Page, count: usize) {
+    page.family("flowlog_problems", Kind::Gauge, "What was asked for and does not run, as /readyz lists it; 0 when all is well.")
+        .sample(&[], count);
+}
+
+/// Every family of flowlog's own, for the reference. What one kind of sink adds is only known where one runs.
+#[must_use]
+pub fn families() -> String {
+    let mut page = Page::new();
+    accounting::kernel(&mut page, &Counters::default(), &|_| String::new(), 0, 0);
+    intake(&mut page, [0; INTAKE.len()]);
+    problems(&mut page, 0);
+    accounting::flow_logs(&mut page, &[], 0);
+    configuration(&mut page, &View::default(), 0);
+    page.finish()
+}
+
+/// Hubble's families about exporters (Hubble digest §5.4), and ours. An entry is active until its `end`.
+fn configuration(page: &mut Page, view: &View, now: i64) {
+    let is_active = |log: &LogHandle| log.end.is_none_or(|end| now <= end);
+    let active = view.logs.iter().filter(|log| is_active(log)).count();
     page.family("flowlog_reload_rejected_total", Kind::Counter, "Configuration files that changed nothing because they could not be read.")
         .sample(&[], view.rejected);
     page.family("hubble_dynamic_exporter_exporters_total", Kind::Untyped, "Number of configured exporters.")
-        .sample(&[("status", "active")], view.logs.len())
-        .sample(&[("status", "inactive")], 0);
+        .sample(&[("status", "active")], active)
+        .sample(&[("status", "inactive")], view.logs.len() - active);
     let mut family = page.family("hubble_dynamic_exporter_up", Kind::Gauge, "Status of exporter (1 - active, 0 - inactive).");
     for log in &view.logs {
-        family.sample(&[("name", &log.name)], 1);
+        family.sample(&[("name", &log.name)], u64::from(is_active(log)));
     }
     let mut family =
         page.family("hubble_dynamic_exporter_reconfigurations_total", Kind::Counter, "Number of dynamic exporters reconfigurations.");

@@ -49,6 +49,10 @@ pub fn drop_all_but(keep: &[Capability]) -> Result<(), PrivilegeError> {
     caps::set(None, CapSet::Inheritable, &CapsHashSet::new()).map_err(|error| refused("inheritable", &error))
 }
 
+/// What to do where a file cannot be given to its group.
+pub const JOIN_ADVICE: &str = "restart flowlog, which joins groups as it starts; where it may not (that takes CAP_SETGID), \
+    name the group in the unit's SupplementaryGroups= or the pod's supplementalGroups";
+
 /// Becomes a member of these groups too: without `CAP_CHOWN` a file can only be given to a group that its owner is in. Like the capabilities, for this thread
 /// and those started later.
 ///

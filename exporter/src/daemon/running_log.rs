@@ -1,7 +1,7 @@
 //! One flow log at work in the daemon: its engine's thread, its spool, its sinks.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use super::network_sinks::Origin;
 use super::retiring::{CallBack, Retiring};
 use super::sinks::{self, Built, SinkError, WantedSink};
+use crate::config::FlowLog;
 use crate::pipeline::commons::Commons;
 use crate::pipeline::engine::{Engine, MOST_LINES};
 use crate::pipeline::fold::FoldTable;
@@ -59,6 +60,17 @@ pub struct RunningLog {
 struct RunningSink {
     wanted: WantedSink,
     running: Running,
+}
+
+/// What others may see of a sink at work.
+#[derive(Clone)]
+pub struct SinkHandle {
+    /// Its name.
+    pub name: String,
+    /// Its counters.
+    pub metrics: Arc<SinkMetrics>,
+    /// How long a record may wait for its batch to fill.
+    pub batch_max_age: Duration,
 }
 
 /// The sinks an entry wants: those that are new or changed with what was built for them, the others as they run.
@@ -192,15 +204,23 @@ impl RunningLog {
         self.draining.insert(key, retiring);
     }
 
-    /// The sinks' counters.
+    /// The sinks, for those who look.
     #[must_use]
-    pub fn sink_metrics(&self) -> Vec<(String, Arc<SinkMetrics>)> {
-        self.sinks.iter().map(|(name, sink)| (name.clone(), Arc::clone(sink.running.metrics()))).collect()
+    pub fn sinks(&self) -> Vec<SinkHandle> {
+        let handle = |(name, sink): (&String, &RunningSink)| SinkHandle {
+            name: name.clone(),
+            metrics: Arc::clone(sink.running.metrics()),
+            batch_max_age: sink.wanted.batch_max_age(),
+        };
+        self.sinks.iter().map(handle).collect()
     }
 
-    /// Files this flow log writes.
-    pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.sinks.values().filter_map(|sink| sink.wanted.file())
+    /// Files this flow log writes: its own first, then those of its named sinks in the order of the entry.
+    pub fn files(&self, entry: &FlowLog) -> Vec<PathBuf> {
+        let place = |name: &str| entry.sinks.iter().position(|named| named == name);
+        let mut sinks: Vec<&RunningSink> = self.sinks.values().collect();
+        sinks.sort_by_key(|sink| place(&sink.wanted.name));
+        sinks.into_iter().filter_map(|sink| sink.wanted.file()).map(ToOwned::to_owned).collect()
     }
 
     /// Ends the engine: the open window is committed first. Where its input has `ended`, so that no later life will decide what is open, that is decided now.

@@ -53,6 +53,12 @@ impl WantedSink {
             _ => None,
         }
     }
+
+    /// How long a record may wait for its batch to fill; files wait for none.
+    #[must_use]
+    pub fn batch_max_age(&self) -> Duration {
+        self.batch.map_or(Duration::ZERO, |batch| batch.max_age)
+    }
 }
 
 /// The sinks of a flow log.
@@ -152,16 +158,18 @@ fn batch(sink: &WantedSink) -> Batch {
 /// The groups that files of a configuration are given to, as far as they exist.
 #[must_use]
 pub fn groups(file: &File) -> Vec<u32> {
-    let names = file.flow_logs.iter().filter_map(|entry| entry.file.as_ref()?.group.as_deref());
-    names.filter_map(|name| file::group_id(name).ok()).collect()
+    let own = file.flow_logs.iter().filter_map(|entry| entry.file.as_ref());
+    let named = file.sinks.values().filter_map(|sink| match &sink.kind {
+        SinkKind::File(output) => Some(output),
+        _ => None,
+    });
+    own.chain(named).filter_map(|output| file::group_id(output.group.as_deref()?).ok()).collect()
 }
 
 fn file_config(output: &FileOutput) -> Result<FileConfig, String> {
     let group = output.group.as_deref().map(file::group_id).transpose().map_err(|error| error.to_string())?;
     if let Some(group) = group.filter(|group| !privileges::may_give_to(*group)) {
-        return Err(format!(
-            "files cannot be given to group {group}, which this process is not in; restart it: it joins groups as it starts"
-        ));
+        return Err(format!("files cannot be given to group {group}, which this process is not in; {}", privileges::JOIN_ADVICE));
     }
     Ok(FileConfig {
         path: PathBuf::from(&output.path),
@@ -178,4 +186,16 @@ fn file_config(output: &FileOutput) -> Result<FileConfig, String> {
         mode: output.mode,
         group,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_groups_of_every_file_are_joined_whether_it_is_named_or_the_flow_logs_own() {
+        let text = "flowLogs:\n- {name: a, filePath: /x, fileGroup: '7', sinks: [f, l]}\n\
+            sinks:\n  f: {type: file, filePath: /y, fileGroup: '8'}\n  l: {type: loki, url: 'http://h'}\n";
+        assert_eq!(groups(&config::read(text.as_bytes(), false).unwrap().file), [7, 8]);
+    }
 }

@@ -112,15 +112,19 @@ fn start_kernel(settings: &Settings) -> Result<Started, StartError> {
     // The daemon's log has a thread of its own and starts when privileges are gone; what the kernel side has to say before that goes straight to stderr.
     let early = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).with_ansi(false).finish();
     tracing::subscriber::with_default(early, || Kernel::start(&kernel_options(settings)))
-        .map_err(|source| StartError::Kernel { advice: advice(), source })
+        .map_err(|source| StartError::Kernel { advice: advice(&source, &privileges::effective()), source })
 }
 
-/// Names the capability that is missing, if one is.
-fn advice() -> String {
-    let has = privileges::effective();
+/// Names the capability that is missing, or what else may refuse a pin where none is.
+fn advice(error: &flowlog_bpf::Error, has: &[String]) -> String {
+    use flowlog_bpf::Error::{NoBpffs, Pin};
     let missing: Vec<&str> =
         ["CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON"].into_iter().filter(|name| !has.iter().any(|has| has == name)).collect();
+    let refused = matches!(error, NoBpffs { source, .. } | Pin { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied);
     match missing.is_empty() {
+        true if refused => "\nno capability is missing: unless the folder belongs to another user, AppArmor or SELinux forbids the pin; \
+            run the container with apparmor=unconfined and the SELinux type spc_t, as configs/kubernetes/daemonset.yaml does"
+            .to_owned(),
         true => String::new(),
         false => format!(
             "\n{} missing: start flowlog as root or grant it, or read Hubble's export with --source jsonl:PATH",
@@ -162,6 +166,16 @@ mod tests {
         {
             assert_eq!(has_kernel(release, version), expected, "{release}");
         }
+    }
+
+    #[test]
+    fn a_pin_refused_although_no_capability_is_missing_is_put_down_to_apparmor_or_selinux() {
+        let all = ["CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON"].map(str::to_owned);
+        let pin = |kind: std::io::ErrorKind| flowlog_bpf::Error::Pin { path: "/sys/fs/bpf/flowlog".into(), source: kind.into() };
+        let denied = pin(std::io::ErrorKind::PermissionDenied);
+        assert!(advice(&denied, &all).contains("AppArmor or SELinux"));
+        assert!(advice(&denied, &all[1..]).contains("CAP_BPF is missing"));
+        assert_eq!(advice(&pin(std::io::ErrorKind::StorageFull), &all), "");
     }
 
     #[test]

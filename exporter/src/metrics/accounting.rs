@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use flowlog_bpf::event::Count;
 use flowlog_bpf::{Counters, SideCounters, Unparsed};
@@ -25,8 +26,18 @@ pub struct LogView<'v> {
     pub spool: &'v SpoolMetrics,
     /// The spool's bound in bytes.
     pub spool_bound: u64,
-    /// Its sinks by name.
-    pub sinks: Vec<(&'v str, &'v SinkMetrics)>,
+    /// Its sinks.
+    pub sinks: Vec<SinkView<'v>>,
+}
+
+/// One sink of a flow log, as metrics see it.
+pub struct SinkView<'v> {
+    /// Its name.
+    pub name: &'v str,
+    /// Its counters.
+    pub metrics: &'v SinkMetrics,
+    /// How long a record may wait for its batch to fill.
+    pub batch_max_age: Duration,
 }
 
 /// The kernel side.
@@ -242,7 +253,7 @@ fn sinks(page: &mut Page, logs: &[LogView<'_>], now: i64) {
     for (name, kind, help, pick) in terms {
         let mut family = page.family(name, kind, help);
         each_sink(logs, |labels, sink| {
-            family.sample(labels, pick(sink));
+            family.sample(labels, pick(sink.metrics));
         });
     }
     let mut family = page.family(
@@ -251,21 +262,28 @@ fn sinks(page: &mut Page, logs: &[LogView<'_>], now: i64) {
         "Records the sink will not get, by cause; each is declared as a gap.",
     );
     each_sink(logs, |labels, sink| {
-        for (cause, count) in
-            [("full", &sink.records_dropped_full), ("corrupt", &sink.records_dropped_corrupt), ("removed", &sink.records_dropped_removed)]
-        {
+        for (cause, count) in [
+            ("full", &sink.metrics.records_dropped_full),
+            ("corrupt", &sink.metrics.records_dropped_corrupt),
+            ("removed", &sink.metrics.records_dropped_removed),
+        ] {
             family.sample(&[labels, &[("cause", cause)]].concat(), count.load(Relaxed));
         }
     });
     let mut family = page.family("flowlog_sink_lag_seconds", Kind::Gauge, "Age of the oldest record not delivered; 0 when there is none.");
     each_sink(logs, |labels, sink| {
-        let oldest = sink.oldest_unacked.load(Relaxed);
+        let oldest = sink.metrics.oldest_unacked.load(Relaxed);
         let age = if oldest == 0 { 0.0 } else { (now - oldest).max(0) as f64 / 1e9 };
         family.sample(labels, age);
     });
+    let help = "How long a record may wait for its batch to fill, `batch.maxAge`: a lag below that is no delay.";
+    let mut family = page.family("flowlog_sink_batch_max_age_seconds", Kind::Gauge, help);
+    each_sink(logs, |labels, sink| {
+        family.sample(labels, sink.batch_max_age.as_secs_f64());
+    });
     let mut family = page.family("flowlog_sink_request_seconds", Kind::Histogram, "Duration of attempts.");
     each_sink(logs, |labels, sink| {
-        let (buckets, count, sum) = sink.request_seconds.read();
+        let (buckets, count, sum) = sink.metrics.request_seconds.read();
         let buckets: Vec<(f64, u64)> = Histogram::BOUNDS.into_iter().zip(buckets).collect();
         family.histogram(labels, &buckets, sum, count);
     });
@@ -275,9 +293,9 @@ fn sinks(page: &mut Page, logs: &[LogView<'_>], now: i64) {
 fn own_numbers(page: &mut Page, logs: &[LogView<'_>]) {
     let mut families: BTreeMap<&str, Vec<(&str, &str, Number)>> = BTreeMap::new();
     for log in logs {
-        for (sink, metrics) in &log.sinks {
-            for number in metrics.own_numbers() {
-                families.entry(number.name).or_default().push((log.name, sink, number));
+        for sink in &log.sinks {
+            for number in sink.metrics.own_numbers() {
+                families.entry(number.name).or_default().push((log.name, sink.name, number));
             }
         }
     }
@@ -290,10 +308,10 @@ fn own_numbers(page: &mut Page, logs: &[LogView<'_>]) {
     }
 }
 
-fn each_sink(logs: &[LogView<'_>], mut each: impl FnMut(&[(&str, &str)], &SinkMetrics)) {
+fn each_sink(logs: &[LogView<'_>], mut each: impl FnMut(&[(&str, &str)], &SinkView<'_>)) {
     for log in logs {
-        for (name, sink) in &log.sinks {
-            each(&[("flow_log", log.name), ("sink", name)], sink);
+        for sink in &log.sinks {
+            each(&[("flow_log", log.name), ("sink", sink.name)], sink);
         }
     }
 }

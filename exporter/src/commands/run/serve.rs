@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::cli::{LogFormat, RunArgs};
+use crate::cli::RunArgs;
 use crate::commands::Failure;
 use crate::config::settings::{Settings, SourceSpec};
 use crate::config::watch::{Timing, Update, watch};
@@ -34,12 +34,9 @@ pub async fn serve(
     checked: Checked,
     identities: IdentitySources,
     prepared: Prepared,
+    log: LogOptions,
 ) -> Result<(), Failure> {
-    let log = Arc::new(logging::start(&LogOptions {
-        folder: settings.log_dir.clone(),
-        json: settings.log_format == LogFormat::Json,
-        level: Some(settings.log_level.clone()),
-    }));
+    let log = Arc::new(logging::start(log));
     let state = Arc::clone(&prepared.state);
     let signals = Signals::hear()?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), capabilities = ?privileges::effective(), "starting");
@@ -55,7 +52,7 @@ pub async fn serve(
     let life = Life::begin(settings, prepared, identities, &file).await.map_err(|error| Failure::Runtime(error.to_string()))?;
     let view = life.manager.view();
     let listener = listen(settings, &life, &log).await?;
-    announce(&state, arguments, &life, listener.as_ref());
+    announce(&state, arguments, &life, &file, listener.as_ref());
     let interfaces = interface_names(&life.commons.around.get());
     tracing::info!(config = %arguments.config.display(), flow_logs = file.flow_logs.len(), ?interfaces, listen = ?listener.as_ref().map(Listener::address), "running");
     systemd.ready(&format!("{} flow logs", file.flow_logs.len()));
@@ -116,7 +113,7 @@ async fn follow(surroundings: &Surroundings<'_>, mut signals: Signals, life: &mu
             _ = signals.hangup.recv() => watching.reload(),
             Some(update) = updates.recv() => {
                 apply(update, arguments, life, file).await;
-                announce(state, arguments, life, listener);
+                announce(state, arguments, life, file, listener);
             }
             _ = give_back.tick() => drop(tokio::task::spawn_blocking(flowlog_bpf::memory::give_back)),
             _ = second.tick() => {
@@ -192,10 +189,10 @@ async fn listen(settings: &Settings, life: &Life, log: &Arc<LogGuard>) -> Result
         .map_err(|error| Failure::Runtime(error.to_string()))
 }
 
-fn announce(state: &State, arguments: &RunArgs, life: &Life, listener: Option<&Listener>) {
+fn announce(state: &State, arguments: &RunArgs, life: &Life, file: &File, listener: Option<&Listener>) {
     let config = std::fs::canonicalize(&arguments.config).unwrap_or_else(|_| arguments.config.clone());
     let listen = listener.map(Listener::url);
-    let running = Running { pid: std::process::id(), listen, config, files: life.manager.files() };
+    let running = Running { pid: std::process::id(), listen, config, files: life.manager.files(file) };
     if let Err(error) = state.announce(&running) {
         tracing::warn!(%error, "`flowlog status` and `flowlog observe` will not find this daemon");
     }
@@ -220,7 +217,7 @@ impl StatusLine {
             events = events.max(totals.events + totals.input_lines);
             lines += totals.lines;
             lost += totals.lost.values().sum::<u64>();
-            lag += log.sinks.iter().map(|(_, sink)| sink.lag_records.load(Relaxed)).sum::<u64>();
+            lag += log.sinks.iter().map(|sink| sink.metrics.lag_records.load(Relaxed)).sum::<u64>();
         }
         let unread = life.kernel.as_ref().map_or(0, |kernel| kernel.unread.load(Relaxed));
         let text = format!(

@@ -128,3 +128,14 @@ fn a_file_and_a_sink_have_one_writer_and_names_are_unique() {
     }
     accepted("flowLogs:\n- {name: a, sinks: [f]}\n- {name: b, filePath: /y}\nsinks: {f: {type: file, filePath: /x}}");
 }
+
+#[test]
+fn a_sink_is_not_called_as_the_one_that_file_path_stands_for() {
+    let file = |own: &str| format!("flowLogs:\n- {{name: a, {own}sinks: [file]}}\nsinks: {{file: {{type: loki, url: 'http://h'}}}}\n");
+    let message = refused(&file("filePath: /x, "));
+    assert!(
+        message.contains("line 2: flowLogs[0].sinks[0]: file is the name") && message.contains("give the sink another name"),
+        "{message}"
+    );
+    accepted(&file(""));
+}
