@@ -185,7 +185,7 @@ impl Engine {
                 let (kernel, mut cx) = self.work.context(now);
                 kernel.surrender(&mut cx);
             }
-            self.work.cut(now, if self.work.windows.is_long() && !ended { Cut::Partial } else { Cut::Window });
+            self.work.cut(now, if self.work.windows.is_long() && !ended { Cut::Partial } else { Cut::Window }, now);
         }
         self.work.output.close(PATIENCE);
         self.work.published.stopped();
@@ -285,11 +285,12 @@ impl Work {
 
     fn cut_until(&mut self, now: i64) {
         while let Some((at, cut)) = self.windows.due(now) {
-            self.cut(at, cut);
+            self.cut(at, cut, now);
         }
     }
 
-    fn cut(&mut self, at: i64, cut: Cut) {
+    /// Cuts at `at`, on the way to `now`.
+    fn cut(&mut self, at: i64, cut: Cut, now: i64) {
         let (kernel, mut cx) = self.context(at);
         kernel.settle(&mut cx);
         match (cut, self.windows.is_long()) {
@@ -306,7 +307,7 @@ impl Work {
         }
         self.fold.forget_idle();
         let open = self.kernel.waits() || self.output.has_runs();
-        self.windows.cut(at, open);
+        self.windows.cut(at, now, open);
         self.commit(at);
     }
 
@@ -356,7 +357,7 @@ impl Work {
 
     fn change(&mut self, log: Arc<CompiledLog>) {
         // What has arrived and was not read yet belongs to the new configuration: the cut is made where this flow log is, not where the clock is.
-        self.cut(self.arrival, Cut::Window);
+        self.cut(self.arrival, Cut::Window, self.arrival);
         self.windows = Windows::new(log.window);
         if self.kernel.waits() {
             self.windows.open(self.arrival);

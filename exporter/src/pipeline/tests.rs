@@ -115,7 +115,7 @@ impl Lab {
     }
 }
 
-fn key(destination: [u8; 4], port: u16) -> FlowKey {
+pub(super) fn key(destination: [u8; 4], port: u16) -> FlowKey {
     let address = |bytes: [u8; 4]| Ipv4Addr::from(bytes).to_ipv6_mapped().octets();
     FlowKey {
         source: address([10, 0, 0, 9]),
@@ -127,14 +127,14 @@ fn key(destination: [u8; 4], port: u16) -> FlowKey {
     }
 }
 
-const HERE: [u8; 4] = [10, 0, 0, 1];
-const THERE: [u8; 4] = [10, 9, 9, 9];
+pub(super) const HERE: [u8; 4] = [10, 0, 0, 1];
+pub(super) const THERE: [u8; 4] = [10, 9, 9, 9];
 
 fn packets(packets: u64) -> Count {
     Count { packets, bytes: packets * 100 }
 }
 
-fn report(key: FlowKey, entered: u64, left: u64) -> FlowReport {
+pub(super) fn report(key: FlowKey, entered: u64, left: u64) -> FlowReport {
     FlowReport {
         key,
         why: Why::First,

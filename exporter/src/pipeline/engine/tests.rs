@@ -4,12 +4,13 @@
 
 use std::path::Path;
 
+use flowlog_bpf::event::Event;
 use flowlog_sinks::spool::{Intake, IntakeOptions, Item, Options, WhenFull, Writer};
 use proptest::prelude::*;
 
 use super::*;
 use crate::pipeline::surroundings::Shared;
-use crate::pipeline::tests::{identities, log, surroundings};
+use crate::pipeline::tests::{THERE, identities, key, log, report, surroundings};
 use crate::sources::clock::ArrivalClock;
 
 const SECOND: i64 = 1_000_000_000;
@@ -118,6 +119,33 @@ proptest! {
             let most = if window == "1s" { 1000 } else { most };
             prop_assert_eq!(told(&entry, most, &frames, &kills), told(&entry, 1000, &frames, &[]), "window {}", window);
         }
+    }
+}
+
+#[test]
+fn a_day_without_an_arrival_costs_a_few_commits_however_short_the_window_and_whatever_waits() {
+    const DAY: i64 = 86_400 * SECOND;
+    for window in ["0s", "1s", "30s"] {
+        let mut story = Story::new(&format!("    fieldMask: [verdict]\n    window: {window}\n"), 1000);
+        let (mut engine, _sender) = story.engine();
+        engine.work.windows.open(100 * SECOND);
+        let (kernel, mut cx) = engine.work.context(100 * SECOND);
+        kernel.apply(&Event::Flow(report(key(THERE, 80), 1, 0)), &mut cx);
+        engine.work.cut(101 * SECOND, Cut::Partial, 101 * SECOND);
+        drop(engine);
+        story.frame(100 * SECOND + DAY, &flow(1));
+        let (mut engine, _sender) = story.engine();
+        assert!(engine.work.kernel.waits());
+        while engine.read_frame() {}
+        engine.work.cut_until(100 * SECOND + 2 * DAY);
+        assert!(engine.work.kernel.waits());
+        assert_eq!(lines(&engine), ["{\"flow\":{\"verdict\":\"FORWARDED\"}}"], "{window}");
+        let commits = engine.work.output.writer().spool().metrics().commits.load(std::sync::atomic::Ordering::Relaxed);
+        assert!(commits <= 4, "{commits} commits with a window of {window}");
+        // What waited is decided once time goes on, and then nothing is cut any more.
+        engine.work.kernel.hear(i64::MAX);
+        engine.work.cut_until(100 * SECOND + 3 * DAY);
+        assert_eq!((lines(&engine).len(), engine.work.windows.next()), (2, None), "{window}");
     }
 }
 
