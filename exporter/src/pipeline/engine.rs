@@ -198,6 +198,7 @@ impl Work {
         if self.known.refresh(&self.commons) {
             self.kernel.forget_decisions();
         }
+        self.kernel.at_present(boot_now());
         (self.arrival, self.offset) = (origin.arrival, origin.clock_offset);
         self.windows.open(origin.arrival);
         match SourceKind::from_number(origin.source) {

@@ -281,6 +281,24 @@ fn what_left_while_the_daemon_was_away_is_not_traced_after_its_start() {
 }
 
 #[test]
+fn what_the_boot_before_reported_is_decided_and_holds_up_nothing_of_this_one() {
+    let mut lab = Lab::new(MASK);
+    (lab.kernel, lab.now) = (KernelEvents::new(1000), SWEEP);
+    lab.kernel.restore(&[], lab.now);
+    // A power loss after a month: what was not committed is read again, of a clock that had come further than this one.
+    lab.kernel.at_present(lab.now);
+    let old = FlowReport { boot_ns: 30 * 86_400 * SWEEP as u64, ..report(key(THERE, 80), 2, 0) };
+    lab.apply(Event::Flow(old));
+    lab.wait(1);
+    lab.kernel.at_present(lab.now);
+    lab.apply(Event::Flow(FlowReport { boot_ns: lab.now as u64, ..report(key(HERE, 80), 3, 0) }));
+    lab.wait(2 * INTERVAL);
+    let lines = lab.lines();
+    assert!(lines.len() == 2 && lines[0].contains("FORWARDED") && lines[1].contains("TRACED"), "{lines:?}");
+    assert_eq!(lab.totals.held, 0);
+}
+
+#[test]
 fn both_hooks_of_the_loopback_see_a_packet_that_is_counted_once() {
     let mut lab = Lab::new(MASK);
     let through_lo = FlowReport {
