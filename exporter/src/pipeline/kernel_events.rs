@@ -3,7 +3,7 @@
 //! Per event: find the row, let its fate take the counts, add to the sums of its line. What a line looks like and whether anybody wants it was decided at
 //! the row's first event and is looked up in a slot.
 
-use flowlog_bpf::event::{Count, DropReport, Event, FlowKey, FlowReport};
+use flowlog_bpf::event::{Count, DropReport, Event, FlowKey, FlowReport, Why};
 
 use super::fate::{self, Settled};
 use super::flows::FlowTable;
@@ -144,6 +144,9 @@ impl KernelEvents {
         // On `lo` both hooks see every packet; what left is the count.
         let entered = if report.entered_ifindex == LOOPBACK { Count::default() } else { report.entered };
         let left = sum(report.left_after_entering, report.left_from_here);
+        if fate::is_overdue(report.first_ns, report.boot_ns, cx.around.report_interval) {
+            row.set(Fact::Unsure, true);
+        }
         let (first, last) = (unix(report.first_ns, cx), unix(report.last_ns, cx));
         let explained = self.pass(at, entered, report.left_after_entering.packets, &Waiting { first, last, tcp: report.entered_tcp });
         cx.totals.explained = cx.totals.explained.wrapping_add(explained);
@@ -242,13 +245,15 @@ impl KernelEvents {
         for at in self.flows.take_open() {
             let row = self.current(at, cx);
             let (here, gone) = (row.is(Fact::Here), row.is(Fact::Gone));
-            let interval = fate::Interval { nanoseconds: interval, always: cautious && !here };
+            let interval = fate::Interval { nanoseconds: interval, always: (cautious && !here) || row.is(Fact::Unsure) };
             let mut pending = self.flows.pending(at);
             let settled = pending.fate.settle(now, here, gone, interval);
             held = held.wrapping_add(pending.fate.packets());
             let waits = pending.fate.waits();
             if let Some(settled) = settled {
                 self.settled(at, settled, pending, cx);
+                // Drops from before would have been reported by now.
+                self.flows.row(at).set(Fact::Unsure, false);
             }
             if waits {
                 self.flows.list(at);
@@ -373,7 +378,8 @@ impl KernelEvents {
         if let Some(at) = self.flows.find(key) {
             return at;
         }
-        if self.flows.full() {
+        let full = self.flows.full();
+        if full {
             self.make_room(cx);
         }
         let reverse = self.flows.find(&key.reversed()).map(|at| self.flows.peek(at).reply);
@@ -383,6 +389,8 @@ impl KernelEvents {
         row.learn(&Detail::of(report, is_reply(key, began, tcp_flags, reverse)));
         // After a restart a flow's later reports come first; they are not its beginning.
         row.set(Fact::Begun, report.is_some_and(continues));
+        // Where rows have to make room for each other, nearly every one of them has a past: they cannot all wait.
+        row.set(Fact::Unsure, !full && report.is_none_or(|report| report.why != Why::First));
         at
     }
 

@@ -45,6 +45,8 @@ pub enum Fact {
     Left = 1 << 7,
     /// Of its fate, while nothing is open: some of it was dropped.
     Dropped = 1 << 8,
+    /// What it did before is not known, so that drops of what it counted may be reported long after.
+    Unsure = 1 << 9,
 }
 
 /// One tuple.
