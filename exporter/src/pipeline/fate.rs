@@ -7,7 +7,7 @@
 //! * left or dropped packets of the row consume what is pending, oldest first;
 //! * for an address of this host, what is then left over is delivered. A first drop is reported within microseconds, so a short wait is enough, unless
 //!   the row has had drops, or may have had them unheard: their later reports come once an interval, and the row waits for that long;
-//! * for other addresses what is left over is TRACED: after one sweep where the row has never left, after a whole report interval where it has,
+//! * for other addresses, and where a drop is told of another tuple ([`Row::delivers`](super::row::Row::delivers)), what is left over is TRACED: after one sweep where the row has never left, after a whole report interval where it has,
 //!   because both sides report at their own times.
 //!
 //! Times here are the boot clock's of the kernel's own reports, so that neither a late reader nor a wall clock that jumps decides anything, and reading the
@@ -150,7 +150,7 @@ impl Fate {
         self.old.packets.wrapping_add(self.young.packets)
     }
 
-    /// Decides what has waited long enough at `now`. `here` says that the destination is an address of this host; `last` that the row is gone, so
+    /// Decides what has waited long enough at `now`. `here` says that what is left over was delivered on this host; `last` that the row is gone, so
     /// nothing more will be reported for it but drops.
     pub fn settle(&mut self, now: i64, here: bool, last: bool, interval: Interval) -> Option<Settled> {
         if !self.waits() {

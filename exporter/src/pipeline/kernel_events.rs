@@ -130,6 +130,8 @@ impl KernelEvents {
         let at = self.row_of(&report.key, Some(report), first_flags(report), cx);
         let row = self.current(at, cx);
         row.set(Fact::Folded, folded || row.is(Fact::Folded));
+        let fragments = report.fragment && (report.key.source_port, report.key.destination_port) == (0, 0);
+        row.set(Fact::Fragments, fragments || row.is(Fact::Fragments));
         if report.entered_ifindex != 0 {
             row.entered_ifindex = report.entered_ifindex;
         }
@@ -156,7 +158,7 @@ impl KernelEvents {
         let loopback_only = report.entered_ifindex == LOOPBACK && left.packets == 0;
         if left.packets > 0 || (report.other.packets > 0 && !loopback_only) {
             let row = self.flows.row(at);
-            let sighting = match (row.left_ifindex, row.is(Fact::Here)) {
+            let sighting = match (row.left_ifindex, row.delivers()) {
                 (0, true) => Sighting::Delivered { ifindex: row.entered_ifindex },
                 (0, false) => Sighting::Traced { ifindex: row.entered_ifindex },
                 (ifindex, _) => Sighting::Left { ifindex },
@@ -244,7 +246,7 @@ impl KernelEvents {
         let mut held: u64 = 0;
         for at in self.flows.take_open() {
             let row = self.current(at, cx);
-            let (here, gone) = (row.is(Fact::Here), row.is(Fact::Gone));
+            let (here, gone) = (row.delivers(), row.is(Fact::Gone));
             let interval = fate::Interval { nanoseconds: interval, always: (cautious && !here) || row.is(Fact::Unsure) };
             let mut pending = self.flows.pending(at);
             let settled = pending.fate.settle(now, here, gone, interval);
@@ -267,7 +269,7 @@ impl KernelEvents {
     /// Settles everything as it looks: the input has ended.
     pub fn surrender(&mut self, cx: &mut Context<'_>) {
         for at in self.flows.take_open() {
-            let here = self.current(at, cx).is(Fact::Here);
+            let here = self.current(at, cx).delivers();
             let mut pending = self.flows.pending(at);
             if let Some(settled) = pending.fate.surrender(here) {
                 self.settled(at, settled, pending, cx);

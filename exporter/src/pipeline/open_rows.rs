@@ -10,7 +10,7 @@ use super::pending::{Pending, Waiting};
 use super::row::Fact;
 
 /// What is stored of a row as a bit, from the lowest up.
-const STORED: [Fact; 4] = [Fact::Folded, Fact::Begun, Fact::Gone, Fact::Ended];
+const STORED: [Fact; 5] = [Fact::Folded, Fact::Begun, Fact::Gone, Fact::Ended, Fact::Fragments];
 
 /// Writes the open rows of a table.
 #[must_use]

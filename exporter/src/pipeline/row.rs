@@ -47,6 +47,8 @@ pub enum Fact {
     Dropped = 1 << 8,
     /// What it did before is not known, so that drops of what it counted may be reported long after.
     Unsure = 1 << 9,
+    /// It holds fragments without ports.
+    Fragments = 1 << 10,
 }
 
 /// One tuple.
@@ -127,6 +129,13 @@ impl Row {
     /// Notes whether something is true of it.
     pub fn set(&mut self, fact: Fact, value: bool) {
         self.facts = if value { self.facts | fact as u16 } else { self.facts & !(fact as u16) };
+    }
+
+    /// Whether what entered and was not dropped was delivered. Of flows without a row of their own, and of fragments without ports, nobody can know: a drop is
+    /// told of the tuple that the whole packet has.
+    #[must_use]
+    pub fn delivers(&self) -> bool {
+        self.is(Fact::Here) && !self.is(Fact::Folded) && !self.is(Fact::Fragments)
     }
 
     /// What its line says beside the sums.

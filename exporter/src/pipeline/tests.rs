@@ -16,6 +16,8 @@ use super::totals::Totals;
 use crate::config;
 use crate::identity::{Identities, Source};
 
+mod unheard;
+
 /// An entry, compiled; `rest` is YAML below the entry.
 pub(super) fn log(rest: &str) -> Arc<CompiledLog> {
     let text = format!("flowLogs:\n  - name: story\n    filePath: /tmp/events.log\n{rest}");
@@ -225,44 +227,6 @@ fn what_a_firewall_ate_and_nobody_repeated_is_dropped_and_nothing_else() {
 }
 
 #[test]
-fn what_a_firewall_ate_is_dropped_and_nothing_else_although_earlier_drops_were_not_heard_of() {
-    let value = format!("\"bytes\":100,\"drop_reason\":\"NETFILTER_DROP\",\"interfaces\":[\"eth0\"],{LAST},\"packets\":1");
-    let delivered = format!("\"bytes\":100,\"interfaces\":[\"eth0\"],{LAST},\"packets\":1");
-    let (soon, here) = (2 * SWEEP, report(key(HERE, 80), 1, 0));
-    let later = FlowReport { why: Why::Interval, ..here.clone() };
-    for case in ["restart", "full ring"] {
-        let mut lab = Lab::new(MASK);
-        lab.apply(Event::Flow(here.clone()));
-        lab.wait(SETTLE);
-        assert_eq!(lab.lines(), [line("FORWARDED", "TO_HOST", &delivered)], "{case}");
-        // Of a packet that is sent again both rows tell in a sweep, each in its own.
-        match case {
-            "restart" => {
-                lab.restart();
-                lab.apply(Event::Flow(later.clone()));
-            }
-            _ => lab.apply(Event::Flow(FlowReport { boot_ns: later.first_ns + 8 * SWEEP as u64, ..later.clone() })),
-        }
-        lab.wait(soon);
-        assert_eq!(lab.lines(), Vec::<String>::new(), "{case}");
-        lab.apply(dropped(key(HERE, 80), 2, 1));
-        lab.wait(2 * INTERVAL);
-        assert_eq!(lab.lines(), [line("DROPPED", "", &value)], "{case}");
-    }
-    // What begins after the start has no past, and what has been waited for has none any more.
-    let mut lab = Lab::new(MASK);
-    lab.restart();
-    lab.apply(Event::Flow(here));
-    lab.wait(SETTLE);
-    assert_eq!(lab.lines().len(), 1);
-    for wait in [INTERVAL, SETTLE] {
-        lab.apply(Event::Flow(FlowReport { key: key(HERE, 81), ..later.clone() }));
-        lab.wait(wait);
-        assert_eq!(lab.lines().len(), 1);
-    }
-}
-
-#[test]
 fn two_reasons_that_hubble_has_no_name_for_are_two_lines() {
     let mut lab = Lab::new(MASK);
     lab.apply(dropped(key(THERE, 80), 4, 1));
@@ -320,24 +284,6 @@ fn what_left_while_the_daemon_was_away_is_not_traced_after_its_start() {
 }
 
 #[test]
-fn what_the_boot_before_reported_is_decided_and_holds_up_nothing_of_this_one() {
-    let mut lab = Lab::new(MASK);
-    (lab.kernel, lab.now) = (KernelEvents::new(1000), SWEEP);
-    lab.kernel.restore(&[], lab.now);
-    // A power loss after a month: what was not committed is read again, of a clock that had come further than this one.
-    lab.kernel.at_present(lab.now);
-    let old = FlowReport { boot_ns: 30 * 86_400 * SWEEP as u64, ..report(key(THERE, 80), 2, 0) };
-    lab.apply(Event::Flow(old));
-    lab.wait(1);
-    lab.kernel.at_present(lab.now);
-    lab.apply(Event::Flow(FlowReport { boot_ns: lab.now as u64, ..report(key(HERE, 80), 3, 0) }));
-    lab.wait(2 * INTERVAL);
-    let lines = lab.lines();
-    assert!(lines.len() == 2 && lines[0].contains("FORWARDED") && lines[1].contains("TRACED"), "{lines:?}");
-    assert_eq!(lab.totals.held, 0);
-}
-
-#[test]
 fn both_hooks_of_the_loopback_see_a_packet_that_is_counted_once() {
     let mut lab = Lab::new(MASK);
     let through_lo = FlowReport {
@@ -368,10 +314,14 @@ fn a_filter_by_port_keeps_and_counts_rows_whose_port_the_kernel_removed() {
     let mut lab = Lab::new(&format!("{MASK}    includeFilters: [{{source_port: [\"40001\"]}}]\n"));
     lab.apply(Event::Flow(report(key(THERE, 80), 1, 1)));
     assert_eq!((lab.lines().len(), lab.totals.undecided), (0, 0));
-    let FlowReport { why, boot_ns, first_ns, last_ns, entered, left_after_entering, left_from_here, other, .. } =
-        report(key(THERE, 80), 1, 1);
-    let key = FlowKey { source_port: 0, ..key(THERE, 80) };
-    lab.apply(Event::Fold(FoldReport {
+    lab.apply(folded(report(FlowKey { source_port: 0, ..key(THERE, 80) }, 1, 1)));
+    assert_eq!((lab.lines().len(), lab.totals.undecided), (1, 1));
+}
+
+/// As a fold row tells it.
+fn folded(report: FlowReport) -> Event {
+    let FlowReport { key, why, boot_ns, first_ns, last_ns, entered, left_after_entering, left_from_here, other, .. } = report;
+    Event::Fold(FoldReport {
         key,
         why,
         boot_ns,
@@ -383,11 +333,10 @@ fn a_filter_by_port_keeps_and_counts_rows_whose_port_the_kernel_removed() {
         other,
         entered_tcp: Tcp::default(),
         left_tcp: Tcp::default(),
-        entered_ifindex: 2,
-        left_ifindex: 3,
-        last: false,
-    }));
-    assert_eq!((lab.lines().len(), lab.totals.undecided), (1, 1));
+        entered_ifindex: report.entered_ifindex,
+        left_ifindex: report.left_ifindex,
+        last: report.last,
+    })
 }
 
 #[test]
