@@ -21,7 +21,7 @@ use super::state;
 use crate::config::File;
 use crate::config::settings::{Settings, SourceSpec};
 use crate::pipeline::commons::Commons;
-use crate::pipeline::note::{Note, cause};
+use crate::pipeline::note::cause;
 use crate::pipeline::surroundings::{Shared, Surroundings, absolute_node_name};
 use crate::sources::clock::ArrivalClock;
 use crate::sources::intake::SharedIntake;
@@ -121,6 +121,7 @@ impl Life {
                 ring_bytes: AtomicU64::new(rings.iter().map(Ring::size).sum()),
                 stop_sweeps: AtomicBool::new(false),
                 empty_rings: AtomicBool::new(false),
+                owed: Mutex::default(),
             })
         });
         let metrics = MetricsReader::start(&settings.metrics, &intake, &commons)?;
@@ -150,7 +151,7 @@ impl Life {
         // All of this may have to wait for room in the intake, which must not keep the daemon from starting, or from stopping.
         let tend = move || {
             if let Some(gap) = unobserved {
-                source.note(&Note::Gap(gap));
+                source.owe(gap);
             }
             retired.into_iter().for_each(|retired| empty(retired, &source));
             source.learn(changes);

@@ -6,6 +6,7 @@ pub mod intake;
 pub mod jsonl;
 pub mod kernel;
 pub mod lines;
+pub mod owed;
 pub mod recorded;
 
 /// What a frame of the intake holds. The numbers lie on disk and don't change.
