@@ -27,6 +27,7 @@ use crate::sources::clock::ArrivalClock;
 use crate::sources::intake::SharedIntake;
 use crate::sources::kernel::KernelSource;
 use crate::sources::lines::LinesSource;
+use crate::sources::ring_ends::RingEnds;
 
 /// How long the intake may take to close.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -92,6 +93,7 @@ impl Life {
         // Before a flow log can let go of what they are noted in.
         let stop = Arc::new(AtomicBool::new(false));
         let lines = Arc::new(LinesSource::new(Arc::clone(&intake), Arc::clone(&stop)));
+        let ends = kernel.as_ref().map(|started| RingEnds::new(started.kernel.instance(), Arc::clone(&intake)));
 
         let around = Arc::new(Shared::new(surroundings(settings, &node, kernel.as_ref())));
         let table = Arc::new(Shared::new(identities.table()));
@@ -110,7 +112,7 @@ impl Life {
             tracing::error!(bytes = found.corrupt_bytes, "the intake has bytes that changed on disk");
         }
 
-        let source = kernel.is_some().then(|| {
+        let source = ends.map(|ends| {
             Arc::new(KernelSource {
                 intake: Arc::clone(&intake),
                 clock: Arc::clone(&clock),
@@ -122,6 +124,7 @@ impl Life {
                 stop_sweeps: AtomicBool::new(false),
                 empty_rings: AtomicBool::new(false),
                 owed: Mutex::default(),
+                ends,
             })
         });
         let metrics = MetricsReader::start(&settings.metrics, &intake, &commons)?;

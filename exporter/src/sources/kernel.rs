@@ -17,6 +17,7 @@ use super::SourceKind;
 use super::clock::{self, ArrivalClock};
 use super::intake::SharedIntake;
 use super::owed::Owed;
+use super::ring_ends::RingEnds;
 use crate::pipeline::note::cause;
 use crate::pipeline::surroundings::{Shared, Side, Surroundings};
 
@@ -56,6 +57,8 @@ pub struct KernelSource {
     pub empty_rings: AtomicBool,
     /// Gaps that are not in the intake yet.
     pub owed: Mutex<Owed>,
+    /// Says in the intake how far the rings have been read.
+    pub ends: RingEnds,
 }
 
 impl KernelSource {
@@ -85,6 +88,7 @@ impl KernelSource {
                     std::thread::sleep(Duration::from_millis(200));
                 }
             }
+            self.ends.keep();
             // One sum over all rings: each drain adds what its own has changed by.
             let before = std::mem::replace(&mut unread, ring.unread());
             self.unread.fetch_add(unread.wrapping_sub(before), Ordering::Relaxed);
@@ -313,8 +317,10 @@ mod tests {
         let options = IntakeOptions { max_bytes, ..IntakeOptions::new("node", "boot") };
         let (intake, _) = Intake::open(&folder.join("intake"), &options).unwrap();
         let clock = Arc::new(ArrivalClock::default());
+        let intake = Arc::new(SharedIntake::new(intake, Arc::clone(&clock)));
         KernelSource {
-            intake: Arc::new(SharedIntake::new(intake, Arc::clone(&clock))),
+            ends: RingEnds::new([7; 16], Arc::clone(&intake)),
+            intake,
             clock,
             around: Arc::default(),
             stop: Arc::default(),
@@ -352,6 +358,7 @@ mod tests {
             assert!(matches!(reader.take(), Ok(Some(Raw::Frame { .. }))));
         }
         reader.release(filled);
+        source.ends.keep();
         while !source.pay().unwrap() {
             std::thread::yield_now();
         }
