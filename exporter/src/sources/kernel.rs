@@ -188,9 +188,8 @@ impl KernelSource {
             match change {
                 InterfaceChange::Attached(interface) => {
                     tracing::info!(interface = interface.name, index = interface.ifindex, "attached");
-                    self.around.change(|around| {
-                        around.interfaces.insert(interface.ifindex, (interface.name.clone(), side(&interface)));
-                    });
+                    let now = clock::boot_now();
+                    self.around.change(|around| around.attached(interface.ifindex, &interface.name, side(&interface), now));
                 }
                 InterfaceChange::Compared(interface) => self.declare(&interface, cause::BEFORE_ATTACH, both(&interface.before)),
                 InterfaceChange::Refused { name, why, .. } => {
@@ -203,6 +202,8 @@ impl KernelSource {
                 }),
                 InterfaceChange::Vanished { interface, last, counted, .. } => {
                     tracing::info!(interface = interface.name, index = interface.ifindex, "gone");
+                    let now = clock::boot_now();
+                    self.around.change(|around| around.gone(interface.ifindex, now));
                     // What was declared before is not declared again.
                     let (declared, cause) = match interface.compared {
                         true => (both(&interface.before), cause::AFTER_DETACH),
