@@ -59,6 +59,8 @@ struct Work {
     position: u64,
     /// The position the last commit stored.
     committed: u64,
+    /// Once this position has been read, everything has that was reported until then, boot clock.
+    heard_behind: (u64, i64),
     /// When the last frame that was applied arrived.
     arrival: i64,
     offset: i64,
@@ -98,6 +100,7 @@ impl Engine {
             line: Vec::new(),
             position,
             committed: position,
+            heard_behind: (position, i64::MIN),
             arrival,
             offset: 0,
             orders,
@@ -146,6 +149,7 @@ impl Engine {
         };
         // Asked before waiting: a frame that comes after this moment is stamped after it too.
         let (quiet_until, heard) = (self.work.commons.clock.now().unix, self.work.commons.clock.heard());
+        self.work.hear_behind(self.intake.position() + self.intake.pending(), heard);
         if self.intake.wait(wait) {
             // A bounded burst, so that commands are heard.
             for _ in 0..64 {
@@ -198,7 +202,7 @@ impl Work {
         if self.known.refresh(&self.commons) {
             self.kernel.forget_decisions();
         }
-        self.kernel.at_present(boot_now());
+        self.kernel.told_until(self.commons.clock.told_by_reports());
         (self.arrival, self.offset) = (origin.arrival, origin.clock_offset);
         self.windows.open(origin.arrival);
         match SourceKind::from_number(origin.source) {
@@ -215,6 +219,14 @@ impl Work {
                 None => {}
             },
             None => tracing::warn!(source = origin.source, position, "a frame of an unknown source; it was passed over"),
+        }
+    }
+
+    /// Everything that was reported until `heard` lies before `end`. Under a load that never ends this is all that tells how far several rings have been read.
+    fn hear_behind(&mut self, end: u64, heard: i64) {
+        if self.position >= self.heard_behind.0 {
+            self.kernel.hear(self.heard_behind.1);
+            self.heard_behind = (end, heard);
         }
     }
 

@@ -57,8 +57,8 @@ pub struct KernelEvents {
     /// Up to when the kernel's reports have been applied, in nanoseconds of the boot clock. Fates are decided on it: a report that is late to be read,
     /// because the disk or the processor stood still, still comes in time.
     heard: i64,
-    /// The boot clock when the newest frame was read: a report that says it is later is one of an earlier boot.
-    present: i64,
+    /// Up to when a report tells that what was reported before it has been applied.
+    told: i64,
     /// Until then every row waits a whole interval: after a start, what rows did before is not known.
     cautious_until: Option<i64>,
 }
@@ -67,7 +67,7 @@ impl KernelEvents {
     /// Empty, for at most `most` tuples.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self { flows: FlowTable::new(most), heard: 0, present: i64::MAX, cautious_until: None }
+        Self { flows: FlowTable::new(most), heard: 0, told: i64::MAX, cautious_until: None }
     }
 
     /// Tuples in the cache.
@@ -108,16 +108,17 @@ impl KernelEvents {
         self.heard = self.heard.max(boot);
     }
 
-    /// The boot clock is here now. Frames of the boot before, whose clock had come further, are among what a start after a power loss reads: what they leave
-    /// open waits from now on, as what was open at the last commit does.
-    pub fn at_present(&mut self, boot: i64) {
-        self.present = boot;
+    /// What is reported from now on tells up to `boot` at most that what was reported before it has been applied: with one ring that is the present, with
+    /// several nothing. Frames of the boot before, whose clock had come further, are among what a start after a power loss reads: what they leave open waits
+    /// from now on, as what was open at the last commit does.
+    pub fn told_until(&mut self, boot: i64) {
+        self.told = boot;
     }
 
     /// Applies one event.
     pub fn apply(&mut self, event: &Event, cx: &mut Context<'_>) {
         cx.totals.events += 1;
-        self.hear(i64::try_from(event.boot_ns()).unwrap_or_default().min(self.present));
+        self.hear(i64::try_from(event.boot_ns()).unwrap_or_default().min(self.told));
         match event {
             Event::Flow(report) => self.flow(report, false, cx),
             Event::Fold(report) => self.flow(&unfolded(report), true, cx),

@@ -65,12 +65,15 @@ impl KernelSource {
     /// Moves one ring until told to stop, and then until it is empty.
     pub fn drain(&self, instance: [u8; 16], mut ring: Ring) {
         self.skip_what_the_intake_has(instance, &mut ring);
-        let (mut unread, emptied) = (0, self.clock.ring());
+        let (mut unread, read, mut asked) = (0, self.clock.ring(), None);
         loop {
-            let (stopping, before) = (self.stop.load(Ordering::Acquire), clock::boot_now());
+            let stopping = self.stop.load(Ordering::Acquire);
+            // The clock first: whatever is reported until then lies before that end. A busy ring may never be found empty.
+            let (at, end) = *asked.get_or_insert_with(|| (clock::boot_now(), ring.position() + ring.unread()));
             let moved = self.move_burst(instance, &mut ring);
-            if matches!(moved, Ok(Moved::Nothing)) {
-                emptied.store(before, Ordering::Release);
+            if ring.position() >= end {
+                read.store(at, Ordering::Release);
+                asked = None;
             }
             match moved {
                 Ok(Moved::Some) => {}

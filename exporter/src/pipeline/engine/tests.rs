@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::pipeline::surroundings::Shared;
-use crate::pipeline::tests::{THERE, identities, key, log, report, surroundings};
+use crate::pipeline::tests::{HERE, THERE, identities, key, log, report, surroundings};
 use crate::sources::clock::ArrivalClock;
 
 const SECOND: i64 = 1_000_000_000;
@@ -146,6 +146,55 @@ fn a_day_without_an_arrival_costs_a_few_commits_however_short_the_window_and_wha
         engine.work.kernel.hear(i64::MAX);
         engine.work.cut_until(100 * SECOND + 3 * DAY);
         assert_eq!((lines(&engine).len(), engine.work.windows.next()), (2, None), "{window}");
+    }
+}
+
+#[test]
+fn of_several_rings_none_tells_how_far_another_has_been_read() {
+    // What a ring holds of one packet for this host, as `struct flow_report` in its record.
+    let record = |boot_ns: i64| {
+        let mut bytes = [0; 168];
+        bytes[..4].copy_from_slice(&160_u32.to_le_bytes());
+        (bytes[8], bytes[9], bytes[10], bytes[12]) = (event::LAYOUT_VERSION, 1, 160, 1);
+        bytes[16..24].copy_from_slice(&boot_ns.to_le_bytes());
+        let key = key(HERE, 80);
+        bytes[24..40].copy_from_slice(&key.source);
+        bytes[40..56].copy_from_slice(&key.destination);
+        (bytes[56], bytes[58], bytes[60], bytes[61]) = (1, 80, key.protocol, key.family);
+        bytes[80..88].copy_from_slice(&(1_u64 << 39 | 100).to_le_bytes());
+        bytes[144] = 2;
+        bytes
+    };
+    for several in [false, true] {
+        let mut story = Story::new("", 1000);
+        let (mut engine, _sender) = story.engine();
+        engine.work.kernel = KernelEvents::new(100);
+        let clock = Arc::clone(&engine.work.commons.clock);
+        let rings: Vec<_> = (0..=u32::from(several)).map(|_| clock.ring()).collect();
+        rings.iter().for_each(|read| read.store(0, std::sync::atomic::Ordering::Release));
+        for (ring, boot) in [1_000, 2_000].into_iter().enumerate() {
+            let origin = Origin {
+                arrival: 100 * SECOND,
+                ring_id: [7; 16],
+                ring: if several { ring as u32 } else { 0 },
+                ring_position: if several { 0 } else { ring as u64 * 168 },
+                source: SourceKind::Ring as u8,
+                ..Origin::default()
+            };
+            story.intake.append(&origin, &record(boot * SECOND / 1000)).unwrap();
+        }
+        engine.step();
+        engine.work.cut(101 * SECOND, Cut::Window, 101 * SECOND);
+        assert_eq!((engine.work.totals.entered.packets, engine.work.totals.malformed_events), (2, 0));
+        assert_eq!(engine.work.totals.delivered.packets, u64::from(!several));
+        // Now the other one has been read too. It is heard of once what was there at that moment is applied.
+        for read in [3, 4] {
+            rings.iter().for_each(|ring| ring.store(read * SECOND, std::sync::atomic::Ordering::Release));
+            engine.step();
+            engine.step();
+            engine.work.cut((99 + read) * SECOND, Cut::Window, (99 + read) * SECOND);
+        }
+        assert_eq!(engine.work.totals.delivered.packets, 2);
     }
 }
 

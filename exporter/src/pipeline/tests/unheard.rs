@@ -46,11 +46,11 @@ fn what_the_boot_before_reported_is_decided_and_holds_up_nothing_of_this_one() {
     (lab.kernel, lab.now) = (KernelEvents::new(1000), SWEEP);
     lab.kernel.restore(&[], lab.now);
     // A power loss after a month: what was not committed is read again, of a clock that had come further than this one.
-    lab.kernel.at_present(lab.now);
+    lab.kernel.told_until(lab.now);
     let old = FlowReport { boot_ns: 30 * 86_400 * SWEEP as u64, ..report(key(THERE, 80), 2, 0) };
     lab.apply(Event::Flow(old));
     lab.wait(1);
-    lab.kernel.at_present(lab.now);
+    lab.kernel.told_until(lab.now);
     lab.apply(Event::Flow(FlowReport { boot_ns: lab.now as u64, ..report(key(HERE, 80), 3, 0) }));
     lab.wait(2 * INTERVAL);
     let lines = lab.lines();
