@@ -21,12 +21,13 @@ use super::state;
 use crate::config::File;
 use crate::config::settings::{Settings, SourceSpec};
 use crate::pipeline::commons::Commons;
-use crate::pipeline::note::{Note, cause};
+use crate::pipeline::note::cause;
 use crate::pipeline::surroundings::{Shared, Surroundings, absolute_node_name};
 use crate::sources::clock::ArrivalClock;
 use crate::sources::intake::SharedIntake;
 use crate::sources::kernel::KernelSource;
 use crate::sources::lines::LinesSource;
+use crate::sources::ring_ends::RingEnds;
 
 /// How long the intake may take to close.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -92,6 +93,7 @@ impl Life {
         // Before a flow log can let go of what they are noted in.
         let stop = Arc::new(AtomicBool::new(false));
         let lines = Arc::new(LinesSource::new(Arc::clone(&intake), Arc::clone(&stop)));
+        let ends = kernel.as_ref().map(|started| RingEnds::new(started.kernel.instance(), Arc::clone(&intake)));
 
         let around = Arc::new(Shared::new(surroundings(settings, &node, kernel.as_ref())));
         let table = Arc::new(Shared::new(identities.table()));
@@ -110,7 +112,7 @@ impl Life {
             tracing::error!(bytes = found.corrupt_bytes, "the intake has bytes that changed on disk");
         }
 
-        let source = kernel.is_some().then(|| {
+        let source = ends.map(|ends| {
             Arc::new(KernelSource {
                 intake: Arc::clone(&intake),
                 clock: Arc::clone(&clock),
@@ -121,6 +123,8 @@ impl Life {
                 ring_bytes: AtomicU64::new(rings.iter().map(Ring::size).sum()),
                 stop_sweeps: AtomicBool::new(false),
                 empty_rings: AtomicBool::new(false),
+                owed: Mutex::default(),
+                ends,
             })
         });
         let metrics = MetricsReader::start(&settings.metrics, &intake, &commons)?;
@@ -150,7 +154,7 @@ impl Life {
         // All of this may have to wait for room in the intake, which must not keep the daemon from starting, or from stopping.
         let tend = move || {
             if let Some(gap) = unobserved {
-                source.note(&Note::Gap(gap));
+                source.owe(gap);
             }
             retired.into_iter().for_each(|retired| empty(retired, &source));
             source.learn(changes);

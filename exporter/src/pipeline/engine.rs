@@ -61,6 +61,8 @@ struct Work {
     position: u64,
     /// The position the last commit stored.
     committed: u64,
+    /// Once this position has been read, everything has that was reported until then, boot clock.
+    heard_behind: (u64, i64),
     /// When the last frame that was applied arrived.
     arrival: i64,
     offset: i64,
@@ -101,6 +103,7 @@ impl Engine {
             events: Vec::new(),
             position,
             committed: position,
+            heard_behind: (position, i64::MIN),
             arrival,
             offset: 0,
             orders,
@@ -149,6 +152,7 @@ impl Engine {
         };
         // Asked before waiting: a frame that comes after this moment is stamped after it too.
         let (quiet_until, heard) = (self.work.commons.clock.now().unix, self.work.commons.clock.heard());
+        self.work.hear_behind(self.intake.position() + self.intake.pending(), heard);
         if self.intake.wait(wait) {
             // A bounded burst, so that commands are heard.
             for _ in 0..64 {
@@ -188,7 +192,7 @@ impl Engine {
                 let (kernel, mut cx) = self.work.context(now);
                 kernel.surrender(&mut cx);
             }
-            self.work.cut(now, if self.work.windows.is_long() && !ended { Cut::Partial } else { Cut::Window });
+            self.work.cut(now, if self.work.windows.is_long() && !ended { Cut::Partial } else { Cut::Window }, now);
         }
         self.work.output.close(PATIENCE);
         self.work.published.stopped();
@@ -201,6 +205,7 @@ impl Work {
         if self.known.refresh(&self.commons) {
             self.kernel.forget_decisions();
         }
+        self.kernel.told_until(self.commons.clock.told_by_reports());
         (self.arrival, self.offset) = (origin.arrival, origin.clock_offset);
         self.windows.open(origin.arrival);
         match SourceKind::from_number(origin.source) {
@@ -217,6 +222,14 @@ impl Work {
                 None => {}
             },
             None => tracing::warn!(source = origin.source, position, "a frame of an unknown source; it was passed over"),
+        }
+    }
+
+    /// Everything that was reported until `heard` lies before `end`. Under a load that never ends this is all that tells how far several rings have been read.
+    fn hear_behind(&mut self, end: u64, heard: i64) {
+        if self.position >= self.heard_behind.0 {
+            self.kernel.hear(self.heard_behind.1);
+            self.heard_behind = (end, heard);
         }
     }
 
@@ -299,11 +312,12 @@ impl Work {
 
     fn cut_until(&mut self, now: i64) {
         while let Some((at, cut)) = self.windows.due(now) {
-            self.cut(at, cut);
+            self.cut(at, cut, now);
         }
     }
 
-    fn cut(&mut self, at: i64, cut: Cut) {
+    /// Cuts at `at`, on the way to `now`.
+    fn cut(&mut self, at: i64, cut: Cut, now: i64) {
         let (kernel, mut cx) = self.context(at);
         kernel.settle(&mut cx);
         match (cut, self.windows.is_long()) {
@@ -320,7 +334,7 @@ impl Work {
         }
         self.fold.forget_idle();
         let open = self.kernel.waits() || self.output.has_runs();
-        self.windows.cut(at, open);
+        self.windows.cut(at, now, open);
         self.commit(at);
     }
 
@@ -370,7 +384,7 @@ impl Work {
 
     fn change(&mut self, log: Arc<CompiledLog>) {
         // What has arrived and was not read yet belongs to the new configuration: the cut is made where this flow log is, not where the clock is.
-        self.cut(self.arrival, Cut::Window);
+        self.cut(self.arrival, Cut::Window, self.arrival);
         self.windows = Windows::new(log.window);
         if self.kernel.waits() {
             self.windows.open(self.arrival);

@@ -6,8 +6,8 @@
 //!
 //! * left or dropped packets of the row consume what is pending, oldest first;
 //! * for an address of this host, what is then left over is delivered. A first drop is reported within microseconds, so a short wait is enough, unless
-//!   the row has had drops: their later reports come once an interval, and the row waits for that long;
-//! * for other addresses what is left over is TRACED: after one sweep where the row has never left, after a whole report interval where it has,
+//!   the row has had drops, or may have had them unheard: their later reports come once an interval, and the row waits for that long;
+//! * for other addresses, and where a drop is told of another tuple ([`Row::delivers`](super::row::Row::delivers)), what is left over is TRACED: after one sweep where the row has never left, after a whole report interval where it has,
 //!   because both sides report at their own times.
 //!
 //! Times here are the boot clock's of the kernel's own reports, so that neither a late reader nor a wall clock that jumps decides anything, and reading the
@@ -24,6 +24,8 @@ use super::sums::take;
 pub const SETTLE: i64 = 50_000_000;
 /// The kernel's sweep interval.
 pub const SWEEP: i64 = 1_000_000_000;
+/// A sweep, and as much again.
+const OVERDUE: Duration = Duration::from_secs(2);
 /// How late a sweep may be on a busy machine.
 const LATE: i64 = 4_000_000_000;
 
@@ -33,12 +35,18 @@ pub fn interval(report_interval: Duration) -> i64 {
     i64::try_from(report_interval.as_nanos()).unwrap_or(i64::MAX).saturating_add(SWEEP + LATE)
 }
 
+/// Whether what was counted at `first` is reported later than it is while the ring has room. Then first drops may have found it full too, and come later still.
+#[must_use]
+pub fn is_overdue(first: u64, reported: u64, report_interval: Duration) -> bool {
+    Duration::from_nanos(reported.saturating_sub(first)) > report_interval.saturating_add(OVERDUE)
+}
+
 /// That wait, and who has it.
 #[derive(Clone, Copy, Debug)]
 pub struct Interval {
     /// Its length.
     pub nanoseconds: i64,
-    /// Every row waits that long: what it did earlier is not known.
+    /// The row waits that long in any case: what it did earlier is not known.
     pub always: bool,
 }
 
@@ -142,7 +150,7 @@ impl Fate {
         self.old.packets.wrapping_add(self.young.packets)
     }
 
-    /// Decides what has waited long enough at `now`. `here` says that the destination is an address of this host; `last` that the row is gone, so
+    /// Decides what has waited long enough at `now`. `here` says that what is left over was delivered on this host; `last` that the row is gone, so
     /// nothing more will be reported for it but drops.
     pub fn settle(&mut self, now: i64, here: bool, last: bool, interval: Interval) -> Option<Settled> {
         if !self.waits() {

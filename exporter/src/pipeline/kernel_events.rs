@@ -3,7 +3,7 @@
 //! Per event: find the row, let its fate take the counts, add to the sums of its line. What a line looks like and whether anybody wants it was decided at
 //! the row's first event and is looked up in a slot.
 
-use flowlog_bpf::event::{Count, DropReport, Event, FlowKey, FlowReport};
+use flowlog_bpf::event::{Count, DropReport, Event, FlowKey, FlowReport, Why};
 
 use super::fate::{self, Settled};
 use super::flows::{FlowTable, NOWHERE};
@@ -63,6 +63,8 @@ pub struct KernelEvents {
     /// Up to when the kernel's reports have been applied, in nanoseconds of the boot clock. Fates are decided on it: a report that is late to be read,
     /// because the disk or the processor stood still, still comes in time.
     heard: i64,
+    /// Up to when a report tells that what was reported before it has been applied.
+    told: i64,
     /// Until then every row waits a whole interval: after a start, what rows did before is not known.
     cautious_until: Option<i64>,
 }
@@ -71,7 +73,7 @@ impl KernelEvents {
     /// Empty, for at most `most` tuples.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self { flows: FlowTable::new(most), heard: 0, cautious_until: None }
+        Self { flows: FlowTable::new(most), heard: 0, told: i64::MAX, cautious_until: None }
     }
 
     /// Tuples in the cache.
@@ -112,6 +114,13 @@ impl KernelEvents {
         self.heard = self.heard.max(boot);
     }
 
+    /// What is reported from now on tells up to `boot` at most that what was reported before it has been applied: with one ring that is the present, with
+    /// several nothing. Frames of the boot before, whose clock had come further, are among what a start after a power loss reads: what they leave open waits
+    /// from now on, as what was open at the last commit does.
+    pub fn told_until(&mut self, boot: i64) {
+        self.told = boot;
+    }
+
     /// Applies events in their order.
     ///
     /// Their rows are looked up beforehand: the lookups wait for nothing but memory, and the processor does many of them at once where nothing comes between.
@@ -134,7 +143,7 @@ impl KernelEvents {
     /// Applies an event whose row is where it says, if it has that row still.
     fn apply_one(&mut self, event: &Event, row: u32, cx: &mut Context<'_>) {
         cx.totals.events += 1;
-        self.hear(i64::try_from(event.boot_ns()).unwrap_or_default());
+        self.hear(i64::try_from(event.boot_ns()).unwrap_or_default().min(self.told));
         match event {
             Event::Flow(report) => self.flow(report, row, false, cx),
             Event::Fold(report) => self.flow(&unfolded(report), row, true, cx),
@@ -147,6 +156,8 @@ impl KernelEvents {
         let at = self.row_of(&report.key, row, Some(report), first_flags(report), cx);
         let row = self.current(at, cx);
         row.set(Fact::Folded, folded || row.is(Fact::Folded));
+        let fragments = report.fragment && (report.key.source_port, report.key.destination_port) == (0, 0);
+        row.set(Fact::Fragments, fragments || row.is(Fact::Fragments));
         if report.entered_ifindex != 0 {
             row.entered_ifindex = report.entered_ifindex;
         }
@@ -161,6 +172,9 @@ impl KernelEvents {
         // On `lo` both hooks see every packet; what left is the count.
         let entered = if report.entered_ifindex == LOOPBACK { Count::default() } else { report.entered };
         let left = sum(report.left_after_entering, report.left_from_here);
+        if fate::is_overdue(report.first_ns, report.boot_ns, cx.around.report_interval) {
+            row.set(Fact::Unsure, true);
+        }
         let (first, last) = (unix(report.first_ns, cx), unix(report.last_ns, cx));
         let explained = self.pass(at, entered, report.left_after_entering.packets, &Waiting { first, last, tcp: report.entered_tcp });
         cx.totals.explained = cx.totals.explained.wrapping_add(explained);
@@ -170,7 +184,7 @@ impl KernelEvents {
         let loopback_only = report.entered_ifindex == LOOPBACK && left.packets == 0;
         if left.packets > 0 || (report.other.packets > 0 && !loopback_only) {
             let row = self.flows.row(at);
-            let sighting = match (row.left_ifindex, row.is(Fact::Here)) {
+            let sighting = match (row.left_ifindex, row.delivers()) {
                 (0, true) => Sighting::Delivered { ifindex: row.entered_ifindex },
                 (0, false) => Sighting::Traced { ifindex: row.entered_ifindex },
                 (ifindex, _) => Sighting::Left { ifindex },
@@ -258,14 +272,16 @@ impl KernelEvents {
         let mut held: u64 = 0;
         for at in self.flows.take_open() {
             let row = self.current(at, cx);
-            let (here, gone) = (row.is(Fact::Here), row.is(Fact::Gone));
-            let interval = fate::Interval { nanoseconds: interval, always: cautious && !here };
+            let (here, gone) = (row.delivers(), row.is(Fact::Gone));
+            let interval = fate::Interval { nanoseconds: interval, always: (cautious && !here) || row.is(Fact::Unsure) };
             let mut pending = self.flows.pending(at);
             let settled = pending.fate.settle(now, here, gone, interval);
             held = held.wrapping_add(pending.fate.packets());
             let waits = pending.fate.waits();
             if let Some(settled) = settled {
                 self.settled(at, settled, pending, cx);
+                // Drops from before would have been reported by now.
+                self.flows.row(at).set(Fact::Unsure, false);
             }
             if waits {
                 self.flows.list(at);
@@ -279,7 +295,7 @@ impl KernelEvents {
     /// Settles everything as it looks: the input has ended.
     pub fn surrender(&mut self, cx: &mut Context<'_>) {
         for at in self.flows.take_open() {
-            let here = self.current(at, cx).is(Fact::Here);
+            let here = self.current(at, cx).delivers();
             let mut pending = self.flows.pending(at);
             if let Some(settled) = pending.fate.surrender(here) {
                 self.settled(at, settled, pending, cx);
@@ -394,7 +410,8 @@ impl KernelEvents {
         if let Some(at) = self.flows.find(key) {
             return at;
         }
-        if self.flows.full() {
+        let full = self.flows.full();
+        if full {
             self.make_room(cx);
         }
         let reverse = self.flows.find(&key.reversed()).map(|at| self.flows.peek(at).reply);
@@ -404,6 +421,8 @@ impl KernelEvents {
         row.learn(&Detail::of(report, is_reply(key, began, tcp_flags, reverse)));
         // After a restart a flow's later reports come first; they are not its beginning.
         row.set(Fact::Begun, report.is_some_and(continues));
+        // Where rows have to make room for each other, nearly every one of them has a past: they cannot all wait.
+        row.set(Fact::Unsure, !full && report.is_none_or(|report| report.why != Why::First));
         at
     }
 

@@ -10,7 +10,7 @@ use super::pending::{Pending, Waiting};
 use super::row::Fact;
 
 /// What is stored of a row as a bit, from the lowest up.
-const STORED: [Fact; 4] = [Fact::Folded, Fact::Begun, Fact::Gone, Fact::Ended];
+const STORED: [Fact; 5] = [Fact::Folded, Fact::Begun, Fact::Gone, Fact::Ended, Fact::Fragments];
 
 /// Writes the open rows of a table.
 #[must_use]
@@ -66,6 +66,8 @@ fn restore_row(rest: &mut Take<'_>, now: i64, flows: &mut FlowTable) -> Option<(
     row.learn(&detail);
     (row.entered_ifindex, row.left_ifindex) = (entered_ifindex, left_ifindex);
     STORED.iter().enumerate().for_each(|(bit, fact)| row.set(*fact, bits >> bit & 1 != 0));
+    // What became of it meanwhile lies in the ring, or still in the kernel's rows.
+    row.set(Fact::Unsure, true);
     flows.keep(at, Pending { fate, waiting });
     flows.list(at);
     Some(())

@@ -45,6 +45,10 @@ pub enum Fact {
     Left = 1 << 7,
     /// Of its fate, while nothing is open: some of it was dropped.
     Dropped = 1 << 8,
+    /// What it did before is not known, so that drops of what it counted may be reported long after.
+    Unsure = 1 << 9,
+    /// It holds fragments without ports.
+    Fragments = 1 << 10,
 }
 
 /// One tuple.
@@ -125,6 +129,13 @@ impl Row {
     /// Notes whether something is true of it.
     pub fn set(&mut self, fact: Fact, value: bool) {
         self.facts = if value { self.facts | fact as u16 } else { self.facts & !(fact as u16) };
+    }
+
+    /// Whether what entered and was not dropped was delivered. Of flows without a row of their own, and of fragments without ports, nobody can know: a drop is
+    /// told of the tuple that the whole packet has.
+    #[must_use]
+    pub fn delivers(&self) -> bool {
+        self.is(Fact::Here) && !self.is(Fact::Folded) && !self.is(Fact::Fragments)
     }
 
     /// What its line says beside the sums.

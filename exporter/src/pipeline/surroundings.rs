@@ -22,11 +22,16 @@ pub enum Side {
     Network,
 }
 
+/// How long the name of an interface that vanished is kept, nanoseconds: longer than the kernel keeps any row, and than windows are as a rule.
+const FORGET_AFTER: i64 = 3_600_000_000_000;
+
 /// One state of the surroundings.
 #[derive(Clone, Debug)]
 pub struct Surroundings {
-    /// Interfaces by index. One that vanished stays: its last reports come after it.
+    /// Interfaces by index. One that vanished stays for a while: its last reports come after it.
     pub interfaces: HashMap<u32, (String, Side)>,
+    /// Those that vanished, and when on the boot clock.
+    pub vanished: HashMap<u32, i64>,
     /// The running kernel's drop reasons.
     pub drop_reasons: HashMap<u32, String>,
     /// `cluster/node`, or the bare node where the cluster is `default` or has no name (Hubble digest §2.1).
@@ -38,7 +43,8 @@ pub struct Surroundings {
 impl Default for Surroundings {
     fn default() -> Self {
         let report_interval = flowlog_bpf::Times::default().report_interval;
-        Self { interfaces: HashMap::new(), drop_reasons: HashMap::new(), node_name: String::new(), report_interval }
+        let (interfaces, vanished, drop_reasons, node_name) = Default::default();
+        Self { interfaces, vanished, drop_reasons, node_name, report_interval }
     }
 }
 
@@ -47,6 +53,25 @@ impl Surroundings {
     #[must_use]
     pub fn interface(&self, ifindex: u32) -> (&str, Side) {
         self.interfaces.get(&ifindex).map_or(("", Side::Network), |(name, side)| (name, *side))
+    }
+
+    /// An interface is watched from now on, boot clock. Those that vanished long ago are forgotten: on a node where pods come and go each copy would have more.
+    pub fn attached(&mut self, ifindex: u32, name: &str, side: Side, now: i64) {
+        self.vanished.remove(&ifindex);
+        let Self { interfaces, vanished, .. } = self;
+        vanished.retain(|index, since| {
+            let stays = now.saturating_sub(*since) < FORGET_AFTER;
+            if !stays {
+                interfaces.remove(index);
+            }
+            stays
+        });
+        interfaces.insert(ifindex, (name.to_owned(), side));
+    }
+
+    /// An interface is gone.
+    pub fn gone(&mut self, ifindex: u32, now: i64) {
+        self.vanished.insert(ifindex, now);
     }
 
     /// Whether an interface that `before` knew has another name here.
@@ -149,6 +174,21 @@ mod tests {
     fn what_a_firewall_drops_is_a_denied_policy_and_a_full_queue_is_not() {
         assert_eq!(hubble_drop_reason("NETFILTER_DROP"), DropReason::POLICY_DENIED);
         assert_eq!(hubble_drop_reason("QDISC_DROP"), DropReason::DROP_REASON_UNKNOWN);
+    }
+
+    #[test]
+    fn an_interface_that_vanished_is_forgotten_after_a_while_and_one_of_its_index_is_not() {
+        let mut around = Surroundings::default();
+        for pod in 0..10_000 {
+            let now = i64::from(pod) * FORGET_AFTER / 10;
+            around.attached(pod, &format!("veth{pod}"), Side::Pod, now);
+            assert_eq!(around.interface(pod.saturating_sub(9)).0, format!("veth{}", pod.saturating_sub(9)));
+            around.gone(pod, now);
+        }
+        assert_eq!((around.interfaces.len(), around.vanished.len()), (10, 10));
+        around.attached(9_999, "eth7", Side::Network, 0);
+        around.attached(1, "veth1", Side::Pod, i64::MAX);
+        assert_eq!((around.interface(9_999).0, around.interface(9_998).0), ("eth7", ""));
     }
 
     #[test]

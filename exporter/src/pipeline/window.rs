@@ -61,9 +61,14 @@ impl Windows {
         self.next
     }
 
-    /// A cut was made at `at`; `open` says whether something is still open.
-    pub fn cut(&mut self, at: i64, open: bool) {
-        self.next = open.then(|| boundary(at, self.step()));
+    /// A cut was made at `at`, on the way to `now`; `open` says whether something is still open.
+    ///
+    /// Nothing arrives between the two, so of the boundaries up to `now` only the end of a long window has anything to cut: however long nothing was heard,
+    /// because the daemon was away or the wall clock was set forward, it costs a few commits.
+    pub fn cut(&mut self, at: i64, now: i64, open: bool) {
+        let next = boundary(at.max(now), self.step());
+        let ends = self.kind(at) == Cut::Partial && self.is_long();
+        self.next = open.then(|| if ends { next.min(boundary(at, self.length)) } else { next });
     }
 
     fn kind(&self, at: i64) -> Cut {
@@ -93,6 +98,16 @@ pub fn whole_seconds(length: i64) -> i64 {
 mod tests {
     use super::*;
 
+    /// Every cut up to `now`, by its second, while something stays open.
+    fn cuts_until(windows: &mut Windows, now: i64) -> Vec<(i64, Cut)> {
+        let mut cuts = Vec::new();
+        while let Some((at, cut)) = windows.due(now) {
+            cuts.push((at / SECOND, cut));
+            windows.cut(at, now, true);
+        }
+        cuts
+    }
+
     #[test]
     fn a_window_of_a_second_ends_with_the_second_its_first_event_arrived_in() {
         let mut windows = Windows::new(SECOND);
@@ -101,7 +116,7 @@ mod tests {
         windows.open(5 * SECOND + 900);
         assert_eq!(windows.due(6 * SECOND - 1), None);
         assert_eq!(windows.due(9 * SECOND), Some((6 * SECOND, Cut::Window)));
-        windows.cut(6 * SECOND, false);
+        windows.cut(6 * SECOND, 9 * SECOND, false);
         assert_eq!(windows.due(9 * SECOND), None);
     }
 
@@ -110,11 +125,26 @@ mod tests {
         let mut windows = Windows::new(3 * SECOND);
         windows.open(4 * SECOND + 1);
         let mut cuts = Vec::new();
-        while let Some((at, cut)) = windows.due(7 * SECOND) {
-            cuts.push((at / SECOND, cut));
-            windows.cut(at, true);
+        for now in 5..=7 {
+            cuts.extend(cuts_until(&mut windows, now * SECOND));
         }
         assert_eq!(cuts, [(5, Cut::Partial), (6, Cut::Window), (7, Cut::Partial)]);
+    }
+
+    #[test]
+    fn over_a_time_in_which_nothing_arrives_a_window_is_stored_once_and_ends_once() {
+        let day = 86_400 * SECOND;
+        for (length, cuts) in [
+            (0, &[(4, Cut::Window)][..]),
+            (SECOND, &[(5, Cut::Window)]),
+            (3 * SECOND, &[(5, Cut::Partial), (6, Cut::Window)]),
+            (100 * day, &[(5, Cut::Partial)]),
+        ] {
+            let mut windows = Windows::new(length);
+            windows.open(4 * SECOND + 1);
+            assert_eq!(cuts_until(&mut windows, day), cuts, "{length}");
+            assert!(windows.next().is_some_and(|next| next > day && next <= day + SECOND), "{length}");
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub struct Arrival {
 #[derive(Debug, Default)]
 pub struct ArrivalClock {
     last: Mutex<(i64, i64)>,
-    /// Of each ring the moment at which it was last found empty.
+    /// Of each ring the moment up to which it was found read.
     rings: Mutex<Vec<Arc<AtomicI64>>>,
 }
 
@@ -36,7 +36,7 @@ impl ArrivalClock {
         Self { last: Mutex::new((after, boot_now())), rings: Mutex::default() }
     }
 
-    /// A place for the drain of a ring to say when it found the ring empty, in nanoseconds of the boot clock.
+    /// A place for the drain of a ring to say up to when all that was reported into it is in the intake, in nanoseconds of the boot clock.
     #[must_use]
     pub fn ring(&self) -> Arc<AtomicI64> {
         let emptied = Arc::new(AtomicI64::new(boot_now()));
@@ -49,6 +49,14 @@ impl ArrivalClock {
     pub fn heard(&self) -> i64 {
         let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
         rings.iter().map(|emptied| emptied.load(Ordering::Acquire)).min().unwrap_or_else(boot_now)
+    }
+
+    /// Up to when a report can tell that the reports before it have been read as well, in nanoseconds of the boot clock: now where there is one ring. Of
+    /// several, each is read at its own pace.
+    #[must_use]
+    pub fn told_by_reports(&self) -> i64 {
+        let several = self.rings.lock().unwrap_or_else(PoisonError::into_inner).len() > 1;
+        if several { i64::MIN } else { boot_now() }
     }
 
     /// Now.

@@ -81,6 +81,17 @@ impl SharedIntake {
         }
     }
 
+    /// Says once more where the rings of an instance end; false when there is no room now.
+    ///
+    /// # Errors
+    /// When the disk does not take it.
+    pub fn repeat_ends(&self, id: [u8; 16]) -> io::Result<bool> {
+        let mut guard = self.intake.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(intake) = guard.as_mut() else { return Err(io::Error::other("the intake is closed")) };
+        let (now, layout, source) = (self.clock.now(), u16::from(LAYOUT_VERSION), SourceKind::Ring as u8);
+        intake.repeat_ends(&Origin { arrival: now.unix, clock_offset: now.offset, ring_id: id, layout, source, ..Origin::default() })
+    }
+
     /// Writes a note; false when there is no room now.
     ///
     /// # Errors

@@ -16,13 +16,17 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::SourceKind;
 use super::clock::{self, ArrivalClock};
 use super::intake::SharedIntake;
-use crate::pipeline::note::{Note, cause};
+use super::owed::Owed;
+use super::ring_ends::RingEnds;
+use crate::pipeline::note::cause;
 use crate::pipeline::surroundings::{Shared, Side, Surroundings};
 
 /// Bytes moved at a time: one write of the intake.
 const BURST: usize = 1 << 20;
 /// How long a drain waits where the ring's own notification may not come (a wake-up is only sent for a ring that was empty).
 const TICK: Duration = Duration::from_millis(20);
+/// How long the end of the sweeps waits for the intake to take what is still to be declared.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What came of a burst.
 enum Moved {
@@ -51,18 +55,25 @@ pub struct KernelSource {
     pub stop_sweeps: AtomicBool,
     /// Set when the rings are taken away: drains end once theirs is empty, and wait for room.
     pub empty_rings: AtomicBool,
+    /// Gaps that are not in the intake yet.
+    pub owed: Mutex<Owed>,
+    /// Says in the intake how far the rings have been read.
+    pub ends: RingEnds,
 }
 
 impl KernelSource {
     /// Moves one ring until told to stop, and then until it is empty.
     pub fn drain(&self, instance: [u8; 16], mut ring: Ring) {
         self.skip_what_the_intake_has(instance, &mut ring);
-        let (mut unread, emptied) = (0, self.clock.ring());
+        let (mut unread, read, mut asked) = (0, self.clock.ring(), None);
         loop {
-            let (stopping, before) = (self.stop.load(Ordering::Acquire), clock::boot_now());
+            let stopping = self.stop.load(Ordering::Acquire);
+            // The clock first: whatever is reported until then lies before that end. A busy ring may never be found empty.
+            let (at, end) = *asked.get_or_insert_with(|| (clock::boot_now(), ring.position() + ring.unread()));
             let moved = self.move_burst(instance, &mut ring);
-            if matches!(moved, Ok(Moved::Nothing)) {
-                emptied.store(before, Ordering::Release);
+            if ring.position() >= end {
+                read.store(at, Ordering::Release);
+                asked = None;
             }
             match moved {
                 Ok(Moved::Some) => {}
@@ -80,6 +91,7 @@ impl KernelSource {
                     std::thread::sleep(Duration::from_millis(200));
                 }
             }
+            self.ends.keep();
             // One sum over all rings: each drain adds what its own has changed by.
             let before = std::mem::replace(&mut unread, ring.unread());
             self.unread.fetch_add(unread.wrapping_sub(before), Ordering::Relaxed);
@@ -148,6 +160,8 @@ impl KernelSource {
             if kernel.compares_interfaces() {
                 self.compare(&mut kernel, false);
             }
+            // What is not taken now was told of when it was found.
+            let _ = self.pay();
             let patience = Duration::from_millis(if kernel.compares_interfaces() { 10 } else { 250 });
             if readable(&kernel, next.saturating_duration_since(Instant::now()).min(patience)) {
                 match kernel.interfaces_changed() {
@@ -157,6 +171,7 @@ impl KernelSource {
             }
         }
         self.compare(&mut kernel, true);
+        self.pay_up();
         self.read_counters(&kernel);
         kernel
     }
@@ -176,9 +191,8 @@ impl KernelSource {
             match change {
                 InterfaceChange::Attached(interface) => {
                     tracing::info!(interface = interface.name, index = interface.ifindex, "attached");
-                    self.around.change(|around| {
-                        around.interfaces.insert(interface.ifindex, (interface.name.clone(), side(&interface)));
-                    });
+                    let now = clock::boot_now();
+                    self.around.change(|around| around.attached(interface.ifindex, &interface.name, side(&interface), now));
                 }
                 InterfaceChange::Compared(interface) => self.declare(&interface, cause::BEFORE_ATTACH, both(&interface.before)),
                 InterfaceChange::Refused { name, why, .. } => {
@@ -191,6 +205,8 @@ impl KernelSource {
                 }),
                 InterfaceChange::Vanished { interface, last, counted, .. } => {
                     tracing::info!(interface = interface.name, index = interface.ifindex, "gone");
+                    let now = clock::boot_now();
+                    self.around.change(|around| around.gone(interface.ifindex, now));
                     // What was declared before is not declared again.
                     let (declared, cause) = match interface.compared {
                         true => (both(&interface.before), cause::AFTER_DETACH),
@@ -214,27 +230,43 @@ impl KernelSource {
             return;
         }
         let now = self.clock.now();
-        self.note(&Note::Gap(Gap {
+        self.owe(Gap {
             cause: cause.to_owned(),
             last: Some((interface.attached_boot_ns as i64).wrapping_add(now.offset)),
             packets: Some(count.packets),
             bytes: Some(count.bytes),
             interface: Some(interface.name.clone()),
             ..Gap::default()
-        }));
+        });
     }
 
-    /// Writes a note, waiting for room: it is small and rare, and must not be lost.
-    pub fn note(&self, note: &Note) {
-        loop {
-            match self.intake.note(note) {
-                Ok(true) => return,
-                Ok(false) | Err(_) if !self.stop.load(Ordering::Acquire) => std::thread::sleep(TICK),
-                Ok(_) | Err(_) => {
-                    tracing::error!(?note, "a gap could not be declared before the stop");
-                    return;
-                }
-            }
+    /// Declares a gap as soon as the intake takes it. Nothing waits for that: while the disk is full, interfaces come and go all the same.
+    pub fn owe(&self, gap: Gap) {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner).push(gap);
+        match self.pay() {
+            Ok(true) => {}
+            Ok(false) => tracing::warn!("the intake has no room for a gap; it is declared once there is"),
+            Err(error) => tracing::error!(%error, "the intake cannot be written; a gap is declared once it can"),
+        }
+    }
+
+    /// Declares what the intake takes now; true when nothing is left.
+    fn pay(&self) -> std::io::Result<bool> {
+        let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
+        owed.pay(|note| self.intake.note(note))?;
+        Ok(owed.is_empty())
+    }
+
+    /// Declares what the intake takes within the patience of the end.
+    fn pay_up(&self) {
+        let ending = Instant::now();
+        let mut paid = self.pay();
+        while !matches!(paid, Ok(true)) && ending.elapsed() < PATIENCE {
+            std::thread::sleep(TICK);
+            paid = self.pay();
+        }
+        if !matches!(paid, Ok(true)) {
+            tracing::error!(?paid, owed = ?self.owed.lock().unwrap_or_else(PoisonError::into_inner), "gaps could not be declared before the stop");
         }
     }
 
@@ -276,4 +308,68 @@ fn readable(kernel: &Kernel, timeout: Duration) -> bool {
 
 fn timespec(duration: Duration) -> Timespec {
     Timespec { tv_sec: duration.as_secs() as i64, tv_nsec: i64::from(duration.subsec_nanos()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::note::Note;
+    use flowlog_bpf::Attached;
+    use flowlog_sinks::spool::{Intake, IntakeOptions, Raw};
+
+    fn source(folder: &std::path::Path, max_bytes: u64) -> KernelSource {
+        let options = IntakeOptions { max_bytes, ..IntakeOptions::new("node", "boot") };
+        let (intake, _) = Intake::open(&folder.join("intake"), &options).unwrap();
+        let clock = Arc::new(ArrivalClock::default());
+        let intake = Arc::new(SharedIntake::new(intake, Arc::clone(&clock)));
+        KernelSource {
+            ends: RingEnds::new([7; 16], Arc::clone(&intake)),
+            intake,
+            clock,
+            around: Arc::default(),
+            stop: Arc::default(),
+            counters: Mutex::default(),
+            unread: AtomicU64::default(),
+            ring_bytes: AtomicU64::default(),
+            stop_sweeps: AtomicBool::default(),
+            empty_rings: AtomicBool::default(),
+            owed: Mutex::default(),
+        }
+    }
+
+    fn interface(number: u32) -> Interface {
+        let seen = LinkCounters { received: Count { packets: 1, bytes: 100 }, ..LinkCounters::default() };
+        let (name, attached) = (format!("veth{number}"), Attached::Tcx);
+        Interface { ifindex: number, name, l3: false, pod: true, attached, attached_boot_ns: 0, before: seen, compared: true }
+    }
+
+    #[test]
+    fn interfaces_come_and_go_while_the_intake_takes_no_gap_and_each_is_declared_once_it_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = source(folder.path(), 1 << 20);
+        let mut reader = source.intake.readers().reader("story", 0);
+        for length in [10_000, 1] {
+            let filler = Note::Gap(Gap { cause: "x".repeat(length), ..Gap::default() });
+            while source.intake.note(&filler).unwrap() {}
+        }
+        let filled = source.intake.readers().end();
+        for number in 2..5 {
+            source.learn(vec![InterfaceChange::Attached(interface(number)), InterfaceChange::Compared(interface(number))]);
+            assert_eq!(source.around.get().interface(number).0, format!("veth{number}"));
+        }
+        assert!(!source.pay().unwrap());
+        while reader.position() < filled {
+            assert!(matches!(reader.take(), Ok(Some(Raw::Frame { .. }))));
+        }
+        reader.release(filled);
+        source.ends.keep();
+        while !source.pay().unwrap() {
+            std::thread::yield_now();
+        }
+        for number in 2..5 {
+            let Ok(Some(Raw::Frame { bytes, .. })) = reader.take() else { panic!("a gap is missing") };
+            let Some(Note::Gap(gap)) = Note::decode(bytes) else { panic!("no gap") };
+            assert_eq!((gap.interface, gap.packets), (Some(format!("veth{number}")), Some(1)));
+        }
+    }
 }

@@ -6,7 +6,9 @@ pub mod intake;
 pub mod jsonl;
 pub mod kernel;
 pub mod lines;
+pub mod owed;
 pub mod recorded;
+pub mod ring_ends;
 
 /// What a frame of the intake holds. The numbers lie on disk and don't change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -180,13 +180,37 @@ impl Intake {
         if bytes.len() > MAX_PAYLOAD as usize / 2 {
             return Err(io::ErrorKind::InvalidInput.into());
         }
+        Ok(match self.store(origin, bytes)? {
+            Some(position) => Appended::Stored { position, missing },
+            None => Appended::Full,
+        })
+    }
+
+    /// Says once more where the bytes of each ring of an instance end, in a frame without bytes for each, so that the frames that brought them may go and
+    /// [`Intake::ring_end`] still knows after a start. False where there is no room for all of them.
+    ///
+    /// # Errors
+    /// If the disk does not take them just now.
+    pub fn repeat_ends(&mut self, origin: &Origin) -> io::Result<bool> {
+        let ends: Vec<(u32, u64)> =
+            self.rings.iter().filter(|((ring_id, _), _)| *ring_id == origin.ring_id).map(|((_, ring), end)| (*ring, *end)).collect();
+        for (ring, ring_position) in ends {
+            if self.store(Origin { ring, ring_position, ..*origin }, &[])?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes a frame. Its position; `None` where there is no room.
+    fn store(&mut self, mut origin: Origin, bytes: &[u8]) -> io::Result<Option<u64>> {
         origin.arrival = origin.arrival.max(self.arrival);
         let encoded = origin.encode();
         let length = (ORIGIN + bytes.len()) as u64;
         let mut state = self.shared.lock();
         if length + HEAD as u64 > self.shared.max_bytes.load(Relaxed).saturating_sub(state.on_disk()) {
             self.shared.metrics.full.fetch_add(1, Relaxed);
-            return Ok(Appended::Full);
+            return Ok(None);
         }
         let position = state.written;
         let head =
@@ -204,8 +228,8 @@ impl Intake {
         self.shared.metrics.appended_bytes.fetch_add(length, Relaxed);
         self.shared.tail.advance(head.end());
         self.arrival = origin.arrival;
-        self.rings.insert(ring, origin.ring_position + bytes.len() as u64);
-        Ok(Appended::Stored { position, missing })
+        self.rings.insert((origin.ring_id, origin.ring), origin.ring_position + bytes.len() as u64);
+        Ok(Some(position))
     }
 
     /// Bytes until the bound, headers included.

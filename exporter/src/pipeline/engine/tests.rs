@@ -4,12 +4,13 @@
 
 use std::path::Path;
 
+use flowlog_bpf::event::Event;
 use flowlog_sinks::spool::{Intake, IntakeOptions, Item, Options, WhenFull, Writer};
 use proptest::prelude::*;
 
 use super::*;
 use crate::pipeline::surroundings::Shared;
-use crate::pipeline::tests::{identities, log, surroundings};
+use crate::pipeline::tests::{HERE, THERE, identities, key, log, report, surroundings};
 use crate::sources::clock::ArrivalClock;
 
 const SECOND: i64 = 1_000_000_000;
@@ -118,6 +119,82 @@ proptest! {
             let most = if window == "1s" { 1000 } else { most };
             prop_assert_eq!(told(&entry, most, &frames, &kills), told(&entry, 1000, &frames, &[]), "window {}", window);
         }
+    }
+}
+
+#[test]
+fn a_day_without_an_arrival_costs_a_few_commits_however_short_the_window_and_whatever_waits() {
+    const DAY: i64 = 86_400 * SECOND;
+    for window in ["0s", "1s", "30s"] {
+        let mut story = Story::new(&format!("    fieldMask: [verdict]\n    window: {window}\n"), 1000);
+        let (mut engine, _sender) = story.engine();
+        engine.work.windows.open(100 * SECOND);
+        let (kernel, mut cx) = engine.work.context(100 * SECOND);
+        kernel.apply(&Event::Flow(report(key(THERE, 80), 1, 0)), &mut cx);
+        engine.work.cut(101 * SECOND, Cut::Partial, 101 * SECOND);
+        drop(engine);
+        story.frame(100 * SECOND + DAY, &flow(1));
+        let (mut engine, _sender) = story.engine();
+        assert!(engine.work.kernel.waits());
+        while engine.read_frame() {}
+        engine.work.cut_until(100 * SECOND + 2 * DAY);
+        assert!(engine.work.kernel.waits());
+        assert_eq!(lines(&engine), ["{\"flow\":{\"verdict\":\"FORWARDED\"}}"], "{window}");
+        let commits = engine.work.output.writer().spool().metrics().commits.load(std::sync::atomic::Ordering::Relaxed);
+        assert!(commits <= 4, "{commits} commits with a window of {window}");
+        // What waited is decided once time goes on, and then nothing is cut any more.
+        engine.work.kernel.hear(i64::MAX);
+        engine.work.cut_until(100 * SECOND + 3 * DAY);
+        assert_eq!((lines(&engine).len(), engine.work.windows.next()), (2, None), "{window}");
+    }
+}
+
+#[test]
+fn of_several_rings_none_tells_how_far_another_has_been_read() {
+    // What a ring holds of one packet for this host, as `struct flow_report` in its record.
+    let record = |boot_ns: i64| {
+        let mut bytes = [0; 168];
+        bytes[..4].copy_from_slice(&160_u32.to_le_bytes());
+        (bytes[8], bytes[9], bytes[10], bytes[12]) = (event::LAYOUT_VERSION, 1, 160, 1);
+        bytes[16..24].copy_from_slice(&boot_ns.to_le_bytes());
+        let key = key(HERE, 80);
+        bytes[24..40].copy_from_slice(&key.source);
+        bytes[40..56].copy_from_slice(&key.destination);
+        (bytes[56], bytes[58], bytes[60], bytes[61]) = (1, 80, key.protocol, key.family);
+        bytes[80..88].copy_from_slice(&(1_u64 << 39 | 100).to_le_bytes());
+        bytes[144] = 2;
+        bytes
+    };
+    for several in [false, true] {
+        let mut story = Story::new("", 1000);
+        let (mut engine, _sender) = story.engine();
+        engine.work.kernel = KernelEvents::new(100);
+        let clock = Arc::clone(&engine.work.commons.clock);
+        let rings: Vec<_> = (0..=u32::from(several)).map(|_| clock.ring()).collect();
+        rings.iter().for_each(|read| read.store(0, std::sync::atomic::Ordering::Release));
+        for (ring, boot) in [1_000, 2_000].into_iter().enumerate() {
+            let origin = Origin {
+                arrival: 100 * SECOND,
+                ring_id: [7; 16],
+                ring: if several { ring as u32 } else { 0 },
+                ring_position: if several { 0 } else { ring as u64 * 168 },
+                source: SourceKind::Ring as u8,
+                ..Origin::default()
+            };
+            story.intake.append(&origin, &record(boot * SECOND / 1000)).unwrap();
+        }
+        engine.step();
+        engine.work.cut(101 * SECOND, Cut::Window, 101 * SECOND);
+        assert_eq!((engine.work.totals.entered.packets, engine.work.totals.malformed_events), (2, 0));
+        assert_eq!(engine.work.totals.delivered.packets, u64::from(!several));
+        // Now the other one has been read too. It is heard of once what was there at that moment is applied.
+        for read in [3, 4] {
+            rings.iter().for_each(|ring| ring.store(read * SECOND, std::sync::atomic::Ordering::Release));
+            engine.step();
+            engine.step();
+            engine.work.cut((99 + read) * SECOND, Cut::Window, (99 + read) * SECOND);
+        }
+        assert_eq!(engine.work.totals.delivered.packets, 2);
     }
 }
 
