@@ -130,7 +130,7 @@ fn a_day_without_an_arrival_costs_a_few_commits_however_short_the_window_and_wha
         let (mut engine, _sender) = story.engine();
         engine.work.windows.open(100 * SECOND);
         let (kernel, mut cx) = engine.work.context(100 * SECOND);
-        kernel.apply(&Event::Flow(report(key(THERE, 80), 1, 0)), &mut cx);
+        kernel.apply(&[Event::Flow(report(key(THERE, 80), 1, 0))], &mut cx);
         engine.work.cut(101 * SECOND, Cut::Partial, 101 * SECOND);
         drop(engine);
         story.frame(100 * SECOND + DAY, &flow(1));
