@@ -166,6 +166,8 @@ impl Store {
             Err(failure) if matches!(failure.kind, Kind::Refused | Kind::NotFound) => {
                 return put.map(|()| None);
             }
+            // What lies there has to be seen before it counts as something else's: a copy under the next name can't be taken back.
+            Err(failure) if failure.kind == Kind::Exists => bucket.find(key).await?,
             Err(_) => bucket.find(key).await.unwrap_or_default(),
         };
         match (found, put) {

@@ -20,7 +20,7 @@ pub const KEY: (&str, &str) = ("stub-key", "stub-secret");
 /// A session token that counts as expired; any other is taken.
 pub const EXPIRED_TOKEN: &str = "expired";
 
-/// What the next request that stores something meets.
+/// What a request meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Answered with this status and code, nothing stored.
@@ -58,6 +58,8 @@ pub struct State {
     pub objects: BTreeMap<String, Vec<Version>>,
     /// Faults to come, one a storing request.
     pub faults: VecDeque<Fault>,
+    /// Faults to come, one a HEAD.
+    pub blind: VecDeque<Fault>,
     /// Whether the bucket has Object Lock.
     pub lock_enabled: bool,
     /// Whether lock headers are taken and forgotten.
@@ -85,6 +87,7 @@ impl Stub {
         let state = State {
             objects: BTreeMap::new(),
             faults: VecDeque::new(),
+            blind: VecDeque::new(),
             lock_enabled: true,
             forgets_locks: false,
             clock_ahead: 0,
@@ -136,8 +139,11 @@ fn serve(stream: TcpStream, shared: &Mutex<State>) {
     while let Some(mut request) = http::read(&mut stream, false) {
         let mut state = shared.lock().expect("the stub's state");
         state.requests.push(request.first.clone());
-        let stores = request.first.starts_with("PUT") || request.first.starts_with("POST");
-        let fault = if stores { state.faults.pop_front() } else { None };
+        let fault = match request.first.split(' ').next() {
+            Some("PUT" | "POST") => state.faults.pop_front(),
+            Some("HEAD") => state.blind.pop_front(),
+            _ => None,
+        };
         match fault {
             Some(Fault::StripLock) => request.headers.retain(|(name, _)| !name.contains("object-lock")),
             Some(Fault::AddHeader) => request.headers.push(("x-amz-added".into(), "by a proxy".into())),
