@@ -202,6 +202,28 @@ fn a_stop_while_the_server_is_away_is_told_by_the_next_start() {
 }
 
 #[test]
+fn records_gone_from_the_spool_before_their_object_was_sent_stand_in_the_manifests_as_a_gap() {
+    let stub = Stub::start();
+    let place = Place::at(&stub);
+    let mut log = Log::new();
+    let mut drive = Drive::start(&log, &place.options, NOON);
+    drive.run();
+    log.commit(10, NOON, |_| NOON);
+    drive.now = NOON + 11 * MINUTE;
+    assert_eq!(drive.step(Some(Crash::BeforeSend)), Did::Waited);
+    drop(drive);
+    log.spoil(1);
+    log.commit(5, NOON + 12 * MINUTE, |_| NOON);
+    let mut drive = Drive::start(&log, &place.options, NOON + 13 * MINUTE);
+    drive.run();
+    drive.now = NOON + 40 * MINUTE;
+    drive.run();
+    drive.stop();
+    let audit = audit(&archive_of(&stub));
+    assert_eq!((numbers(&audit), audit.lost), ((11..=15).collect::<Vec<u64>>(), 10));
+}
+
+#[test]
 fn hours_in_which_no_daemon_ran_share_one_manifest_and_hours_in_which_one_did_have_their_own() {
     let stub = Stub::start();
     let place = Place::at(&stub);

@@ -1,8 +1,11 @@
 //! A spool, the sink, and a driver that crashes where a test wants it to.
 
+use std::os::unix::fs::FileExt;
+
 use flowlog_sinks::driver::{Outcome, Sink, Step};
 use flowlog_sinks::s3::{Options, Origin, S3Sink};
 use flowlog_sinks::spool::{self, Commit, Reader, Spool, Stored, WhenFull, Writer};
+use flowlog_tests::s3::audit::read_folder;
 
 use crate::shared::{runtime, wait};
 
@@ -50,6 +53,21 @@ impl Log {
 
     pub fn spool(&self) -> Spool {
         self.writer.as_ref().expect("an open spool").spool()
+    }
+
+    /// Turns a bit of the record of this number on the disk, as a bad disk does.
+    pub fn spoil(&self, number: u64) {
+        let line = format!("{{\"n\":{number},");
+        let mut spoiled = 0;
+        for (name, mut bytes) in read_folder(&self.folder.path().join("spool")) {
+            if let Some(at) = bytes.windows(line.len()).position(|window| window == line.as_bytes()) {
+                bytes[at] ^= 1;
+                let file = std::fs::OpenOptions::new().write(true).open(self.folder.path().join("spool").join(name)).expect("a segment");
+                file.write_all_at(&bytes[at..=at], at as u64).expect("a turned bit");
+                spoiled += 1;
+            }
+        }
+        assert_eq!(spoiled, 1, "{line} lies in one segment");
     }
 
     /// Commits `count` records at `time`, each with a flow time of its own, and waits until they can be read.
