@@ -102,9 +102,13 @@ impl Drive {
         let origin = Origin { cluster: "c 1".into(), log: "all".into(), node: "n".into(), daemon: "flowlog 0.1.0".into() };
         let spool = log.spool();
         let sink = S3Sink::new(options.clone(), origin, log.folder.path().join("staging"), now).expect("a sink");
+        let mut attempts = 0;
         let (mut reader, stored) = spool.reader("audit", WhenFull::Hold).expect("a reader");
         let _inside = runtime().enter();
-        sink.resume(&mut reader, stored.state.as_ref()).expect("a sink that takes up its work");
+        while let Err(error) = sink.resume(&mut reader, stored.state.as_ref()) {
+            attempts += 1;
+            assert!(attempts < 5, "a sink that takes up its work: {error}");
+        }
         Drive { sink, spool, reader, stored, now }
     }
 
@@ -152,6 +156,21 @@ impl Drive {
                 Did::Waited => return delivered,
                 Did::Delivered => delivered += 1,
                 Did::Retried(why) => panic!("{why}"),
+            }
+        }
+    }
+
+    /// Goes on until nothing is due, though the server may fail a few times.
+    pub fn run_on(&mut self) {
+        let mut failures = 0;
+        loop {
+            match self.step(None) {
+                Did::Waited => return,
+                Did::Delivered => {}
+                Did::Retried(why) => {
+                    failures += 1;
+                    assert!(failures < 5, "{why}");
+                }
             }
         }
     }

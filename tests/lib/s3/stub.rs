@@ -60,6 +60,8 @@ pub struct State {
     pub faults: VecDeque<Fault>,
     /// Faults to come, one a HEAD.
     pub blind: VecDeque<Fault>,
+    /// A fault for the request that has this place in [`State::requests`], whatever it is.
+    pub fault_at: Option<(usize, Fault)>,
     /// Whether the bucket has Object Lock.
     pub lock_enabled: bool,
     /// Whether lock headers are taken and forgotten.
@@ -88,6 +90,7 @@ impl Stub {
             objects: BTreeMap::new(),
             faults: VecDeque::new(),
             blind: VecDeque::new(),
+            fault_at: None,
             lock_enabled: true,
             forgets_locks: false,
             clock_ahead: 0,
@@ -139,9 +142,10 @@ fn serve(stream: TcpStream, shared: &Mutex<State>) {
     while let Some(mut request) = http::read(&mut stream, false) {
         let mut state = shared.lock().expect("the stub's state");
         state.requests.push(request.first.clone());
-        let fault = match request.first.split(' ').next() {
-            Some("PUT" | "POST") => state.faults.pop_front(),
-            Some("HEAD") => state.blind.pop_front(),
+        let fault = match (state.fault_at, request.first.split(' ').next()) {
+            (Some((at, fault)), _) if at + 1 == state.requests.len() => Some(fault),
+            (_, Some("PUT" | "POST")) => state.faults.pop_front(),
+            (_, Some("HEAD")) => state.blind.pop_front(),
             _ => None,
         };
         match fault {
