@@ -124,6 +124,56 @@ fn crashes_and_faults_at_many_points_leave_each_number_in_one_object_and_one_cha
     assert_eq!(numbers(&audit), (1..=total).collect::<Vec<u64>>());
 }
 
+/// Two starts, a crash between an object's upload and its cursor, objects, hours and stops; returns how many requests that took.
+fn a_delivery_with_a_fault_at(fault_at: Option<(usize, Fault)>) -> usize {
+    let stub = Stub::start();
+    let place = Place::at(&stub);
+    stub.state().fault_at = fault_at;
+    let mut log = Log::new();
+    let mut drive = Drive::start(&log, &place.options, NOON);
+    drive.run_on();
+    log.commit(10, NOON, |_| NOON);
+    drive.now = NOON + 11 * MINUTE;
+    drive.step(Some(Crash::BeforeCursor));
+    drop(drive);
+    let mut drive = Drive::start(&log, &place.options, NOON + 12 * MINUTE);
+    drive.run_on();
+    log.commit(10, NOON + 50 * MINUTE, |_| NOON);
+    drive.now = NOON + 2 * HOUR;
+    drive.run_on();
+    drive.stop();
+    let mut drive = Drive::start(&log, &place.options, NOON + 2 * HOUR + MINUTE);
+    drive.run_on();
+    drive.stop();
+    let audit = audit(&archive_of(&stub));
+    assert_eq!((numbers(&audit), audit.objects), ((1..=20).collect::<Vec<u64>>(), 2), "{fault_at:?}");
+    assert!(stub.keys().iter().all(|key| !key.contains("conflict")), "{fault_at:?}: {:?}", stub.keys());
+    stub.state().requests.len()
+}
+
+#[test]
+fn one_odd_answer_at_any_request_of_a_delivery_makes_no_double_no_loss_and_no_standstill() {
+    let faults = [
+        Fault::LoseAnswer,
+        Fault::CutAfterBody,
+        Fault::Answer(200, "Odd"),
+        Fault::Answer(403, "AccessDenied"),
+        Fault::Answer(404, "NoSuchKey"),
+        Fault::Answer(500, "InternalError"),
+    ];
+    let requests = a_delivery_with_a_fault_at(None);
+    assert!(requests > 15, "{requests}");
+    std::thread::scope(|scope| {
+        for at in 0..requests {
+            scope.spawn(move || {
+                for fault in faults {
+                    a_delivery_with_a_fault_at(Some((at, fault)));
+                }
+            });
+        }
+    });
+}
+
 #[test]
 fn a_jumping_clock_and_shuffled_flow_times_make_no_more_objects_than_two() {
     let archived = |disorder: bool| {
@@ -199,6 +249,28 @@ fn a_stop_while_the_server_is_away_is_told_by_the_next_start() {
     drive.run();
     drive.stop();
     assert_eq!(audit(&archive_of(&stub)).reasons(), ["start", "stop", "start", "stop"]);
+}
+
+#[test]
+fn records_gone_from_the_spool_before_their_object_was_sent_stand_in_the_manifests_as_a_gap() {
+    let stub = Stub::start();
+    let place = Place::at(&stub);
+    let mut log = Log::new();
+    let mut drive = Drive::start(&log, &place.options, NOON);
+    drive.run();
+    log.commit(10, NOON, |_| NOON);
+    drive.now = NOON + 11 * MINUTE;
+    assert_eq!(drive.step(Some(Crash::BeforeSend)), Did::Waited);
+    drop(drive);
+    log.spoil(1);
+    log.commit(5, NOON + 12 * MINUTE, |_| NOON);
+    let mut drive = Drive::start(&log, &place.options, NOON + 13 * MINUTE);
+    drive.run();
+    drive.now = NOON + 40 * MINUTE;
+    drive.run();
+    drive.stop();
+    let audit = audit(&archive_of(&stub));
+    assert_eq!((numbers(&audit), audit.lost), ((11..=15).collect::<Vec<u64>>(), 10));
 }
 
 #[test]

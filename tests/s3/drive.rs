@@ -1,8 +1,11 @@
 //! A spool, the sink, and a driver that crashes where a test wants it to.
 
+use std::os::unix::fs::FileExt;
+
 use flowlog_sinks::driver::{Outcome, Sink, Step};
 use flowlog_sinks::s3::{Options, Origin, S3Sink};
 use flowlog_sinks::spool::{self, Commit, Reader, Spool, Stored, WhenFull, Writer};
+use flowlog_tests::s3::audit::read_folder;
 
 use crate::shared::{runtime, wait};
 
@@ -52,6 +55,21 @@ impl Log {
         self.writer.as_ref().expect("an open spool").spool()
     }
 
+    /// Turns a bit of the record of this number on the disk, as a bad disk does.
+    pub fn spoil(&self, number: u64) {
+        let line = format!("{{\"n\":{number},");
+        let mut spoiled = 0;
+        for (name, mut bytes) in read_folder(&self.folder.path().join("spool")) {
+            if let Some(at) = bytes.windows(line.len()).position(|window| window == line.as_bytes()) {
+                bytes[at] ^= 1;
+                let file = std::fs::OpenOptions::new().write(true).open(self.folder.path().join("spool").join(name)).expect("a segment");
+                file.write_all_at(&bytes[at..=at], at as u64).expect("a turned bit");
+                spoiled += 1;
+            }
+        }
+        assert_eq!(spoiled, 1, "{line} lies in one segment");
+    }
+
     /// Commits `count` records at `time`, each with a flow time of its own, and waits until they can be read.
     pub fn commit(&mut self, count: usize, time: i64, flow_time: impl Fn(usize) -> i64) {
         let writer = self.writer.as_mut().expect("an open spool");
@@ -84,9 +102,13 @@ impl Drive {
         let origin = Origin { cluster: "c 1".into(), log: "all".into(), node: "n".into(), daemon: "flowlog 0.1.0".into() };
         let spool = log.spool();
         let sink = S3Sink::new(options.clone(), origin, log.folder.path().join("staging"), now).expect("a sink");
+        let mut attempts = 0;
         let (mut reader, stored) = spool.reader("audit", WhenFull::Hold).expect("a reader");
         let _inside = runtime().enter();
-        sink.resume(&mut reader, stored.state.as_ref()).expect("a sink that takes up its work");
+        while let Err(error) = sink.resume(&mut reader, stored.state.as_ref()) {
+            attempts += 1;
+            assert!(attempts < 5, "a sink that takes up its work: {error}");
+        }
         Drive { sink, spool, reader, stored, now }
     }
 
@@ -134,6 +156,21 @@ impl Drive {
                 Did::Waited => return delivered,
                 Did::Delivered => delivered += 1,
                 Did::Retried(why) => panic!("{why}"),
+            }
+        }
+    }
+
+    /// Goes on until nothing is due, though the server may fail a few times.
+    pub fn run_on(&mut self) {
+        let mut failures = 0;
+        loop {
+            match self.step(None) {
+                Did::Waited => return,
+                Did::Delivered => {}
+                Did::Retried(why) => {
+                    failures += 1;
+                    assert!(failures < 5, "{why}");
+                }
             }
         }
     }

@@ -96,6 +96,24 @@ fn somebody_who_writes_the_key_between_look_and_put_is_a_conflict() {
 }
 
 #[test]
+fn a_taken_name_that_cannot_be_looked_at_gets_no_copy_beside_it() {
+    for fault in [Fault::Answer(403, "AccessDenied"), Fault::Answer(503, "SlowDown"), Fault::CutAfterBody] {
+        let stub = Stub::start();
+        let place = Place::at(&stub);
+        let store = place.store();
+        stub.state().blind.extend([fault; 100]);
+        for attempt in 0..3 {
+            let failure = place.keep(&store, 1, &["one"]).expect_err("a refusal").to_string();
+            assert!(failure.contains("looking at "), "{fault:?}, attempt {attempt}: {failure}");
+        }
+        stub.state().blind.clear();
+        let kept = place.keep(&store, 1, &["one"]).expect("the object of the first attempt");
+        assert_eq!((&kept.key, kept.conflicts.len()), (&key(&place.stage(1, &["one"]), 0), 0), "{fault:?}");
+        assert_eq!((stub.keys(), stub.state().objects[&kept.key].len()), (vec![kept.key], 1), "{fault:?}");
+    }
+}
+
+#[test]
 fn an_object_hidden_by_a_delete_marker_is_stored_again_beside_it() {
     let stub = Stub::start();
     let place = Place::at(&stub);

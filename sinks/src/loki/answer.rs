@@ -24,6 +24,13 @@ pub enum Answer {
         /// Loki's own words.
         why: String,
     },
+    /// Some entries are refused because their time has not come, and perhaps others for what they are.
+    TooNew {
+        /// Loki's own words.
+        why: String,
+        /// What its clock showed, nanoseconds since 1970.
+        now: i64,
+    },
     /// The push is larger than this server takes.
     TooLarge {
         /// Loki's own words.
@@ -38,6 +45,17 @@ pub enum Answer {
         /// Whether it may be the size of the push: a push above the tenant's burst gets this answer for ever.
         size_may_matter: bool,
     },
+}
+
+impl Answer {
+    /// The answer in the light of its `Date`. Without one there is no telling how long it will be until an entry's time has come.
+    pub fn dated(self, date: Option<&str>) -> Answer {
+        let time = date.and_then(|date| jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).ok());
+        match (self, time.and_then(|time| i64::try_from(time.as_nanosecond()).ok())) {
+            (Answer::Invalid { why }, Some(now)) if why.contains("has timestamp too new") => Answer::TooNew { why, now },
+            (answer, _) => answer,
+        }
+    }
 }
 
 /// Reads an answer: its status, its `Retry-After` and its text.
@@ -134,7 +152,7 @@ mod tests {
     fn word(status: u16, retry_after: Option<&str>, body: &str) -> (&'static str, Option<u64>) {
         match classify(status, retry_after, body) {
             Answer::Stored => ("stored", None),
-            Answer::Invalid { .. } => ("invalid", None),
+            Answer::Invalid { .. } | Answer::TooNew { .. } => ("invalid", None),
             Answer::TooLarge { .. } => ("too large", None),
             Answer::Later { after, size_may_matter: true, .. } => ("later, smaller", after.map(|after| after.as_secs())),
             Answer::Later { after, .. } => ("later", after.map(|after| after.as_secs())),
@@ -175,6 +193,17 @@ mod tests {
         ] {
             assert_eq!(word(status, retry_after, body), wanted, "{status} {body}");
         }
+    }
+
+    #[test]
+    fn an_entry_that_is_too_new_is_so_by_lokis_clock() {
+        let why = "entry for stream '{a=\"b\"}' has timestamp too new: 2026-11-21T13:00:00Z".to_owned();
+        let invalid = Answer::Invalid { why: why.clone() };
+        assert_eq!(invalid.clone().dated(Some("Sat, 21 Nov 2026 12:00:00 GMT")), Answer::TooNew { why, now: 1_795_262_400_000_000_000 });
+        assert_eq!(invalid.clone().dated(None), invalid);
+        assert_eq!(invalid.clone().dated(Some("noon")), invalid);
+        let other = Answer::Invalid { why: "max entry size exceeded".into() };
+        assert_eq!(other.clone().dated(Some("Sat, 21 Nov 2026 12:00:00 GMT")), other);
     }
 
     #[test]

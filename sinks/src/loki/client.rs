@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{CONTENT_TYPE, HOST, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, DATE, HOST, HeaderName, RETRY_AFTER};
 
 use crate::secret::{SecretError, SecretSource};
 use crate::tls::{TlsError, TlsVersion, with_causes};
@@ -88,12 +88,12 @@ impl Client {
             }
         };
         let text = beginning(&mut response, MAX_ANSWER_BYTES).await;
-        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let header = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
         let text = String::from_utf8_lossy(&text);
         if response.status() == reqwest::StatusCode::TOO_MANY_REQUESTS {
             self.limited[usize::from(names_streams(&text))].fetch_add(1, Relaxed);
         }
-        classify(response.status().as_u16(), retry_after, &text)
+        classify(response.status().as_u16(), header(RETRY_AFTER), &text).dated(header(DATE))
     }
 
     /// Pushes that met a limit of rate, and of the number of streams.

@@ -1,13 +1,14 @@
 //! A push: entries of one stream, encoded once, and the body made of any part of them.
 //!
-//! Promises that an entry's bytes are a pure function of its record (and of the record's commit time, which the spool keeps), so that a
-//! repeat is the same entry to Loki whichever push it comes in. The body of a part is a concatenation of encoded entries, which is why
-//! singling out a refused entry or halving a push costs no second encoding.
+//! Promises that an entry's bytes are a pure function of its record (and of the record's commit time, which the spool keeps, and of the batch's time where
+//! the cut keeps it), so that a repeat is the same entry to Loki whichever push it comes in. The body of a part is a concatenation of encoded entries, which
+//! is why singling out a refused entry or halving a push costs no second encoding.
 //!
 //! **The timestamp** is the flow's time, to the nanosecond, and as many nanoseconds more as make it another than that of the records before: the spool says
 //! how many, so that neither a crash nor another cut of the batch changes it. Records on either side of a restart are told apart by their metadata, which Loki
 //! 3.7 counts in. Where a flow's time is more than 10 minutes from its commit's (an old recording, a wrong clock), the commit's stands for it, with the last
-//! six digits of the sequence number below the millisecond.
+//! six digits of the sequence number below the millisecond. But a commit time that has not come yet never stands for a flow's that has: commit times never
+//! go backwards, so behind a wall clock that was ahead and was set right they stay ahead, for as long as it was, while the flows' times are right.
 
 use std::io::Write;
 
@@ -53,10 +54,16 @@ pub struct Push {
     uid: Option<Uid>,
 }
 
-/// The nanoseconds since 1970 under which an entry is found, see the top of this file.
-pub fn timestamp(record: &Record<'_>) -> i64 {
+/// Whether the time of the batch, `now`, decides about the record's timestamp. A batch with such a record has to keep its time.
+pub fn is_timed_by(record: &Record<'_>, now: i64) -> bool {
+    let after = |a: i64, b: i64| a > b.saturating_add(MAX_DISTANCE_NS);
+    after(record.commit_time, record.time) && after(record.commit_time, now)
+}
+
+/// The nanoseconds since 1970 under which an entry is found in a batch of the time `now`, see the top of this file.
+pub fn timestamp(record: &Record<'_>, now: i64) -> i64 {
     let Record { time, nudge, commit_time, sequence, .. } = *record;
-    let timestamp = if time.abs_diff(commit_time) <= MAX_DISTANCE_NS.unsigned_abs() {
+    let timestamp = if time.abs_diff(commit_time) <= MAX_DISTANCE_NS.unsigned_abs() || is_timed_by(record, now) {
         time.saturating_add(i64::from(nudge))
     } else {
         let digits = i64::try_from(sequence % SEQUENCE_DIGITS.unsigned_abs()).unwrap_or(0);
@@ -105,9 +112,9 @@ impl Push {
         Push { encoding, stream, entries: Vec::new(), index: Vec::new(), uid: None }
     }
 
-    /// Appends a record. `is_label` says of a path and value whether it stands in the stream's labels already.
-    pub fn add(&mut self, record: &Record<'_>, is_label: impl Fn(&[u8], &[u8]) -> bool, scratch: &mut Vec<u8>) {
-        let timestamp = timestamp(record);
+    /// Appends a record to a push of the time `now`. `is_label` says of a path and value whether it stands in the stream's labels already.
+    pub fn add(&mut self, record: &Record<'_>, now: i64, is_label: impl Fn(&[u8], &[u8]) -> bool, scratch: &mut Vec<u8>) {
+        let timestamp = timestamp(record, now);
         let uid = self.uid.get_or_insert_with(|| Uid::new(record.spool));
         let uid = uid.of(record.spool, record.sequence);
         let mut number = itoa::Buffer::new();

@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use prost::Message;
 
 const SPOOL: SpoolId = SpoolId([0x11; 16]);
+/// Later than any record here.
+const NOW: i64 = 4_000_000_000_000_000_000;
 
 fn record<'a>(sequence: u64, time: i64, labels: &'a [u8], line: &'a [u8]) -> Record<'a> {
     Record { spool: SPOOL, sequence, time, nudge: 0, commit_time: time, key: b"", labels, line }
@@ -23,7 +25,7 @@ fn a_push_reads_back_as_one_stream_with_sequence_uid_and_the_rest_as_metadata() 
     let blob =
         labels::blob(&[("verdict", "DROPPED"), ("source.pod_name", "web-1"), ("source.namespace", "shop"), ("drop_reason_desc", "")]);
     let mut push = Push::new(Encoding::Protobuf, &[("verdict", "DROPPED"), ("job", "flowlog")]);
-    push.add(&record(1_000_007, 1_700_000_000_123_456_789, &blob, b"{\"a\":1}"), |path, _| path == b"verdict", &mut Vec::new());
+    push.add(&record(1_000_007, 1_700_000_000_123_456_789, &blob, b"{\"a\":1}"), NOW, |path, _| path == b"verdict", &mut Vec::new());
     let request = decode(&push, &[0]);
     assert_eq!(request.streams.len(), 1);
     assert_eq!(request.streams[0].labels, r#"{job="flowlog", verdict="DROPPED"}"#);
@@ -47,8 +49,8 @@ fn a_push_reads_back_as_one_stream_with_sequence_uid_and_the_rest_as_metadata() 
 fn json_says_the_same_as_protobuf() {
     let blob = labels::blob(&[("source.pod_name", "we\"b")]);
     let mut push = Push::new(Encoding::Json, &[("job", "flow\"log")]);
-    push.add(&record(5, 1_700_000_000_000_000_000, &blob, b"{\"a\":\"\\n\"}"), |_, _| false, &mut Vec::new());
-    push.add(&Record { nudge: 1, ..record(6, 1_700_000_000_000_000_000, b"", b"second") }, |_, _| false, &mut Vec::new());
+    push.add(&record(5, 1_700_000_000_000_000_000, &blob, b"{\"a\":\"\\n\"}"), NOW, |_, _| false, &mut Vec::new());
+    push.add(&Record { nudge: 1, ..record(6, 1_700_000_000_000_000_000, b"", b"second") }, NOW, |_, _| false, &mut Vec::new());
     let body: serde_json::Value = serde_json::from_slice(&push.body(0..2).unwrap()).unwrap();
     let uid = |last: char| format!("11111111111111111111111111111111-0000000000000000000{last}");
     assert_eq!(
@@ -64,7 +66,7 @@ fn json_says_the_same_as_protobuf() {
 fn a_timestamp_is_the_flows_unless_it_is_ten_minutes_from_its_commit() {
     const SECOND: i64 = 1_000_000_000;
     let commit = 1_700_000_000 * SECOND;
-    let timestamp = |time, nudge, commit_time, sequence| timestamp(&Record { nudge, commit_time, ..record(sequence, time, b"", b"") });
+    let timestamp = |time, nudge, commit_time, sequence| timestamp(&Record { nudge, commit_time, ..record(sequence, time, b"", b"") }, NOW);
     for (time, nudge, sequence, wanted) in [
         (commit, 0, 7, commit),
         (commit + 999_999, 0, 1, commit + 999_999),
@@ -81,6 +83,32 @@ fn a_timestamp_is_the_flows_unless_it_is_ten_minutes_from_its_commit() {
     }
     assert_eq!(timestamp(0, 0, 0, 0), 1);
     assert_eq!(timestamp(i64::MIN, 0, i64::MIN, u64::MAX), 1);
+}
+
+#[test]
+fn a_commit_time_that_has_not_come_never_stands_for_a_flows_that_has() {
+    const SECOND: i64 = 1_000_000_000;
+    const HOUR: i64 = 3600 * SECOND;
+    let now = 1_700_000_000 * SECOND;
+    let of = |time, commit_time| Record { nudge: 3, commit_time, ..record(9, time, b"", b"") };
+    for (time, commit, wanted) in [
+        // The wall clock was ahead and was set back.
+        (now, now + HOUR, now + 3),
+        (now - 5 * SECOND, now + 9000 * HOUR, now - 5 * SECOND + 3),
+        (now - 2 * HOUR, now + HOUR, now - 2 * HOUR + 3),
+        (now, now + 601 * SECOND, now + 3),
+        // It comes soon enough for Loki, or has come.
+        (now - 5 * SECOND, now + 600 * SECOND, now + 600 * SECOND + 9),
+        (now - 2 * HOUR, now, now + 9),
+        (now - 2 * HOUR, now - HOUR, now - HOUR + 9),
+        // The flow's time is the later one, or both are ahead alike.
+        (now + 2 * HOUR, now + HOUR, now + HOUR + 9),
+        (now + HOUR, now + HOUR, now + HOUR + 3),
+    ] {
+        assert_eq!(timestamp(&of(time, commit), now), wanted, "{time} {commit}");
+        let is_timed = timestamp(&of(time, commit), i64::MAX) != wanted;
+        assert_eq!(is_timed_by(&of(time, commit), now), is_timed, "{time} {commit}: what depends on now is known to");
+    }
 }
 
 #[test]
@@ -108,9 +136,9 @@ proptest! {
         let cut = cut % lines.len();
         for (place, line) in lines.iter().enumerate() {
             let record = record(sequence(place), time, b"", line.as_bytes());
-            whole.add(&record, |_, _| false, &mut Vec::new());
+            whole.add(&record, NOW, |_, _| false, &mut Vec::new());
             if place >= cut {
-                tail.add(&record, |_, _| false, &mut vec![7; 3]);
+                tail.add(&record, NOW, |_, _| false, &mut vec![7; 3]);
             }
         }
         let all = decode(&whole, &(0..lines.len()).collect::<Vec<_>>());
@@ -129,7 +157,7 @@ proptest! {
     fn timestamps_made_of_the_commits_are_unique_among_any_million_records(a in any::<u64>(), apart in 1u64..1_000_000) {
         let commit_time = 1_700_000_000_000_000_000;
         prop_assume!(a.checked_add(apart).is_some());
-        let [one, other] = [a, a + apart].map(|sequence| timestamp(&Record { commit_time, ..record(sequence, 0, b"", b"") }));
+        let [one, other] = [a, a + apart].map(|sequence| timestamp(&Record { commit_time, ..record(sequence, 0, b"", b"") }, NOW));
         prop_assert_ne!(one, other);
     }
 }

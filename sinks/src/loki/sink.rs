@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::driver::{Batch, Health, Limits, Number, Outcome, Sink, Step};
-use crate::spool::{Cut, Item, ReadError, Reader, Record, labels as pairs_of};
+use crate::spool::{Cursor, Cut, Item, ReadError, Reader, Record, labels as pairs_of};
 
 use super::answer::Answer;
 use super::client::{Client, ClientError};
@@ -30,6 +30,8 @@ const MIN_PUSH_BYTES: usize = 64 << 10;
 const ACTIVE_NS: i64 = 3600 * 1_000_000_000;
 /// More active streams than this are worth a warning: a tenant's default is 5000 for all nodes together.
 const MANY_STREAMS: usize = 500;
+/// The name of the batch's time in a cut.
+const NOW: &str = "now";
 /// Streams remembered at most, which bounds the memory of the count.
 const MAX_COUNTED: usize = 100_000;
 
@@ -146,12 +148,16 @@ struct Filling {
     records: u64,
     bytes: u64,
     commit_time: i64,
+    /// The batch's time, and whether it decided about a record's timestamp.
+    now: i64,
+    is_timed: bool,
 }
 
 impl Filling {
     fn add(&mut self, sink: &LokiSink, record: &Record<'_>) {
         self.records += 1;
         self.commit_time = record.commit_time;
+        self.is_timed |= push::is_timed_by(record, self.now);
         self.bytes += (record.line.len() + record.labels.len()) as u64;
         if let Err(why) = push::check(record, sink.options.max_line_bytes) {
             self.refused.push((record.sequence, why));
@@ -174,7 +180,7 @@ impl Filling {
             pushes.push(sink.new_push(record));
         }
         if let Some(push) = pushes.last_mut() {
-            push.add(record, |path, value| sink.is_label(path, value), &mut self.scratch);
+            push.add(record, self.now, |path, value| sink.is_label(path, value), &mut self.scratch);
         }
     }
 
@@ -239,9 +245,18 @@ impl Sink for LokiSink {
         true
     }
 
-    fn freeze(&self, reader: &mut Reader, limits: &Limits, _cut: Option<&Cut>, _now: i64) -> Result<Step<Frozen>, ReadError> {
-        let mut filling = Filling::default();
-        while filling.records < limits.max_records && filling.bytes < limits.max_bytes {
+    /// Gives a cut where the batch's time decided about a timestamp, so that after a crash the same entries go again.
+    fn freeze(&self, reader: &mut Reader, limits: &Limits, cut: Option<&Cut>, now: i64) -> Result<Step<Frozen>, ReadError> {
+        let place = |cursor: Cursor| (cursor.position, cursor.sequence);
+        // One that lies behind us is of a batch that was marked as delivered.
+        let cut = cut.filter(|cut| place(reader.cursor()) < place(cut.end));
+        let now = cut.and_then(|cut| cut.intent[NOW].as_i64()).unwrap_or(now);
+        let mut filling = Filling { now, ..Filling::default() };
+        loop {
+            let has_room = filling.records < limits.max_records && filling.bytes < limits.max_bytes;
+            if !cut.map_or(has_room, |cut| place(reader.cursor()) < place(cut.end)) {
+                break;
+            }
             match reader.peek()? {
                 None => break,
                 // Two identities count separately; a batch belongs to one.
@@ -255,7 +270,8 @@ impl Sink for LokiSink {
             return Ok(Step::Skip);
         }
         self.forget_idle_streams(filling.commit_time);
-        Ok(Step::Batch(filling.finish()))
+        let cut = filling.is_timed.then(|| Cut { end: reader.cursor(), intent: serde_json::json!({NOW: now}) });
+        Ok(Step::Batch(Batch { cut, ..filling.finish() }))
     }
 
     async fn send(&self, frozen: &Frozen) -> Outcome {
@@ -303,7 +319,7 @@ impl Sink for LokiSink {
         let empty = Push::new(self.options.encoding, &[("job", "flowlog")]);
         let body = empty.body(std::iter::empty()).map_err(|error| Health(error.to_string()))?;
         match self.client.push(body).await {
-            Answer::Stored | Answer::Invalid { .. } => {}
+            Answer::Stored | Answer::Invalid { .. } | Answer::TooNew { .. } => {}
             Answer::TooLarge { why } | Answer::Later { why, .. } => return Err(Health(why)),
         }
         if let Some(rate) = self.stream_sharding().await {

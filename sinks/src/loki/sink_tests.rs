@@ -5,7 +5,7 @@ use crate::loki::config::Auth;
 use crate::loki::labels::Label;
 use crate::loki::stub_for_tests::{Reply, Stub};
 use crate::secret::{Secret, SecretSource};
-use crate::spool::SpoolId;
+use crate::spool::{self, SpoolId};
 
 const START: i64 = 1_700_000_000_000_000_000;
 
@@ -51,6 +51,41 @@ async fn deliver(sink: &LokiSink, frozen: &Frozen) -> (Outcome, Vec<Outcome>) {
 
 fn lines(stub: &Stub) -> Vec<String> {
     stub.kept().into_iter().map(|(_, _, line)| line).collect()
+}
+
+#[tokio::test]
+async fn a_batch_whose_time_decided_about_a_timestamp_is_the_same_after_a_crash() {
+    const HOUR: i64 = 3600 * 1_000_000_000;
+    let folder = tempfile::tempdir().unwrap();
+    let (mut writer, _) = spool::Writer::open(folder.path(), &spool::Options::new("n", "boot")).unwrap();
+    let commit = |writer: &mut spool::Writer, count: u64, ahead: i64| {
+        for _ in 0..count {
+            writer.append(START, b"", b"", b"line").unwrap();
+        }
+        writer.commit(spool::Commit { time: START + ahead, ..Default::default() }).unwrap();
+        while writer.durable().next < writer.next_sequence() {
+            std::thread::yield_now();
+        }
+    };
+    commit(&mut writer, 3, HOUR);
+    let sink = LokiSink::new(options("http://127.0.0.1:1")).unwrap();
+    let (mut reader, _) = writer.spool().reader("loki", spool::WhenFull::Hold).unwrap();
+    let start = reader.cursor();
+    let mut freeze = |cut: Option<&Cut>, now: i64| {
+        reader.seek(&start);
+        let Step::Batch(batch) = sink.freeze(&mut reader, &sink.limits(), cut, now).unwrap() else { panic!("no batch") };
+        let push = &batch.frozen.lanes[0].pushes[0];
+        (batch.cut, push.timestamp(0), push.body(0..push.len()).unwrap())
+    };
+    let (cut, timestamp, body) = freeze(None, START);
+    assert_eq!(timestamp, START);
+    let cut = cut.expect("a cut");
+    commit(&mut writer, 2, 2 * HOUR);
+    let later = START + HOUR;
+    assert_eq!(freeze(Some(&cut), later), (Some(cut), START, body));
+    // Without the cut it would be another entry, and one whose timestamp needs no cut.
+    let (cut, timestamp, _) = freeze(None, START + 2 * HOUR);
+    assert_eq!((cut, timestamp), (None, START + HOUR + 1));
 }
 
 const DELIVERED: Outcome = Outcome::Delivered { state: None };

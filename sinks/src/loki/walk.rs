@@ -11,6 +11,12 @@ use std::time::Duration;
 use super::answer::{Answer, oldest_acceptable};
 use super::push::Push;
 
+/// An entry that is this far ahead of Loki's clock is waited for, one that is further ahead is refused, nanoseconds: what waits holds up what comes after it.
+const MAX_AHEAD_NS: i64 = 3600 * 1_000_000_000;
+/// How far ahead of its clock Loki takes entries by default, nanoseconds.
+const GRACE_NS: i64 = 600 * 1_000_000_000;
+/// The longest pause before an entry that is too new is offered again.
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 /// After so many answers in a row that may be due to size, the part is halved.
 const REFUSALS_BEFORE_HALVING: u32 = 4;
 
@@ -79,6 +85,16 @@ impl Walk {
                 }
                 Next::GoOn
             }
+            Answer::TooNew { why, now } => {
+                let too_far = |entry: &usize| push.timestamp(*entry) > now.saturating_add(MAX_AHEAD_NS);
+                let hopeless: Vec<usize> = part.iter().copied().filter(too_far).collect();
+                match part {
+                    _ if !hopeless.is_empty() => self.refused.extend(hopeless.into_iter().map(|entry| (entry, why.clone()))),
+                    [entry] => return Next::Wait { why: too_early(&why), after: Some(pause(push.timestamp(*entry), now)) },
+                    _ => self.narrow(push, part, why),
+                }
+                Next::GoOn
+            }
             Answer::TooLarge { why } => {
                 self.narrow(push, part, why);
                 Next::Smaller
@@ -120,6 +136,16 @@ impl Walk {
     }
 }
 
+fn too_early(why: &str) -> String {
+    format!("Loki takes this entry once its time has come; compare this node's clock and Loki's: {why}")
+}
+
+/// How long until Loki takes an entry of this timestamp, if its grace is the default.
+fn pause(timestamp: i64, now: i64) -> Duration {
+    let left = timestamp.saturating_sub(now).saturating_sub(GRACE_NS);
+    Duration::from_nanos(u64::try_from(left).unwrap_or(0)).clamp(Duration::from_secs(1), MAX_PAUSE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,7 +170,7 @@ mod tests {
                 labels: b"",
                 line: b"line",
             };
-            push.add(&record, |_, _| false, &mut Vec::new());
+            push.add(&record, time, |_, _| false, &mut Vec::new());
         }
         push
     }
@@ -193,6 +219,43 @@ mod tests {
         assert_eq!(refused, (1..=500).collect::<Vec<_>>());
         assert_eq!(stored, (500..1000).collect::<Vec<_>>());
         assert_eq!(requests, 2);
+    }
+
+    /// A Loki whose clock shows this moves on by 20 s with each wait, and stores of a push what it takes.
+    fn walk_beside(push: &Push, mut now: i64) -> (Vec<usize>, Vec<u64>, u32) {
+        let mut walk = Walk::new(push.len());
+        let (mut stored, mut waits) = (Vec::new(), 0);
+        loop {
+            let part = walk.part(push);
+            if part.is_empty() {
+                return (stored, walk.refused(push).map(|(sequence, _)| sequence).collect(), waits);
+            }
+            let is_early = |entry: &usize| push.timestamp(*entry) > now + GRACE_NS;
+            let answer = if part.iter().any(is_early) {
+                Answer::TooNew { why: "has timestamp too new".into(), now }
+            } else {
+                stored.extend(&part);
+                Answer::Stored
+            };
+            if let Next::Wait { after, .. } = walk.answered(push, &part, answer) {
+                assert!(after.is_some_and(|after| (1..=60).contains(&after.as_secs())), "{after:?}");
+                now += 20_000 * MILLISECOND;
+                waits += 1;
+                assert!(waits < 1000, "no end");
+            }
+        }
+    }
+
+    #[test]
+    fn an_entry_that_is_too_new_is_waited_for_and_one_that_is_far_ahead_is_refused() {
+        let entries = push(100);
+        let all: Vec<usize> = (0..100).collect();
+        assert_eq!(walk_beside(&entries, START), (all.clone(), vec![], 0));
+        // Loki is 11 minutes behind, so after a minute it takes the first, and soon all of them.
+        assert_eq!(walk_beside(&entries, START - GRACE_NS - 60_000 * MILLISECOND), (all, vec![], 4));
+        // The last fifty are more than an hour ahead.
+        let (stored, refused, _) = walk_beside(&entries, START + 49 * MILLISECOND - MAX_AHEAD_NS);
+        assert_eq!((stored, refused), ((0..50).collect(), (51..=100).collect()));
     }
 
     #[test]

@@ -23,6 +23,8 @@ use super::{
 
 /// Size of a part, and memory an upload in parts needs.
 const PART_BYTES: usize = 8 << 20;
+/// How long an answer may take, and its next piece, once the request is with the server.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Uploads are given this many bytes per second at least before they time out.
 const SLOWEST_UPLOAD: u64 = 128 << 10;
 
@@ -34,6 +36,7 @@ pub struct Bucket {
     pub(super) clock: Arc<Clock>,
     pub(super) name: String,
     single_put_bytes: u64,
+    patience: Duration,
 }
 
 /// What the server says about the current version of a key.
@@ -66,7 +69,12 @@ impl Bucket {
     /// # Errors
     /// When certificates or address can't be used.
     pub fn new(options: &Options, bucket: &str) -> Result<Self, Problem> {
-        let http = http_client(options)?;
+        Self::with_patience(options, bucket, PATIENCE)
+    }
+
+    fn with_patience(options: &Options, bucket: &str, patience: Duration) -> Result<Self, Problem> {
+        let http = http_client(options, Some(patience))?;
+        let uploads = http_client(options, None)?;
         let clock = Arc::new(Clock::default());
         let named = || ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().find_map(|name| std::env::var(name).ok());
         let region = options.region.clone().or_else(named).unwrap_or_else(|| "us-east-1".to_owned());
@@ -76,7 +84,8 @@ impl Bucket {
             ..RetryConfig::default()
         });
         let credentials = credentials::provider(options, &base)?;
-        let connector = LockConnector { client: http.clone(), credentials: Arc::clone(&credentials), region, clock: Arc::clone(&clock) };
+        let connector =
+            LockConnector { client: http.clone(), uploads, credentials: Arc::clone(&credentials), region, clock: Arc::clone(&clock) };
         let mut builder = base.with_credentials(credentials).with_http_connector(connector).with_checksum_algorithm(Checksum::SHA256);
         let path_style = options.path_style.unwrap_or(options.endpoint.is_some());
         builder = builder.with_virtual_hosted_style_request(!path_style);
@@ -89,7 +98,7 @@ impl Bucket {
             builder = builder.with_allow_http(endpoint.starts_with("http://")).with_endpoint(endpoint);
         }
         let store = builder.build().map_err(unusable)?;
-        Ok(Self { store, http, clock, name: bucket.to_owned(), single_put_bytes: options.single_put_bytes })
+        Ok(Self { store, http, clock, name: bucket.to_owned(), single_put_bytes: options.single_put_bytes, patience })
     }
 
     /// The endpoint's clock.
@@ -130,10 +139,15 @@ impl Bucket {
         let mut options = PutOptions::from(PutMode::Create);
         options.attributes = attributes(staged);
         options.extensions.insert(upload);
-        let limit = Duration::from_secs(60 + staged.bytes / SLOWEST_UPLOAD);
-        let doing = format!("putting {path}");
-        match tokio::time::timeout(limit, self.store.put_opts(path, PutPayload::new(), options)).await {
-            Ok(answer) => answer.map(|_| ()).map_err(|error| Failure::of(&doing, &error)),
+        let sent = self.store.put_opts(path, PutPayload::new(), options);
+        self.in_time(&format!("putting {path}"), staged.bytes, sent).await.map(|_| ())
+    }
+
+    /// Bounds the sending of that many bytes: nothing else does, see [`LockConnector::uploads`].
+    async fn in_time<T>(&self, doing: &str, bytes: u64, sent: impl Future<Output = object_store::Result<T>>) -> Result<T, Failure> {
+        let limit = self.patience + Duration::from_secs(bytes / SLOWEST_UPLOAD);
+        match tokio::time::timeout(limit, sent).await {
+            Ok(answer) => answer.map_err(|error| Failure::of(doing, &error)),
             Err(_) => Err(Failure { kind: Kind::Unknown, why: format!("{doing}: no answer within {} s", limit.as_secs()), hint: None }),
         }
     }
@@ -149,8 +163,9 @@ impl Bucket {
             let mut at = 0;
             while at < staged.bytes {
                 let part = read_part(staged, at).await?;
-                at += part.len() as u64;
-                parts.put_part(part.into()).await.map_err(failed)?;
+                let bytes = part.len() as u64;
+                at += bytes;
+                self.in_time(&doing, bytes, parts.put_part(part.into())).await?;
             }
             parts.complete().await.map(|_| ()).map_err(failed)
         }
@@ -213,12 +228,15 @@ impl Bucket {
     }
 }
 
-fn http_client(options: &Options) -> Result<reqwest::Client, Problem> {
+fn http_client(options: &Options, read_timeout: Option<Duration>) -> Result<reqwest::Client, Problem> {
     let builder = reqwest::Client::builder()
         .user_agent(concat!("flowlog/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(Duration::from_secs(5))
-        .read_timeout(Duration::from_secs(60))
         .redirect(reqwest::redirect::Policy::none());
+    let builder = match read_timeout {
+        Some(limit) => builder.read_timeout(limit),
+        None => builder,
+    };
     let plain = options.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
     let wrong = |why: String| Problem { key: "tls", why };
     let builder = options.tls.apply(builder, plain).map_err(|error| wrong(error.to_string()))?;
@@ -262,3 +280,7 @@ async fn read_part(staged: &Staged, at: u64) -> Result<Vec<u8>, Failure> {
         Failure::refused(format!("the staged object {} can't be read: {error}", staged.path.display()), "check the state folder's disk")
     })
 }
+
+#[cfg(test)]
+#[path = "bucket_tests.rs"]
+mod tests;

@@ -128,9 +128,13 @@ impl Chain {
         self.gaps.push(manifest::gap(gap));
     }
 
-    /// Takes note of an object; again is no harm.
+    /// Takes note of an object; again is no harm, also when a manifest lists it already: a stop manifest lists what landed at the last moment, and the
+    /// next process, whose cursor is still in front of it, sends it once more.
     pub fn note_object(&mut self, object: Object) {
         self.next = self.next.max(object.last + 1);
+        if object.last < self.first {
+            return;
+        }
         if self.objects.last().is_none_or(|last| last.first != object.first) {
             self.objects.push(object);
         }

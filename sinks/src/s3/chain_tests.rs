@@ -90,6 +90,13 @@ fn a_manifest_accounts_for_every_sequence_number_and_the_next_goes_on_behind_it(
     assert_eq!((previous.key.as_str(), previous.sha256), ("stored-as", manifest::sha256(&bytes)));
     assert_eq!(next.totals, serde_json::json!({"flows": 50}));
 
+    let mut again = behind.clone();
+    again.note_object(object(1, 40));
+    assert_eq!(again, behind, "an object that a manifest lists is not listed again");
+
+    let mut renewed = behind.renewed(SpoolId([9; 16]), 1);
+    renewed.note_object(object(1, 40));
+    assert_eq!(renewed.objects.len(), 1, "the same numbers of another spool are other records");
     let renewed = behind.renewed(SpoolId([9; 16]), 1);
     let (first, _) = manifest_of(&renewed, Reason::Start, NOON + HOUR);
     assert_eq!((first.number, first.first, first.previous_spool), (2, 1, Some(SpoolId([1; 16]))));

@@ -137,7 +137,7 @@ const HINTS: &[(&[&str], &str)] = &[
     ),
     (
         &["AccessDenied", "403 Forbidden", "401 Unauthorized"],
-        "the credentials need s3:PutObject, s3:PutObjectRetention, s3:GetObject, s3:GetObjectRetention, s3:ListBucket, s3:GetBucketObjectLockConfiguration and s3:GetBucketVersioning here (and s3:PutObjectLegalHold for legalHold)",
+        "the credentials need s3:PutObject, s3:PutObjectRetention, s3:GetObject, s3:GetObjectRetention, s3:ListBucket, s3:GetBucketObjectLockConfiguration and s3:GetBucketVersioning here (and s3:PutObjectLegalHold and s3:GetObjectLegalHold for legalHold)",
     ),
     (&["certificate", "UnknownIssuer"], "the server's certificate is not trusted: name its issuer in tls.caFile"),
     (
@@ -176,6 +176,21 @@ mod tests {
         for (status, body, kind) in cases {
             assert_eq!(Failure::of_status("putting k", status, &body).kind, kind, "{status} {body}");
         }
+    }
+
+    #[test]
+    fn the_example_names_the_permissions_that_the_hint_names() {
+        let permissions = |text: &str| -> std::collections::BTreeSet<String> {
+            let words = text.split("s3:").skip(1);
+            words
+                .map(|word| word.chars().take_while(char::is_ascii_alphabetic).collect())
+                .filter(|word: &String| !word.is_empty())
+                .collect()
+        };
+        let example = include_str!("../../../configs/s3.yaml");
+        let hint = hint("AccessDenied").unwrap();
+        assert_eq!(permissions(example), permissions(hint));
+        assert!(permissions(hint).len() > 7, "{hint}");
     }
 
     #[test]

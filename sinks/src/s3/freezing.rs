@@ -199,7 +199,7 @@ impl S3Sink {
     }
 
     /// Freezes again what an earlier process was about to send.
-    /// `None` when the spool holds nothing of it any more: what became of it is for the gap there to say.
+    /// `None` when the spool holds nothing of it any more: what became of it is for the gap there to say, to whoever reads on from the same place.
     pub(super) fn repeat(&self, reader: &mut Reader, cut: &Cut, chain: Chain) -> Result<Option<Step<Frozen>>, Trouble> {
         let intent: Intent = serde_json::from_value(cut.intent.clone()).map_err(io::Error::other)?;
         let plain_sha256 = match intent {
@@ -218,7 +218,8 @@ impl S3Sink {
             }
             Intent::Object { plain_sha256, .. } => plain_sha256,
         };
-        let mut cutting = Cutting::new(reader.cursor(), chain);
+        let from = reader.cursor();
+        let mut cutting = Cutting::new(from, chain);
         let path = self.staging.join("object.jsonl.zst");
         let size = Size { bytes: u64::MAX, records: u64::MAX, level: self.options.level };
         while reader.cursor() != cut.end {
@@ -234,6 +235,7 @@ impl S3Sink {
             cutting.to = reader.cursor();
         }
         if cutting.open.is_none() {
+            reader.seek(&from);
             return Ok(None);
         }
         Ok(Some(match self.close_object(cutting)? {

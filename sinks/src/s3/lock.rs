@@ -112,8 +112,11 @@ impl Upload {
 /// Makes [`LockService`]s: the connector to give to `object_store`.
 #[derive(Debug)]
 pub struct LockConnector {
-    /// Sends everything.
+    /// Sends everything without content.
     pub client: reqwest::Client,
+    /// Sends objects and parts. Without a read timeout: reqwest counts it from the start of a request to the head of its answer, so an upload that takes
+    /// longer would never be stored, however often it is tried.
+    pub uploads: reqwest::Client,
     /// The same provider `object_store` signs with.
     pub credentials: AwsCredentialProvider,
     /// The region in the signature.
@@ -126,6 +129,7 @@ impl HttpConnector for LockConnector {
     fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
         Ok(HttpClient::new(LockService {
             client: self.client.clone(),
+            uploads: self.uploads.clone(),
             credentials: Arc::clone(&self.credentials),
             region: self.region.clone(),
             clock: Arc::clone(&self.clock),
@@ -137,6 +141,7 @@ impl HttpConnector for LockConnector {
 #[derive(Debug)]
 struct LockService {
     client: reqwest::Client,
+    uploads: reqwest::Client,
     credentials: AwsCredentialProvider,
     region: String,
     clock: Arc<Clock>,
@@ -182,7 +187,10 @@ impl HttpService for LockService {
         }
         let answer = match upload.and_then(|upload| upload.file) {
             Some(file) => self.send_file(request, &file).await?,
-            None => HttpClient::new(self.client.clone()).execute(request).await?,
+            None => {
+                let client = if request.method() == Method::PUT { &self.uploads } else { &self.client };
+                HttpClient::new(client.clone()).execute(request).await?
+            }
         };
         Ok(self.note(answer))
     }
@@ -204,7 +212,7 @@ impl LockService {
         let mut request = reqwest::Request::new(parts.method, url);
         *request.headers_mut() = parts.headers;
         *request.body_mut() = Some(reqwest::Body::wrap_stream(ReaderStream::with_capacity(file, CHUNK)));
-        let answer = self.client.execute(request).await.map_err(failed_to_send)?;
+        let answer = self.uploads.execute(request).await.map_err(failed_to_send)?;
         let (parts, body) = http::Response::from(answer).into_parts();
         let body = http_body_util::BodyExt::map_err(body, failed_to_send);
         Ok(HttpResponse::from_parts(parts, HttpResponseBody::new(body)))

@@ -166,11 +166,16 @@ impl Store {
             Err(failure) if matches!(failure.kind, Kind::Refused | Kind::NotFound) => {
                 return put.map(|()| None);
             }
+            Err(failure) if failure.kind == Kind::Exists => look_twice(bucket, key, |found| is_same(found, staged, also)).await?,
             Err(_) => bucket.find(key).await.unwrap_or_default(),
         };
         match (found, put) {
             (Some(found), put) if is_same(&found, staged, also) => self.confirm(bucket, key, found, asked, put.is_ok()).await.map(Some),
-            (Some(_other), _) => Ok(None),
+            (Some(_other), Err(_)) => Ok(None),
+            (Some(_other), Ok(())) => Err(Failure::refused(
+                format!("putting {key}: the server confirmed it and shows other bytes"),
+                "look at what stands between flowlog and the server, and who else writes into this archive",
+            )),
             (None, Err(failure)) if failure.kind == Kind::Exists => Ok(None),
             (None, Err(failure)) => Err(failure),
             (None, Ok(())) => Err(Failure::refused(
@@ -227,6 +232,14 @@ impl Store {
             (Some(_), None) => false,
         };
         retained && (found.seen.legal_hold || !self.legal_hold)
+    }
+}
+
+/// What lies under a key that is taken. What is not ours has to be met twice, and an error is neither: a copy under the next name can't be taken back.
+async fn look_twice(bucket: &Bucket, key: &str, is_ours: impl Fn(&Found) -> bool) -> Result<Option<Found>, Failure> {
+    match bucket.find(key).await? {
+        Some(found) if is_ours(&found) => Ok(Some(found)),
+        _ => bucket.find(key).await,
     }
 }
 

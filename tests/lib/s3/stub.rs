@@ -20,7 +20,7 @@ pub const KEY: (&str, &str) = ("stub-key", "stub-secret");
 /// A session token that counts as expired; any other is taken.
 pub const EXPIRED_TOKEN: &str = "expired";
 
-/// What the next request that stores something meets.
+/// What a request meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Answered with this status and code, nothing stored.
@@ -58,6 +58,10 @@ pub struct State {
     pub objects: BTreeMap<String, Vec<Version>>,
     /// Faults to come, one a storing request.
     pub faults: VecDeque<Fault>,
+    /// Faults to come, one a HEAD.
+    pub blind: VecDeque<Fault>,
+    /// A fault for the request that has this place in [`State::requests`], whatever it is.
+    pub fault_at: Option<(usize, Fault)>,
     /// Whether the bucket has Object Lock.
     pub lock_enabled: bool,
     /// Whether lock headers are taken and forgotten.
@@ -85,6 +89,8 @@ impl Stub {
         let state = State {
             objects: BTreeMap::new(),
             faults: VecDeque::new(),
+            blind: VecDeque::new(),
+            fault_at: None,
             lock_enabled: true,
             forgets_locks: false,
             clock_ahead: 0,
@@ -136,8 +142,12 @@ fn serve(stream: TcpStream, shared: &Mutex<State>) {
     while let Some(mut request) = http::read(&mut stream, false) {
         let mut state = shared.lock().expect("the stub's state");
         state.requests.push(request.first.clone());
-        let stores = request.first.starts_with("PUT") || request.first.starts_with("POST");
-        let fault = if stores { state.faults.pop_front() } else { None };
+        let fault = match (state.fault_at, request.first.split(' ').next()) {
+            (Some((at, fault)), _) if at + 1 == state.requests.len() => Some(fault),
+            (_, Some("PUT" | "POST")) => state.faults.pop_front(),
+            (_, Some("HEAD")) => state.blind.pop_front(),
+            _ => None,
+        };
         match fault {
             Some(Fault::StripLock) => request.headers.retain(|(name, _)| !name.contains("object-lock")),
             Some(Fault::AddHeader) => request.headers.push(("x-amz-added".into(), "by a proxy".into())),
