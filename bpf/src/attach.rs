@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use crate::load::Programs;
-use crate::netlink::{Link, Netlink};
+use crate::netlink::{Link, Netlink, handle_for};
 use crate::options::AttachMode;
 use crate::sys::{self, Hook};
 use crate::{Attached, Error, pins};
@@ -27,6 +27,11 @@ impl Attachment {
     }
 }
 
+/// The handle of our filters, which all instances of one folder of pins share.
+fn handle(folder: &Path) -> u32 {
+    handle_for(folder.parent().unwrap_or(folder))
+}
+
 fn refused(link: &Link, how: &'static str) -> impl Fn(io::Error) -> Error {
     let (name, ifindex) = (link.name.clone(), link.ifindex);
     move |source| Error::Attach { name: name.clone(), ifindex, how, source }
@@ -35,11 +40,11 @@ fn refused(link: &Link, how: &'static str) -> impl Fn(io::Error) -> Error {
 /// Attaches both programs. `auto` falls back to clsact where the kernel does not know tcx (EINVAL).
 pub(crate) fn attach(link: &Link, mode: AttachMode, programs: &Programs, folder: &Path, netlink: &Netlink) -> Result<Attachment, Error> {
     if mode == AttachMode::Clsact {
-        return attach_clsact(link, programs, netlink);
+        return attach_clsact(link, programs, folder, netlink);
     }
     match attach_tcx(link, programs, folder) {
         Err(Error::Attach { source, .. }) if mode == AttachMode::Auto && source.raw_os_error() == Some(libc::EINVAL) => {
-            attach_clsact(link, programs, netlink)
+            attach_clsact(link, programs, folder, netlink)
         }
         other => other,
     }
@@ -63,11 +68,14 @@ fn attach_tcx(link: &Link, programs: &Programs, folder: &Path) -> Result<Attachm
     }
 }
 
-fn attach_clsact(link: &Link, programs: &Programs, netlink: &Netlink) -> Result<Attachment, Error> {
+fn attach_clsact(link: &Link, programs: &Programs, folder: &Path, netlink: &Netlink) -> Result<Attachment, Error> {
     let refused = refused(link, "clsact");
     let made_qdisc = netlink.add_clsact(link.ifindex).map_err(&refused)?;
     for hook in Hook::BOTH {
-        netlink.set_filter(link.ifindex, hook, programs.at(hook)).map_err(&refused)?;
+        if let Err(source) = netlink.set_filter(link.ifindex, hook, handle(folder), programs.at(hook)) {
+            detach_clsact(link.ifindex, made_qdisc, folder, netlink);
+            return Err(refused(source));
+        }
     }
     Ok(Attachment::Clsact { made_qdisc })
 }
@@ -90,7 +98,7 @@ pub(crate) fn adopt(ifindex: u32, folder: &Path) -> Result<Option<Attachment>, E
 }
 
 /// Puts other programs in place, each in one step: no packet meets none or two.
-pub(crate) fn replace(link: &Link, attachment: &Attachment, programs: &Programs, netlink: &Netlink) -> Result<(), Error> {
+pub(crate) fn replace(link: &Link, attachment: &Attachment, programs: &Programs, folder: &Path, netlink: &Netlink) -> Result<(), Error> {
     match attachment {
         Attachment::Tcx(links) => {
             for (hook, tcx) in Hook::BOTH.into_iter().zip(links) {
@@ -99,7 +107,7 @@ pub(crate) fn replace(link: &Link, attachment: &Attachment, programs: &Programs,
         }
         Attachment::Clsact { .. } => {
             for hook in Hook::BOTH {
-                netlink.set_filter(link.ifindex, hook, programs.at(hook)).map_err(refused(link, "clsact"))?;
+                netlink.set_filter(link.ifindex, hook, handle(folder), programs.at(hook)).map_err(refused(link, "clsact"))?;
             }
         }
     }
@@ -114,19 +122,19 @@ pub(crate) fn detach(ifindex: u32, attachment: &Attachment, folder: &Path, netli
                 pins::detach_link(&folder.join(pins::link_name(ifindex, hook)))?;
             }
         }
-        Attachment::Clsact { made_qdisc } => detach_clsact(ifindex, *made_qdisc, netlink),
+        Attachment::Clsact { made_qdisc } => detach_clsact(ifindex, *made_qdisc, folder, netlink),
     }
     Ok(())
 }
 
-/// The filters always, the queueing discipline only where it was ours. The device may be gone: that is no failure.
-pub(crate) fn detach_clsact(ifindex: u32, made_qdisc: bool, netlink: &Netlink) {
+/// The filters always, the queueing discipline only where it was ours and nobody else uses it. The device may be gone: that is no failure.
+pub(crate) fn detach_clsact(ifindex: u32, made_qdisc: bool, folder: &Path, netlink: &Netlink) {
     for hook in Hook::BOTH {
-        if let Err(error) = netlink.delete_filter(ifindex, hook) {
+        if let Err(error) = netlink.delete_filter(ifindex, hook, handle(folder)) {
             tracing::debug!(ifindex, %error, "no filter to take away");
         }
     }
-    if made_qdisc && let Err(error) = netlink.delete_clsact(ifindex) {
+    if made_qdisc && let Err(error) = netlink.delete_empty_clsact(ifindex) {
         tracing::debug!(ifindex, %error, "no clsact to take away");
     }
 }

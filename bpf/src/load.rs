@@ -82,16 +82,17 @@ impl Constants {
     }
 }
 
-/// FNV-1a of everything that decides what the programs do: objects and constants.
+/// Of everything that decides what the programs do: objects and constants.
 pub(crate) fn programs_hash(options: &Options, sizes: &Sizes, drops: bool) -> Result<u64, Error> {
     let constants = constants(options, sizes)?;
     let text = format!("{constants:?} {drops}");
-    let all = [FLOW_OBJECT, DROP_OBJECT, text.as_bytes()];
-    let hash = all
-        .iter()
-        .flat_map(|part| part.iter())
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    Ok(hash.max(1))
+    Ok(hash([FLOW_OBJECT, DROP_OBJECT, text.as_bytes()]).max(1))
+}
+
+/// FNV-1a.
+pub(crate) fn hash<const PARTS: usize>(parts: [&[u8]; PARTS]) -> u64 {
+    let bytes = parts.iter().flat_map(|part| part.iter());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 fn constants(options: &Options, sizes: &Sizes) -> Result<Constants, Error> {

@@ -29,7 +29,7 @@ impl Retired {
         let netlink = Netlink::open().map_err(|source| Error::Netlink { what: "listed", source })?;
         for (ifindex, mark) in tables::attach_marks(&maps)? {
             if mark.clsact {
-                attach::detach_clsact(ifindex, mark.made_qdisc, &netlink);
+                attach::detach_clsact(ifindex, mark.made_qdisc, &folder, &netlink);
             }
         }
         pins::detach_links(&folder)?;

@@ -85,7 +85,7 @@ impl Watch {
             match (link, attachment) {
                 (Some(link), Some(attachment)) => {
                     if replace {
-                        attach::replace(link, &attachment, programs, &self.requests)?;
+                        attach::replace(link, &attachment, programs, &self.folder, &self.requests)?;
                     }
                     let mark = marks.get(&ifindex).copied().unwrap_or_default();
                     let interface = interface(link, &attachment, mark.attached_boot_ns, mark.before, !mark.comparing);

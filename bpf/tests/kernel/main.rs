@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod accounting;
 #[cfg(test)]
+mod clsact;
+#[cfg(test)]
 mod common;
 #[cfg(test)]
 mod hostile;
