@@ -54,7 +54,7 @@ pub fn prepare(settings: &Settings) -> Result<Prepared, StartError> {
         true => Some(start_kernel(settings)?),
         false => None,
     };
-    privileges::drop_all_but(&kept(kernel.as_ref().map(|started| &started.kernel)))?;
+    privileges::drop_all_but(&kept(kernel.as_ref().map(|started| &started.kernel), settings.attach))?;
     Ok(Prepared { state, kernel, node: node_name(settings) })
 }
 
@@ -132,14 +132,19 @@ fn advice() -> String {
     }
 }
 
-/// The design's table of privileges kept after start.
-fn kept(kernel: Option<&Kernel>) -> Vec<Capability> {
+/// The design's table of privileges kept after start. What is attached later needs them, so the mode decides, not only what is attached by now.
+fn kept(kernel: Option<&Kernel>, attach: Attach) -> Vec<Capability> {
     let Some(kernel) = kernel else { return Vec::new() };
+    let clsact = attach == Attach::Clsact || kernel.interfaces().any(|interface| interface.attached == Attached::Clsact);
+    kept_on(&kernel.features().release, clsact)
+}
+
+fn kept_on(release: &str, clsact: bool) -> Vec<Capability> {
     let mut keep = Vec::new();
-    if kernel.interfaces().any(|interface| interface.attached == Attached::Clsact) || !has_kernel(&kernel.features().release, (6, 6)) {
+    if clsact || !has_kernel(release, (6, 6)) {
         keep.push(Capability::CAP_NET_ADMIN);
     }
-    if !has_kernel(&kernel.features().release, (5, 19)) {
+    if !has_kernel(release, (5, 19)) {
         keep.push(Capability::CAP_BPF);
     }
     keep
@@ -161,6 +166,19 @@ mod tests {
             [("6.18.44-x", (6, 6), true), ("5.15.0-91-generic", (5, 19), false), ("6.6.0", (6, 6), true), ("", (5, 15), false)]
         {
             assert_eq!(has_kernel(release, version), expected, "{release}");
+        }
+    }
+
+    #[test]
+    fn the_right_to_attach_is_kept_with_clsact_and_where_there_is_no_tcx() {
+        let (net_admin, bpf) = (Capability::CAP_NET_ADMIN, Capability::CAP_BPF);
+        for (release, clsact, expected) in [
+            ("6.18.44", false, &[][..]),
+            ("6.18.44", true, &[net_admin]),
+            ("6.1.0-13-amd64", false, &[net_admin]),
+            ("5.15.0", false, &[net_admin, bpf]),
+        ] {
+            assert_eq!(kept_on(release, clsact), expected, "{release}");
         }
     }
 
