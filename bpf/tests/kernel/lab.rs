@@ -53,7 +53,7 @@ pub fn v4(address: &str) -> [u8; 16] {
     address.to_ipv6_mapped().octets()
 }
 
-fn between<'a>(source: &'a str, destination: &'a str, protocol: u8) -> impl Fn(&FlowReport) -> bool + 'a {
+pub fn between<'a>(source: &'a str, destination: &'a str, protocol: u8) -> impl Fn(&FlowReport) -> bool + 'a {
     move |flow| flow.key.protocol == protocol && flow.key.source == v4(source) && flow.key.destination == v4(destination)
 }
 
@@ -192,45 +192,6 @@ fn fragments_count_as_packets_and_the_later_ones_have_no_ports() {
     let counters = attached.counters();
     attached.sums.assert_accounts_for(&counters);
     assert_equals_own_counters(&mut attached, &lab.node, "pod-a");
-}
-
-#[test]
-fn a_flow_inside_vxlan_counts_once_in_its_own_row_with_the_outer_header_beside_it() {
-    if !may_run() {
-        return;
-    }
-    let lab = Lab::new();
-    let far = Namespace::new("far");
-    sh(&format!(
-        "ip -n {node} link add up0 type veth peer name up0 netns {far}
-         ip -n {node} addr add 192.0.2.1/24 dev up0; ip -n {far} addr add 192.0.2.2/24 dev up0
-         ip -n {node} link set up0 up; ip -n {far} link set up0 up
-         ip -n {node} link add vx0 type vxlan id 4711 remote 192.0.2.2 local 192.0.2.1 dstport 4789 dev up0
-         ip -n {far} link add vx0 type vxlan id 4711 remote 192.0.2.1 local 192.0.2.2 dstport 4789 dev up0
-         ip -n {node} addr add 10.99.0.1/24 dev vx0; ip -n {far} addr add 10.99.0.2/24 dev vx0
-         ip -n {node} link set vx0 up; ip -n {far} link set vx0 up
-         ip -n {far} route add 10.77.0.0/16 via 10.99.0.1",
-        node = lab.node.name,
-        far = far.name
-    ));
-    lab.a.sh("ping -qc1 10.99.0.2");
-    lab.node.enter();
-    let mut attached = Attached::start(&options(&["pod-a", "up0", "vx0"]));
-    lab.a.sh("ping -qc5 -i0.2 10.99.0.2");
-    attached.settle();
-    let request = attached.sums.flow(|flow| between("10.77.1.2", "10.99.0.2", 1)(flow)).expect("the echo requests");
-    assert_eq!((request.entered.packets, request.left_after_entering.packets), (5, 5));
-    assert_eq!(request.left_ifindex, lab.index("vx0"), "the first interface on the way out counts");
-    assert_eq!(request.other.packets, 5, "the uplink saw the same packets, encapsulated");
-    let reply = attached.sums.flow(|flow| between("10.99.0.2", "10.77.1.2", 1)(flow)).expect("the echo replies");
-    assert_eq!(reply.entered_ifindex, lab.index("up0"));
-    let tunnel = reply.tunnel.expect("it was first seen inside the tunnel");
-    assert_eq!((tunnel.kind, tunnel.vni, tunnel.destination_port), (TunnelKind::Vxlan, 4711, 4789));
-    assert_eq!((tunnel.source, tunnel.destination), (v4("192.0.2.2"), v4("192.0.2.1")));
-    assert_eq!(reply.entered.bytes, 5 * (98 + 50), "bytes of the outer frame");
-    assert_eq!((reply.left_after_entering.packets, reply.left_ifindex), (5, lab.index("pod-a")));
-    let counters = attached.counters();
-    attached.sums.assert_accounts_for(&counters);
 }
 
 #[test]

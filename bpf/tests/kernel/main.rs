@@ -22,4 +22,6 @@ mod scale;
 #[path = "../../../tests/lib/skip_line.rs"]
 mod skip_line;
 #[cfg(test)]
+mod tunnels;
+#[cfg(test)]
 mod watch;
