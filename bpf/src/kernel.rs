@@ -64,7 +64,7 @@ impl Kernel {
             }
         }
         // Detached before the new ones are attached, or both would count the same packets; the moment between is a
-        // gap, which the interfaces' own counters tell.
+        // gap, which the interfaces' own counters tell: what the old ones had told of them by then is handed on.
         let retired = others.into_iter().map(Retired::of).collect::<Result<Vec<_>, _>>()?;
         let adopted = ours.is_some();
         let (folder, mut meta, maps) = match ours {
@@ -80,6 +80,8 @@ impl Kernel {
                 (folder, meta, maps)
             }
         };
+        let mut watch = Watch::new(&folder, options)?;
+        retired.iter().try_for_each(|old| watch.take_over(old.accounted(), &maps))?;
         let pinned = if meta.programs == hash { Programs::open(&folder)? } else { None };
         let replace = pinned.is_none();
         let programs = match pinned {
@@ -89,7 +91,6 @@ impl Kernel {
         if replace {
             programs.pin(&folder)?;
         }
-        let mut watch = Watch::new(&folder, options)?;
         watch.adopt(&programs, &maps, replace)?;
         attach_drops(&folder, &programs, replace)?;
         let changes = watch.sync(&programs, &maps, &[])?;

@@ -8,6 +8,8 @@ mod clsact;
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod gaps;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod lab;
