@@ -83,6 +83,8 @@ impl Kernel {
         let mut watch = Watch::new(&folder, options)?;
         retired.iter().try_for_each(|old| watch.take_over(old.accounted(), &maps))?;
         let pinned = if meta.programs == hash { Programs::open(&folder)? } else { None };
+        // Where drops could not be seen the last time they are tried again: what was missing may be there now.
+        let pinned = pinned.filter(|programs| programs.drops.is_some() == drops);
         let replace = pinned.is_none();
         let programs = match pinned {
             Some(programs) => programs,

@@ -229,3 +229,22 @@ fn an_uplink_whose_route_comes_back_declares_only_what_passed_without_it() {
     let changes = attached.kernel().interfaces_changed().expect("the changes");
     assert!(matches!(&changes[..], [InterfaceChange::Vanished { .. }]) && told(&changes[0]) == packets(0, 12), "{changes:?}");
 }
+
+#[test]
+fn drops_that_could_not_be_seen_at_one_start_are_seen_from_the_next() {
+    if !may_run() {
+        return;
+    }
+    let (_node, _pod) = node_and_pod();
+    let options = options(&["v0"]);
+    let mut first = Attached::start(&options);
+    assert!(first.kernel().sees_drops(), "this test needs Linux 5.17 or later with BTF");
+    drop(first.kernel.take());
+    // What is pinned where the drop programs were refused.
+    for pin in ["link_drop", "flowlog_drop", "flowlog_drop_sweep"] {
+        std::fs::remove_file(format!("{}/{pin}", instance(&options))).expect("a pin");
+    }
+    let (mut second, changes) = again(&options);
+    assert!(second.kernel().sees_drops());
+    assert_eq!(changes, [], "the interface stays attached");
+}
