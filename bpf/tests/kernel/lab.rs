@@ -3,10 +3,10 @@
 //! the interface's own counters.
 
 use std::net::Ipv4Addr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::common::{Attached, Namespace, may_run, options, sh};
-use flowlog_bpf::event::{Count, FlowKey, FlowReport, TunnelKind};
+use flowlog_bpf::event::{Count, DropReport, FlowKey, FlowReport, TunnelKind};
 use flowlog_bpf::{InterfaceCounters, Options, Selection, Times};
 
 /// Two pods and the node between them, forwarding; offloads off on every veth.
@@ -171,6 +171,35 @@ fn what_a_firewall_eats_never_leaves_and_is_named_with_its_reason() {
     assert!(drops.iter().all(|drop| drop.entered && !drop.after && drop.reason == drops[0].reason));
     let kernel = attached.kernel();
     assert_eq!(kernel.reasons().name(drops[0].reason), Some("NETFILTER_DROP"));
+}
+
+const DATAGRAMS: &str = "import socket,sys
+for port in range(int(sys.argv[1]),int(sys.argv[2])):
+    s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.bind(('10.77.1.2',port)); s.sendto(b'x',('10.77.2.2',9)); s.close()";
+
+#[test]
+fn drop_rows_that_fell_silent_make_room_for_other_flows() {
+    if !may_run() {
+        return;
+    }
+    let lab = Lab::new();
+    lab.node.enter();
+    lab.node.sh("nft 'add table ip t; add chain ip t f { type filter hook forward priority 0; }; add rule ip t f udp dport 9 drop'");
+    let times = Times { report_interval: Duration::from_millis(100), idle: Duration::from_secs(3600), ..Times::default() };
+    let mut attached = Attached::start(&Options { times, drop_rows: 16, ..options(&["pod-a"]) });
+    let ours = |drop: &&DropReport| drop.key.destination_port == 9;
+    for round in 1..=3 {
+        lab.a.sh(&format!("python3 -c \"{DATAGRAMS}\" {} {}", 4000 + round * 12, 4012 + round * 12));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while attached.sums.drops.iter().filter(ours).filter(|drop| drop.last).count() < round * 12 {
+            assert!(Instant::now() < deadline, "the rows of round {round} stay");
+            attached.kernel().sweep().expect("a sweep");
+            attached.drain();
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    let dropped: u64 = attached.sums.drops.iter().filter(ours).map(|drop| drop.count.packets).sum();
+    assert_eq!((dropped, attached.counters().drops_unattributed), (36, Count::default()));
 }
 
 #[test]
