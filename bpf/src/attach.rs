@@ -34,7 +34,7 @@ impl Attachment {
     /// Whether it still hangs on this interface: a tcx link is of one device, whatever has its index later. Filters are taken to be there.
     pub(crate) fn is_on(&self, ifindex: u32) -> bool {
         match self {
-            Self::Tcx(links) => links.iter().all(|link| sys::tcx_link_ifindex(link.as_fd()).is_ok_and(|of| of == ifindex)),
+            Self::Tcx(links) => links.iter().all(|link| sys::tcx_link_ifindex(link.as_fd()).map_or(true, |of| of == ifindex)),
             Self::Clsact { .. } => true,
             Self::Lost => false,
         }
@@ -95,13 +95,17 @@ fn attach_clsact(link: &Link, programs: &Programs, folder: &Path, netlink: &Netl
 }
 
 /// Takes over the pinned links of an interface, or the filters it is marked to have; `None` if they are not both there
-/// and alive, or are of another device (links and their pins are removed then).
+/// and alive, or are of another device (what is there of them is removed then).
 pub(crate) fn adopt(ifindex: u32, mark: Option<&AttachMark>, folder: &Path, netlink: &Netlink) -> Result<Option<Attachment>, Error> {
     if let Some(mark) = mark.filter(|mark| mark.clsact) {
         let there = |hook: Hook| netlink.has_filter(ifindex, hook, handle(folder));
         let both = there(Hook::Ingress).and_then(|ingress| Ok(ingress && there(Hook::Egress)?));
         let both = both.map_err(|source| Error::Netlink { what: "asked for filters", source })?;
-        return Ok(both.then_some(Attachment::Clsact { made_qdisc: mark.made_qdisc }));
+        if both {
+            return Ok(Some(Attachment::Clsact { made_qdisc: mark.made_qdisc }));
+        }
+        detach_clsact(ifindex, mark.made_qdisc, folder, netlink);
+        return Ok(None);
     }
     let open = |hook: Hook| -> Result<Option<OwnedFd>, Error> {
         let path = folder.join(pins::link_name(ifindex, hook));

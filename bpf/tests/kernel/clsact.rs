@@ -1,8 +1,8 @@
 //! Beside others on the clsact hooks: nobody's filter is replaced, hidden or taken away.
 
-use flowlog_bpf::{AttachMode, Kernel, Options};
+use flowlog_bpf::{AttachMode, InterfaceChange, Kernel, Options};
 
-use crate::common::{Attached, Namespace, may_run, options};
+use crate::common::{Attached, Namespace, Sums, may_run, options};
 
 fn clsact(interfaces: &[&str]) -> Options {
     Options { attach: AttachMode::Clsact, ..options(interfaces) }
@@ -77,4 +77,24 @@ fn two_daemons_on_one_interface_have_filters_of_their_own() {
     detach(one);
     assert!(ping(&namespace));
     assert_eq!(other.counters().interfaces[0].entered.seen.packets, 12);
+}
+
+#[test]
+fn a_filter_that_somebody_took_away_while_nobody_looked_is_hung_up_again() {
+    if !may_run() {
+        return;
+    }
+    let namespace = Namespace::new("taken");
+    namespace.enter();
+    let options = clsact(&["lo"]);
+    drop(Attached::start(&options).kernel.take());
+    namespace.sh("tc filter del dev lo egress");
+    let started = Kernel::start(&options).expect("it starts again");
+    assert!(matches!(started.changes[..], [InterfaceChange::Vanished { .. }, InterfaceChange::Attached(_)]), "{:?}", started.changes);
+    let mut second = Attached { kernel: Some(started.kernel), rings: Vec::new(), sums: Sums::default() };
+    assert!(ping(&namespace));
+    let counters = second.counters();
+    assert_eq!((counters.interfaces[0].left.seen.packets, counters.interfaces[0].entered.seen.packets), (6, 6));
+    detach(second);
+    assert_eq!(namespace.sh("tc qdisc show dev lo | grep -c clsact || true").trim(), "0");
 }
