@@ -15,8 +15,11 @@ struct Daemon {
 }
 
 impl Daemon {
-    /// Starts it with these capabilities only, `name,name` as the unit has them without `CAP_`.
-    fn start(capabilities: &str) -> Daemon {
+    /// Starts it with the unit's capabilities only.
+    fn start(arguments: &str) -> Daemon {
+        let unit =
+            std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/systemd/flowlog.service")).expect("the unit");
+        let capabilities = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).expect("a bounding set");
         let folder = tempfile::Builder::new().prefix("flowlog-privileges-").tempdir().expect("a folder");
         std::fs::write(folder.path().join("flowlog.yaml"), "flowLogs:\n  - name: all\n    filePath: events.log\n")
             .expect("a configuration");
@@ -24,7 +27,7 @@ impl Daemon {
             capabilities.split(' ').map(|name| format!(",+{}", name.trim_start_matches("CAP_").to_lowercase())).collect();
         let line = format!(
             "ip link set lo up; exec setpriv --bounding-set=-all{bounding} --inh-caps=-all \
-             {} run --config flowlog.yaml --interface lo --interface 'v*' --state-dir state --pin-dir {} --listen {ADDRESS} 2>daemon.log",
+             {} run --config flowlog.yaml {arguments} --interface 'v*' --state-dir state --pin-dir {} --listen {ADDRESS} 2>daemon.log",
             program::flowlog().display(),
             pins(folder.path()),
         );
@@ -66,6 +69,22 @@ impl Daemon {
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .collect()
     }
+
+    fn has_given_up_all_but(&self, kept: u64) {
+        let sets = self.sets();
+        assert!(sets.len() >= 4);
+        for (set, value) in sets {
+            let value = u64::from_str_radix(&value, 16).expect("a set");
+            let allowed = if set == "CapEff" || set == "CapPrm" { kept } else { 0 };
+            assert_eq!(value & !allowed, 0, "{set} keeps {value:x}");
+        }
+    }
+
+    fn attaches_what_appears(&self) {
+        self.inside("ip link add v0 type veth peer name w0; ip addr add 192.0.2.1/24 dev v0; ip link set v0 up; ip link set w0 up")
+            .expect("a veth");
+        self.wait("the new veth", || self.page("/metrics").is_some_and(|page| page.contains(r#"interface="v0""#)));
+    }
 }
 
 impl Drop for Daemon {
@@ -81,11 +100,11 @@ fn pins(folder: &Path) -> String {
 }
 
 /// What the design lets the daemon keep on this kernel: nothing with tcx, CAP_NET_ADMIN with clsact, CAP_BPF below 5.19.
-fn kept() -> u64 {
+fn kept(clsact: bool) -> u64 {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("a release");
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse::<u32>().unwrap_or(0));
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    let net_admin = if version < (6, 6) { 1 << 12 } else { 0 };
+    let net_admin = if clsact || version < (6, 6) { 1 << 12 } else { 0 };
     let bpf = if version < (5, 19) { 1 << 39 } else { 0 };
     net_admin | bpf
 }
@@ -95,23 +114,20 @@ fn the_units_capabilities_are_enough_to_start_and_given_up_afterwards() {
     if skip::lacks_root("the_units_capabilities_are_enough_to_start_and_given_up_afterwards") {
         return;
     }
-    let unit = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/systemd/flowlog.service")).expect("the unit");
-    let capabilities = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).expect("a bounding set");
-    let daemon = Daemon::start(capabilities);
-
-    let sets = daemon.sets();
-    assert!(sets.len() >= 4);
-    for (set, value) in sets {
-        let value = u64::from_str_radix(&value, 16).expect("a set");
-        let allowed = if set == "CapEff" || set == "CapPrm" { kept() } else { 0 };
-        assert_eq!(value & !allowed, 0, "{set} keeps {value:x}");
-    }
-
-    daemon
-        .inside("ip link add v0 type veth peer name w0; ip addr add 192.0.2.1/24 dev v0; ip link set v0 up; ip link set w0 up")
-        .expect("a veth");
-    daemon.wait("the new veth", || daemon.page("/metrics").is_some_and(|page| page.contains(r#"interface="v0""#)));
+    let daemon = Daemon::start("--interface lo");
+    daemon.has_given_up_all_but(kept(false));
+    daemon.attaches_what_appears();
     daemon.inside("ping -c 3 -i 0.2 127.0.0.1").expect("a ping");
     let rows = |page: &str| page.lines().find_map(|line| line.strip_prefix("flowlog_rows_made_total "))?.parse::<u64>().ok();
     daemon.wait("rows of the ping", || daemon.page("/metrics").is_some_and(|page| rows(&page) > Some(0)));
+}
+
+#[test]
+fn with_clsact_the_first_interface_may_come_after_the_start() {
+    if skip::lacks_root("with_clsact_the_first_interface_may_come_after_the_start") {
+        return;
+    }
+    let daemon = Daemon::start("--attach clsact");
+    daemon.has_given_up_all_but(kept(true));
+    daemon.attaches_what_appears();
 }

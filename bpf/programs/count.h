@@ -211,12 +211,24 @@ INLINE u32 side_of(struct row *row, const struct flow_key *key, const struct sig
     return seen->side;
 }
 
+/* The interface index of `lo` in every network namespace. */
+#define LOOPBACK 1
+
+/* A packet that is put into a tunnel forgets which interface it came in through, and seems made here. Inside a tunnel, what was seen
+ * entering leaves after entering. */
+INLINE u32 side_through_tunnel(u32 side, const struct packet *packet, u32 entered_at)
+{
+    if (side != LEFT_FROM_HERE || !(packet->bits & BIT_TUNNEL) || !entered_at || entered_at == LOOPBACK)
+        return side;
+    return LEFT_AFTER_ENTERING;
+}
+
 /* Adds a packet to a row that exists. */
 INLINE enum counted add(struct row *row, const struct packet *packet, const struct sighting *seen)
 {
     const struct flow_key *key = &packet->key;
     u8 why = 0;
-    u32 side = side_of(row, key, seen, &why) & 3;
+    u32 side = side_through_tunnel(side_of(row, key, seen, &why), packet, row->owners[0]) & 3;
     u32 hook = hook_of(side) & 1;
     u64 *word = &row->words[side];
     u64 before = *word;

@@ -226,11 +226,18 @@ struct drop_sweep {
     u32 freed;
 };
 
+/* There are few rows for drops, and the first one of a row is reported at once: one that has been silent for an interval makes room. */
+INLINE bool drop_is_idle(const struct drop_row *row, u64 now)
+{
+    u64 limit = idle_ns < report_interval_ns ? idle_ns : report_interval_ns;
+    return (s64)(now - row->last_ns) >= (s64)limit;
+}
+
 static long sweep_drop(void *map, const struct drop_key *at, struct drop_row *row, struct drop_sweep *sweep)
 {
     struct drop_key key = *at;
     bool any = row->word;
-    bool idle = sweep->detach || (s64)(sweep->now - row->last_ns) >= (s64)idle_ns;
+    bool idle = sweep->detach || drop_is_idle(row, sweep->now);
     bool due = any && (sweep->all || (s64)(sweep->now - row->reported_ns) >= (s64)report_interval_ns);
     sweep->rows++;
     if (!idle && !due)

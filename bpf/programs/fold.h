@@ -78,7 +78,8 @@ ALONE int fold(const struct packet *packet, const struct sighting *seen)
     u32 owner = row->owners[hook];
     if (!owner)
         owner = atomic_replace(&row->owners[hook], 0, seen->ifindex);
-    u32 side = !owner || owner == seen->ifindex ? seen->side & 3 : OTHER;
+    u32 side = !owner || owner == seen->ifindex ? seen->side : OTHER;
+    side = side_through_tunnel(side, packet, row->owners[0]) & 3;
     row->last_ns = seen->now;
     if (!row->first_ns)
         row->first_ns = seen->now;

@@ -6,7 +6,6 @@
 //! nearest; what is transmitted is counted after them, so that the greatest is.
 
 use crate::LinkCounters;
-use crate::event::Count;
 
 /// How long neither may move before the difference is exact, nanoseconds.
 const QUIET_NS: u64 = 50_000_000;
@@ -50,8 +49,7 @@ impl Comparison {
         if theirs != before.theirs || ours != before.ours_after || ours != look.ours_before {
             self.alike = look;
         } else if look.at.saturating_sub(before.at) >= QUIET_NS {
-            self.unobserved =
-                LinkCounters { received: less(theirs.received, ours.received), transmitted: less(theirs.transmitted, ours.transmitted) };
+            self.unobserved = theirs.less(ours);
             return true;
         }
         let new = differences(&look);
@@ -67,19 +65,13 @@ impl Comparison {
 
 /// The most that may have been received unobserved, and the least that must have been transmitted so.
 fn differences(look: &Look) -> LinkCounters {
-    LinkCounters {
-        received: less(look.theirs.received, look.ours_before.received),
-        transmitted: less(look.theirs.transmitted, look.ours_after.transmitted),
-    }
-}
-
-fn less(theirs: Count, ours: Count) -> Count {
-    Count { packets: theirs.packets.saturating_sub(ours.packets), bytes: theirs.bytes.saturating_sub(ours.bytes) }
+    LinkCounters { received: look.theirs.less(look.ours_before).received, transmitted: look.theirs.less(look.ours_after).transmitted }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Count;
 
     const MILLISECOND: u64 = 1_000_000;
 

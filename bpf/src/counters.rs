@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::LinkCounters;
 use crate::event::Count;
 
 /// One reading of everything.
@@ -54,6 +55,13 @@ pub struct InterfaceCounters {
     pub entered: SideCounters,
     /// At egress.
     pub left: SideCounters,
+}
+
+impl InterfaceCounters {
+    /// What the programs were run for, beside the interface's own counters.
+    pub(crate) fn seen(&self) -> LinkCounters {
+        LinkCounters { received: self.entered.seen, transmitted: self.left.seen }
+    }
 }
 
 /// One direction of one interface.

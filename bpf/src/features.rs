@@ -53,7 +53,7 @@ impl Features {
     }
 
     /// Capabilities to keep after start, by name: none with tcx, CAP_NET_ADMIN with clsact, CAP_BPF below 5.19. What
-    /// start itself needs: CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON for drops, CAP_SYS_ADMIN to mount a bpffs.
+    /// start itself needs: CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON (the verifier asks for it), CAP_SYS_ADMIN to mount a bpffs.
     pub fn kept_capabilities(&self, attach: AttachMode) -> Vec<&'static str> {
         let has = |since: &str| version(&self.release) >= version(since);
         let tcx = attach != AttachMode::Clsact && has("6.6");

@@ -11,6 +11,28 @@ pub struct LinkCounters {
     pub transmitted: Count,
 }
 
+impl LinkCounters {
+    fn with(self, other: Self, each: impl Fn(u64, u64) -> u64) -> Self {
+        let count = |one: Count, other: Count| Count { packets: each(one.packets, other.packets), bytes: each(one.bytes, other.bytes) };
+        Self { received: count(self.received, other.received), transmitted: count(self.transmitted, other.transmitted) }
+    }
+
+    /// Both together.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        self.with(other, u64::wrapping_add)
+    }
+
+    /// What is more than the other; 0 where nothing is.
+    pub(crate) fn less(self, other: Self) -> Self {
+        self.with(other, u64::saturating_sub)
+    }
+
+    /// The greater of each.
+    pub(crate) fn greater(self, other: Self) -> Self {
+        self.with(other, u64::max)
+    }
+}
+
 /// How the programs hang on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attached {
@@ -35,7 +57,8 @@ pub struct Interface {
     pub attached: Attached,
     /// When, in nanoseconds of the boot clock.
     pub attached_boot_ns: u64,
-    /// What passed it before that, unobserved: its own counters less what the programs have counted.
+    /// What passed it before that, unobserved: its own counters less what the programs have counted, and less what was counted and declared of it in an
+    /// earlier attachment.
     pub before: LinkCounters,
     /// `before` is settled, and was told by [`InterfaceChange::Compared`].
     pub compared: bool,
@@ -44,7 +67,7 @@ pub struct Interface {
 /// What changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InterfaceChange {
-    /// The programs are attached now.
+    /// The programs are attached now, or have been and it has become a pod's, or ceased to be.
     Attached(Interface),
     /// What went unobserved before the programs were attached is settled.
     Compared(Interface),
@@ -68,8 +91,8 @@ pub enum InterfaceChange {
     Vanished {
         /// What it was.
         interface: Interface,
-        /// Its own last counters, where the kernel still told them: never less than `before` and what was counted. A
-        /// veth that came and went unseen tells only what it transmitted.
+        /// Its own last counters, where the kernel still told them, less what was told of it in an earlier attachment: never less than `before` and
+        /// what was counted. A veth that came and went unseen tells only what it transmitted.
         last: Option<LinkCounters>,
         /// What the programs counted on it.
         counted: Box<crate::InterfaceCounters>,

@@ -64,7 +64,7 @@ impl Kernel {
             }
         }
         // Detached before the new ones are attached, or both would count the same packets; the moment between is a
-        // gap, which the interfaces' own counters tell.
+        // gap, which the interfaces' own counters tell: what the old ones had told of them by then is handed on.
         let retired = others.into_iter().map(Retired::of).collect::<Result<Vec<_>, _>>()?;
         let adopted = ours.is_some();
         let (folder, mut meta, maps) = match ours {
@@ -80,7 +80,11 @@ impl Kernel {
                 (folder, meta, maps)
             }
         };
+        let mut watch = Watch::new(&folder, options)?;
+        retired.iter().try_for_each(|old| watch.take_over(old.accounted(), &maps))?;
         let pinned = if meta.programs == hash { Programs::open(&folder)? } else { None };
+        // Where drops could not be seen the last time they are tried again: what was missing may be there now.
+        let pinned = pinned.filter(|programs| programs.drops.is_some() == drops);
         let replace = pinned.is_none();
         let programs = match pinned {
             Some(programs) => programs,
@@ -89,7 +93,6 @@ impl Kernel {
         if replace {
             programs.pin(&folder)?;
         }
-        let mut watch = Watch::new(&folder, options)?;
         watch.adopt(&programs, &maps, replace)?;
         attach_drops(&folder, &programs, replace)?;
         let changes = watch.sync(&programs, &maps, &[])?;

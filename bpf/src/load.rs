@@ -9,7 +9,7 @@ use aya::programs::Program;
 use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
 
 use crate::maps::{Maps, Sizes};
-use crate::{Error, Options, Reasons, sys};
+use crate::{Error, Options, Reasons, pins, sys};
 
 static FLOW_OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/flow.bpf.o"));
 static DROP_OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/drop.bpf.o"));
@@ -82,16 +82,20 @@ impl Constants {
     }
 }
 
-/// FNV-1a of everything that decides what the programs do: objects and constants.
+/// Of everything that decides what the programs do: objects, constants and lists.
 pub(crate) fn programs_hash(options: &Options, sizes: &Sizes, drops: bool) -> Result<u64, Error> {
-    let constants = constants(options, sizes)?;
-    let text = format!("{constants:?} {drops}");
-    let all = [FLOW_OBJECT, DROP_OBJECT, text.as_bytes()];
-    let hash = all
-        .iter()
-        .flat_map(|part| part.iter())
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    Ok(hash.max(1))
+    Ok(hash_of(&constants(options, sizes)?, drops, [&AFTER, &SPENT]))
+}
+
+fn hash_of(constants: &Constants, drops: bool, lists: [&[&str]; 2]) -> u64 {
+    let text = format!("{constants:?} {drops} {lists:?}");
+    hash([FLOW_OBJECT, DROP_OBJECT, text.as_bytes()]).max(1)
+}
+
+/// FNV-1a.
+pub(crate) fn hash<const PARTS: usize>(parts: [&[u8]; PARTS]) -> u64 {
+    let bytes = parts.iter().flat_map(|part| part.iter());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 fn constants(options: &Options, sizes: &Sizes) -> Result<Constants, Error> {
@@ -136,6 +140,10 @@ impl Programs {
     pub(crate) fn pin(&self, folder: &Path) -> Result<(), Error> {
         let flow = [(INGRESS, &self.ingress), (EGRESS, &self.egress), (SWEEP, &self.sweep)];
         let drops = self.drops.iter().flat_map(|drops| [(DROP, &drops.tracepoint), (DROP_SWEEP, &drops.sweep)]);
+        if self.drops.is_none() {
+            // Those of other programs are not to be found beside these.
+            [DROP, DROP_SWEEP].iter().try_for_each(|name| pins::unpin(&folder.join(name)))?;
+        }
         for (name, program) in flow.into_iter().chain(drops) {
             let (path, aside) = (folder.join(name), folder.join(format!("{name}_new")));
             match std::fs::remove_file(&aside) {
@@ -278,6 +286,22 @@ fn load_drops(folder: &Path, constants: &Constants, reasons: &Reasons) -> Result
     program.load("kfree_skb", &btf).map_err(|error| refused(DROP, &error))?;
     let tracepoint = duplicate(program.fd().map_err(|error| refused(DROP, &error))?)?;
     Ok(DropPrograms { tracepoint, sweep })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_list_of_reasons_is_another_program() {
+        let options = Options::default();
+        let constants = constants(&options, &Sizes::of(&options)).unwrap();
+        let one = hash_of(&constants, true, [&AFTER, &SPENT]);
+        assert_eq!(one, programs_hash(&options, &Sizes::of(&options), true).unwrap());
+        assert_ne!(one, hash_of(&constants, true, [&AFTER[1..], &SPENT]));
+        assert_ne!(one, hash_of(&constants, true, [&AFTER, &SPENT[1..]]));
+        assert_ne!(one, hash_of(&constants, false, [&AFTER, &SPENT]));
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! rtnetlink, as much of it as is needed: list links and default routes, watch them change, and hang clsact filters
 //! on an interface by its index. Messages are built and read here; parsing never panics on what the kernel sends.
 
+mod clsact;
+
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -8,9 +10,10 @@ use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with};
 
+pub(crate) use clsact::handle_for;
+
 use crate::event::Count;
 use crate::interface::LinkCounters;
-use crate::sys::Hook;
 
 const NEW_LINK: u16 = 16;
 const DELETE_LINK: u16 = 17;
@@ -18,10 +21,6 @@ const GET_LINK: u16 = 18;
 const NEW_ROUTE: u16 = 24;
 const DELETE_ROUTE: u16 = 25;
 const GET_ROUTE: u16 = 26;
-const NEW_QDISC: u16 = 36;
-const DELETE_QDISC: u16 = 37;
-const NEW_FILTER: u16 = 44;
-const DELETE_FILTER: u16 = 45;
 const MESSAGE_ERROR: u16 = 2;
 const MESSAGE_DONE: u16 = 3;
 
@@ -47,17 +46,6 @@ const TABLE_MAIN: u8 = 254;
 
 const ARP_ETHERNET: u16 = 1;
 const ARP_LOOPBACK: u16 = 772;
-
-const CLSACT_HANDLE: u32 = 0xffff_0000;
-const CLSACT_PARENT: u32 = 0xffff_fff1;
-/// Our filters: first priority, all protocols, handle 1.
-const FILTER_INFO: u32 = 1 << 16 | (3_u16.to_be() as u32);
-const FILTER_HANDLE: u32 = 1;
-const TCA_KIND: u16 = 1;
-const TCA_OPTIONS: u16 = 2;
-const TCA_BPF_DESCRIPTOR: u16 = 6;
-const TCA_BPF_NAME: u16 = 7;
-const TCA_BPF_FLAGS: u16 = 8;
 
 /// A network interface as rtnetlink describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,41 +163,6 @@ impl Netlink {
         }
     }
 
-    /// Adds the clsact queueing discipline; `false` if there was one.
-    pub(crate) fn add_clsact(&self, ifindex: u32) -> io::Result<bool> {
-        let mut message = Message::new(NEW_QDISC, REQUEST | ACKNOWLEDGE | CREATE | EXCLUSIVE, &qdisc(ifindex));
-        message.attribute(TCA_KIND, b"clsact\0");
-        match self.ask(message, |_, _| ()) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            other => other.map(|()| true),
-        }
-    }
-
-    /// Takes the clsact queueing discipline away, and every filter on it.
-    pub(crate) fn delete_clsact(&self, ifindex: u32) -> io::Result<()> {
-        self.ask(Message::new(DELETE_QDISC, REQUEST | ACKNOWLEDGE, &qdisc(ifindex)), |_, _| ())
-    }
-
-    /// Hangs a classifier on a clsact hook, in one step in place of an earlier one of ours.
-    pub(crate) fn set_filter(&self, ifindex: u32, hook: Hook, program: BorrowedFd<'_>) -> io::Result<()> {
-        let mut message = Message::new(NEW_FILTER, REQUEST | ACKNOWLEDGE | CREATE | REPLACE, &filter(ifindex, hook));
-        message.attribute(TCA_KIND, b"bpf\0");
-        let descriptor = std::os::fd::AsRawFd::as_raw_fd(&program);
-        message.nested(TCA_OPTIONS, |options| {
-            options.attribute(TCA_BPF_DESCRIPTOR, &descriptor.to_ne_bytes());
-            options.attribute(TCA_BPF_NAME, format!("flowlog_{}\0", hook.name()).as_bytes());
-            options.attribute(TCA_BPF_FLAGS, &1_u32.to_ne_bytes()); // the return value decides
-        });
-        self.ask(message, |_, _| ())
-    }
-
-    /// Takes our filter off a clsact hook.
-    pub(crate) fn delete_filter(&self, ifindex: u32, hook: Hook) -> io::Result<()> {
-        let mut message = Message::new(DELETE_FILTER, REQUEST | ACKNOWLEDGE, &filter(ifindex, hook));
-        message.attribute(TCA_KIND, b"bpf\0");
-        self.ask(message, |_, _| ())
-    }
-
     /// Sends a request and hands every message of the answer to `each`.
     fn ask(&self, message: Message, mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
         send(&self.socket, &message.finish(), SendFlags::empty())?;
@@ -238,26 +191,6 @@ impl AsFd for Netlink {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
-}
-
-fn tc_header(ifindex: u32, handle: u32, parent: u32, info: u32) -> [u8; 20] {
-    let mut header = [0; 20];
-    for (at, word) in [ifindex, handle, parent, info].into_iter().enumerate() {
-        header[4 + at * 4..8 + at * 4].copy_from_slice(&word.to_ne_bytes());
-    }
-    header
-}
-
-fn qdisc(ifindex: u32) -> [u8; 20] {
-    tc_header(ifindex, CLSACT_HANDLE, CLSACT_PARENT, 0)
-}
-
-fn filter(ifindex: u32, hook: Hook) -> [u8; 20] {
-    let parent = match hook {
-        Hook::Ingress => 0xffff_fff2,
-        Hook::Egress => 0xffff_fff3,
-    };
-    tc_header(ifindex, FILTER_HANDLE, parent, FILTER_INFO)
 }
 
 /// A request being built.

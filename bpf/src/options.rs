@@ -11,7 +11,8 @@ pub enum AttachMode {
     Auto,
     /// tcx links at the head of the chain; refused before Linux 6.6.
     Tcx,
-    /// A clsact queueing discipline with direct-action filters of priority 1. Needs CAP_NET_ADMIN for good.
+    /// A clsact queueing discipline with direct-action filters of priority 1. Needs CAP_NET_ADMIN for good. Another filter of that priority stays where it
+    /// is; the newest comes first, and one that does not continue hides its packets from those behind it.
     Clsact,
 }
 

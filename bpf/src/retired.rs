@@ -1,6 +1,7 @@
 //! Programs that are no longer attached, whose rows and rings still hold counts: an earlier layout, other sizes, or
 //! what [`crate::Kernel::detach`] leaves. Their own pinned sweep empties them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::kernel::map_rings;
@@ -9,7 +10,7 @@ use crate::maps::{Maps, Meta};
 use crate::netlink::Netlink;
 use crate::pins::{self, Found};
 use crate::sweep::{Mode, Sweeper};
-use crate::{Error, Ring, Swept, attach, tables};
+use crate::{Error, LinkCounters, Ring, Swept, attach, tables};
 
 /// Detached programs of one instance: [`Retired::flush`] and drain until nothing comes, then [`Retired::remove`].
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct Retired {
     /// None if the programs were never pinned: then nothing was ever counted.
     sweeper: Option<Sweeper>,
     rings: Vec<Ring>,
+    /// What had been told of the devices it was attached to when it was detached.
+    accounted: BTreeMap<u32, LinkCounters>,
 }
 
 impl Retired {
@@ -27,20 +30,30 @@ impl Retired {
         let Found { folder, meta } = found;
         let maps = Maps::open(&folder, &meta.sizes)?;
         let netlink = Netlink::open().map_err(|source| Error::Netlink { what: "listed", source })?;
+        let mut accounted = BTreeMap::new();
         for (ifindex, mark) in tables::attach_marks(&maps)? {
-            if mark.clsact {
-                attach::detach_clsact(ifindex, mark.made_qdisc, &netlink);
+            if let Some(attachment) = attach::adopt(ifindex, Some(&mark), &folder, &netlink)? {
+                attach::detach(ifindex, &attachment, &folder, &netlink)?;
+                accounted.insert(ifindex, mark.told(tables::interface(&maps, ifindex)?.seen()));
+            } else if mark.let_go {
+                accounted.insert(ifindex, mark.accounted);
             }
+            // Taken off once: what hangs there at a later start is not theirs.
+            tables::remove_mark(&maps, ifindex)?;
         }
         pins::detach_links(&folder)?;
         let programs = Programs::open(&folder)?;
         let sweeper = programs.map(|programs| Sweeper::of(&programs, meta.sizes.slices)).transpose()?;
         let rings = map_rings(&maps, &meta)?;
-        Ok(Self { folder, meta, sweeper, rings })
+        Ok(Self { folder, meta, sweeper, rings, accounted })
     }
 
     pub(crate) fn from_parts(folder: PathBuf, meta: Meta, sweeper: Sweeper, rings: Vec<Ring>) -> Self {
-        Self { folder, meta, sweeper: Some(sweeper), rings }
+        Self { folder, meta, sweeper: Some(sweeper), rings, accounted: BTreeMap::new() }
+    }
+
+    pub(crate) fn accounted(&self) -> &BTreeMap<u32, LinkCounters> {
+        &self.accounted
     }
 
     /// Random id of these rings.

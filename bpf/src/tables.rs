@@ -24,11 +24,27 @@ pub(crate) struct AttachMark {
     pub(crate) made_qdisc: bool,
     /// What went unobserved before it is not settled, nor declared.
     pub(crate) comparing: bool,
+    /// The device lives and is not attached: only `accounted` says anything.
+    pub(crate) let_go: bool,
+    /// What of its own counters was told before this attachment.
+    pub(crate) accounted: LinkCounters,
     /// Its name then, zero-terminated unless 16 bytes long.
     pub(crate) name: [u8; 16],
 }
 
 impl AttachMark {
+    /// Of a device that is not attached, and of which this was told.
+    pub(crate) fn let_go(accounted: LinkCounters) -> Self {
+        Self { let_go: true, accounted, ..Self::default() }
+    }
+
+    /// What of the device's own counters has been told, when the programs have counted this much.
+    pub(crate) fn told(&self, counted: LinkCounters) -> LinkCounters {
+        // What is still compared was not declared yet.
+        let declared = if self.comparing { LinkCounters::default() } else { self.before };
+        self.accounted.plus(declared).plus(counted)
+    }
+
     /// The name as text.
     pub(crate) fn name(&self) -> String {
         let end = self.name.iter().position(|byte| *byte == 0).unwrap_or(self.name.len());
@@ -45,7 +61,7 @@ pub(crate) fn mark_name(name: &str) -> [u8; 16] {
 }
 
 /// Its size as a map value.
-pub(crate) const MARK_SIZE: usize = 64;
+pub(crate) const MARK_SIZE: usize = 96;
 
 /// No map of ours has more keys.
 const MOST_KEYS: usize = 8 << 20;
@@ -91,21 +107,32 @@ pub(crate) fn add_interface(maps: &Maps, ifindex: u32, l3: bool) -> Result<(), E
 pub(crate) fn remove_interface(maps: &Maps, ifindex: u32) -> Result<(), Error> {
     let key = ifindex.to_ne_bytes();
     sys::map_delete(maps.interfaces.as_fd(), &key).map_err(failed("remove an interface", "interfaces"))?;
-    sys::map_delete(maps.marks.as_fd(), &key).map_err(failed("remove an interface", "marks"))?;
-    Ok(())
+    remove_mark(maps, ifindex)
+}
+
+/// Forgets how an interface was attached.
+pub(crate) fn remove_mark(maps: &Maps, ifindex: u32) -> Result<(), Error> {
+    sys::map_delete(maps.marks.as_fd(), &ifindex.to_ne_bytes()).map_err(failed("remove an interface", "marks")).map(|_| ())
 }
 
 /// Remembers how an interface was attached.
 pub(crate) fn set_attach_mark(maps: &Maps, ifindex: u32, mark: &AttachMark) -> Result<(), Error> {
     let mut value = [0; MARK_SIZE];
-    let LinkCounters { received, transmitted } = mark.before;
-    let flags = u64::from(mark.clsact) | u64::from(mark.made_qdisc) << 1 | u64::from(mark.comparing) << 2;
-    let words = [mark.attached_boot_ns, received.packets, received.bytes, transmitted.packets, transmitted.bytes, flags];
-    for (at, word) in words.into_iter().enumerate() {
+    let flags = [mark.clsact, mark.made_qdisc, mark.comparing, mark.let_go];
+    let flags = (0..).zip(flags).fold(0, |bits, (at, flag)| bits | u64::from(flag) << at);
+    let (before, accounted) = (words_of(mark.before), words_of(mark.accounted));
+    let words = [mark.attached_boot_ns].into_iter().chain(before).chain([flags]);
+    // The name stands in two words of its own.
+    for (at, word) in words.enumerate().chain((8..).zip(accounted)) {
         value[at * 8..at * 8 + 8].copy_from_slice(&word.to_ne_bytes());
     }
-    value[48..].copy_from_slice(&mark.name);
+    value[48..64].copy_from_slice(&mark.name);
     sys::map_update(maps.marks.as_fd(), &ifindex.to_ne_bytes(), &value).map_err(failed("write", "marks"))
+}
+
+fn words_of(counters: LinkCounters) -> [u64; 4] {
+    let LinkCounters { received, transmitted } = counters;
+    [received.packets, received.bytes, transmitted.packets, transmitted.bytes]
 }
 
 /// Everything remembered of attachments, by interface index.
@@ -113,12 +140,14 @@ pub(crate) fn attach_marks(maps: &Maps) -> Result<BTreeMap<u32, AttachMark>, Err
     let mut marks = BTreeMap::new();
     walk(maps.marks.as_fd(), "marks", 4, MARK_SIZE, |key, value| {
         let word = |at: usize| u64_at(value, at * 8);
-        let before =
-            LinkCounters { received: Count { packets: word(1), bytes: word(2) }, transmitted: Count { packets: word(3), bytes: word(4) } };
-        let (clsact, made_qdisc, comparing) = (word(5) & 1 != 0, word(5) & 2 != 0, word(5) & 4 != 0);
+        let count = |at: usize| Count { packets: word(at), bytes: word(at + 1) };
+        let counters = |at: usize| LinkCounters { received: count(at), transmitted: count(at + 2) };
+        let flag = |at: u32| word(5) >> at & 1 != 0;
         let mut name = [0; 16];
-        name.copy_from_slice(&value[48..]);
-        let mark = AttachMark { attached_boot_ns: word(0), before, clsact, made_qdisc, comparing, name };
+        name.copy_from_slice(&value[48..64]);
+        let (before, accounted) = (counters(1), counters(8));
+        let (clsact, made_qdisc, comparing, let_go) = (flag(0), flag(1), flag(2), flag(3));
+        let mark = AttachMark { attached_boot_ns: word(0), before, clsact, made_qdisc, comparing, let_go, accounted, name };
         marks.insert(u32_at(key, 0), mark);
     })?;
     Ok(marks)

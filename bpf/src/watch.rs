@@ -2,6 +2,12 @@
 //!
 //! Every notification ends in a listing, and the listing decides; so an overflow of the notification socket is no
 //! special case. The attachment of an interface is remembered by its index, which stays when the name changes.
+//!
+//! A device may outlive its attachment: the default route leaves it and comes back, or other sizes ask for other maps. What was told of it by then, counted
+//! or declared, is kept, so that the next attachment declares only what passed between the two.
+
+mod adopt;
+mod choose;
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,13 +16,13 @@ use std::time::Duration;
 
 use crate::attach::{self, Attachment};
 use crate::compare::{Comparison, Look};
-use crate::event::Count;
 use crate::load::Programs;
 use crate::maps::Maps;
 use crate::netlink::{Link, Netlink};
 use crate::options::{AttachMode, Selection};
-use crate::tables;
-use crate::{Error, Interface, InterfaceChange, LinkCounters, Options, pins, sys};
+use crate::tables::{self, AttachMark};
+use crate::{Error, Interface, InterfaceChange, LinkCounters, Options, sys};
+use choose::{is_chosen, is_pod_side};
 
 /// Looks right behind an attach, beside the first one, and the time between them.
 const FIRST_LOOKS: usize = 2;
@@ -34,11 +40,29 @@ pub(crate) struct Watch {
     selection: Selection,
     requests: Netlink,
     notifications: Netlink,
-    attached: BTreeMap<u32, (Interface, Attachment)>,
+    attached: BTreeMap<u32, Held>,
+    /// Devices that live and are not attached, with what has been told of them.
+    let_go: BTreeMap<u32, LinkCounters>,
     /// Those of them whose own counters are still compared with ours.
     comparisons: BTreeMap<u32, Comparison>,
     /// Since when, in nanoseconds since boot, attached ones were missing that no notification has named yet.
     missing: BTreeMap<u32, u64>,
+}
+
+/// An interface that is watched.
+#[derive(Debug)]
+struct Held {
+    interface: Interface,
+    attachment: Attachment,
+    /// What of its own counters was told before this attachment.
+    accounted: LinkCounters,
+}
+
+/// The device of an interface that leaves.
+enum Device<'l> {
+    Lives(&'l Link),
+    /// As it was when it went, if that was told.
+    Gone(Option<&'l Link>),
 }
 
 fn failed(what: &'static str) -> impl Fn(std::io::Error) -> Error {
@@ -54,6 +78,7 @@ impl Watch {
             notifications: Netlink::watch().map_err(failed("watched"))?,
             requests: Netlink::open().map_err(failed("listed"))?,
             attached: BTreeMap::new(),
+            let_go: BTreeMap::new(),
             comparisons: BTreeMap::new(),
             missing: BTreeMap::new(),
         })
@@ -64,56 +89,7 @@ impl Watch {
     }
 
     pub(crate) fn interfaces(&self) -> impl Iterator<Item = &Interface> {
-        self.attached.values().map(|(interface, _)| interface)
-    }
-
-    /// Takes over what an earlier daemon left attached, with other programs in place if `replace`. What is no longer
-    /// chosen or has gone is the next [`Watch::sync`]'s; its index is remembered for that.
-    pub(crate) fn adopt(&mut self, programs: &Programs, maps: &Maps, replace: bool) -> Result<(), Error> {
-        let links = self.requests.links().map_err(failed("listed"))?;
-        let marks = tables::attach_marks(maps)?;
-        let mut known: Vec<u32> = pins::linked_interfaces(&self.folder)?;
-        known.extend(marks.keys());
-        known.sort_unstable();
-        known.dedup();
-        for ifindex in known {
-            let link = links.iter().find(|link| link.ifindex == ifindex);
-            let attachment = match attach::adopt(ifindex, &self.folder)? {
-                None => marks.get(&ifindex).filter(|mark| mark.clsact).map(|mark| Attachment::Clsact { made_qdisc: mark.made_qdisc }),
-                tcx => tcx,
-            };
-            match (link, attachment) {
-                (Some(link), Some(attachment)) => {
-                    if replace {
-                        attach::replace(link, &attachment, programs, &self.requests)?;
-                    }
-                    let mark = marks.get(&ifindex).copied().unwrap_or_default();
-                    let interface = interface(link, &attachment, mark.attached_boot_ns, mark.before, !mark.comparing);
-                    if mark.comparing {
-                        self.comparisons.insert(ifindex, Comparison::new(look(&self.requests, link, maps)?));
-                    }
-                    self.attached.insert(ifindex, (interface, attachment));
-                }
-                // Gone while nobody looked; its counters stay until a sync reports it.
-                (_, attachment) => {
-                    let mark = marks.get(&ifindex).copied().unwrap_or_default();
-                    let attachment = attachment.unwrap_or(Attachment::Clsact { made_qdisc: false });
-                    let gone = Link {
-                        ifindex,
-                        name: mark.name(),
-                        l3: false,
-                        kind: None,
-                        crosses_namespaces: false,
-                        counters: LinkCounters::default(),
-                    };
-                    self.attached
-                        .insert(ifindex, (interface(&gone, &attachment, mark.attached_boot_ns, mark.before, !mark.comparing), attachment));
-                    // Its notification went to nobody.
-                    self.missing.insert(ifindex, 0);
-                }
-            }
-        }
-        Ok(())
+        self.attached.values().map(|held| &held.interface)
     }
 
     /// Reads the notifications; lists and acts if there were any.
@@ -139,23 +115,27 @@ impl Watch {
             .filter(chosen)
             .collect();
         let mut changes: Vec<InterfaceChange> = missed.into_iter().map(never_seen).collect();
+        let named = |index: u32| gone.iter().find(|link| link.ifindex == index);
+        let lives = |index: u32| links.iter().find(|link| link.ifindex == index);
+        self.forget_let_go(|index| lives(index).is_none() || named(index).is_some(), maps)?;
         let leaving: Vec<u32> = self.attached.keys().filter(|index| !wanted.contains_key(index)).copied().collect();
         for ifindex in leaving {
-            let alive = links.iter().find(|link| link.ifindex == ifindex);
-            let last = alive.or_else(|| gone.iter().find(|link| link.ifindex == ifindex));
-            if last.is_none() && self.is_about_to_be_named(ifindex) {
+            let device = lives(ifindex).map_or(Device::Gone(named(ifindex)), Device::Lives);
+            if matches!(device, Device::Gone(None)) && self.is_about_to_be_named(ifindex) {
                 continue;
             }
             self.missing.remove(&ifindex);
-            changes.extend(self.leave(ifindex, last, alive.is_some(), maps)?);
+            changes.extend(self.leave(ifindex, device, maps)?);
         }
         for link in wanted.values() {
+            if self.attached.get(&link.ifindex).is_some_and(|held| !held.attachment.is_on(link.ifindex)) {
+                // Taken off by somebody, or it is another device with the index of one that went.
+                let last = named(link.ifindex);
+                let device = if last.is_none() && self.is_same(link, maps)? { Device::Lives(link) } else { Device::Gone(last) };
+                changes.extend(self.leave(link.ifindex, device, maps)?);
+            }
             match self.attached.get_mut(&link.ifindex) {
-                Some((interface, _)) if interface.name != link.name => {
-                    interface.name.clone_from(&link.name);
-                    changes.push(InterfaceChange::Renamed { ifindex: link.ifindex, name: link.name.clone() });
-                }
-                Some(_) => {}
+                Some(held) => held.refresh(link, &mut changes),
                 None => changes.push(self.join(link, programs, maps)),
             }
         }
@@ -169,34 +149,73 @@ impl Watch {
         now.saturating_sub(since) < NOTIFICATION_PATIENCE_NS
     }
 
+    /// Whether this is the device that was attached under its index: as far as it can be told, by name and by what it has received.
+    fn is_same(&self, link: &Link, maps: &Maps) -> Result<bool, Error> {
+        let Some(held) = self.attached.get(&link.ifindex) else { return Ok(false) };
+        let known = held.accounted.plus(tables::interface(maps, link.ifindex)?.seen());
+        Ok(held.interface.name == link.name && known.received.packets <= link.counters.received.packets)
+    }
+
     fn join(&mut self, link: &Link, programs: &Programs, maps: &Maps) -> InterfaceChange {
-        let joined = tables::add_interface(maps, link.ifindex, link.l3)
-            .and_then(|()| attach::attach(link, self.mode, programs, &self.folder, &self.requests))
-            .and_then(|attachment| {
-                let boot_ns = sys::nanoseconds_since_boot();
-                let mut comparison = Comparison::new(look(&self.requests, link, maps)?);
-                // It may be gone by the next turn: then this is all that is ever known.
-                for _ in 0..FIRST_LOOKS {
-                    std::thread::sleep(BETWEEN_FIRST_LOOKS);
-                    comparison.look(look(&self.requests, link, maps)?);
-                }
-                let interface = interface(link, &attachment, boot_ns, comparison.unobserved(), false);
-                remember(maps, &interface, &attachment)?;
-                self.comparisons.insert(link.ifindex, comparison);
-                Ok((interface, attachment))
-            });
-        match joined {
-            Ok((interface, attachment)) => {
-                self.attached.insert(link.ifindex, (interface.clone(), attachment));
+        let told = self.let_go.get(&link.ifindex).copied().unwrap_or_default();
+        // One that has received less is another device.
+        let accounted = if told.received.packets <= link.counters.received.packets { told } else { LinkCounters::default() };
+        match self.try_join(link, accounted, programs, maps) {
+            Ok(interface) => {
+                self.let_go.remove(&link.ifindex);
                 InterfaceChange::Attached(interface)
             }
             Err(error) => {
-                if let Err(error) = tables::remove_interface(maps, link.ifindex) {
-                    tracing::debug!(%error, "counters of an interface that could not be attached");
-                }
+                self.undo_join(link.ifindex, maps);
                 InterfaceChange::Refused { ifindex: link.ifindex, name: link.name.clone(), why: error.to_string() }
             }
         }
+    }
+
+    fn try_join(&mut self, link: &Link, accounted: LinkCounters, programs: &Programs, maps: &Maps) -> Result<Interface, Error> {
+        tables::add_interface(maps, link.ifindex, link.l3)?;
+        // What these maps have counted of it belongs to what was told.
+        let accounted = accounted.less(tables::interface(maps, link.ifindex)?.seen());
+        let attachment = attach::attach(link, self.mode, programs, &self.folder, &self.requests)?;
+        let boot_ns = sys::nanoseconds_since_boot();
+        let mut comparison = Comparison::new(look(&self.requests, link, accounted, maps)?);
+        // It may be gone by the next turn: then this is all that is ever known.
+        for _ in 0..FIRST_LOOKS {
+            std::thread::sleep(BETWEEN_FIRST_LOOKS);
+            comparison.look(look(&self.requests, link, accounted, maps)?);
+        }
+        let interface = interface(link, &attachment, boot_ns, comparison.unobserved(), false);
+        let held = Held { interface: interface.clone(), attachment, accounted };
+        held.remember(maps)?;
+        self.comparisons.insert(link.ifindex, comparison);
+        self.attached.insert(link.ifindex, held);
+        Ok(interface)
+    }
+
+    /// Leaves nothing of a join that failed, so that the next one starts afresh.
+    fn undo_join(&self, ifindex: u32, maps: &Maps) {
+        let told = self.let_go.get(&ifindex);
+        let undone = attach::detach_links(ifindex, &self.folder)
+            .and_then(|()| tables::remove_interface(maps, ifindex))
+            .and_then(|()| told.map_or(Ok(()), |told| tables::set_attach_mark(maps, ifindex, &AttachMark::let_go(*told))));
+        if let Err(error) = undone {
+            tracing::debug!(ifindex, %error, "what is left of an interface that could not be attached");
+        }
+    }
+
+    /// Keeps what was told of a device that is not attached any more.
+    fn let_go(&mut self, ifindex: u32, told: LinkCounters, maps: &Maps) -> Result<(), Error> {
+        self.let_go.insert(ifindex, told);
+        tables::set_attach_mark(maps, ifindex, &AttachMark::let_go(told))
+    }
+
+    /// Forgets it of devices that are gone.
+    fn forget_let_go(&mut self, is_gone: impl Fn(u32) -> bool, maps: &Maps) -> Result<(), Error> {
+        for ifindex in self.let_go.keys().copied().filter(|index| is_gone(*index)).collect::<Vec<_>>() {
+            self.let_go.remove(&ifindex);
+            tables::remove_interface(maps, ifindex)?;
+        }
+        Ok(())
     }
 
     /// Whether an interface's own counters are still compared with ours.
@@ -208,20 +227,19 @@ impl Watch {
     pub(crate) fn compare(&mut self, maps: &Maps, settle: bool) -> Result<Vec<InterfaceChange>, Error> {
         let mut changes = Vec::new();
         for ifindex in self.comparisons.keys().copied().collect::<Vec<_>>() {
-            let (Some(comparison), Some((interface, attachment))) = (self.comparisons.get_mut(&ifindex), self.attached.get_mut(&ifindex))
-            else {
+            let (Some(comparison), Some(held)) = (self.comparisons.get_mut(&ifindex), self.attached.get_mut(&ifindex)) else {
                 continue;
             };
             // One that is gone is about to leave.
             let settled = match self.requests.link(ifindex).map_err(failed("listed"))? {
-                Some(link) => comparison.look(look(&self.requests, &link, maps)?),
+                Some(link) => comparison.look(look(&self.requests, &link, held.accounted, maps)?),
                 None => false,
             };
-            interface.before = comparison.unobserved();
+            held.interface.before = comparison.unobserved();
             if settled || settle {
-                interface.compared = true;
-                remember(maps, interface, attachment)?;
-                changes.push(InterfaceChange::Compared(interface.clone()));
+                held.interface.compared = true;
+                held.remember(maps)?;
+                changes.push(InterfaceChange::Compared(held.interface.clone()));
                 self.comparisons.remove(&ifindex);
             }
         }
@@ -229,68 +247,74 @@ impl Watch {
     }
 
     /// Takes an interface out: detached if it still lives, its counters read one last time and removed.
-    fn leave(&mut self, ifindex: u32, last: Option<&Link>, alive: bool, maps: &Maps) -> Result<Option<InterfaceChange>, Error> {
-        let Some((interface, attachment)) = self.attached.remove(&ifindex) else {
+    fn leave(&mut self, ifindex: u32, device: Device<'_>, maps: &Maps) -> Result<Option<InterfaceChange>, Error> {
+        let Some(Held { interface, attachment, accounted }) = self.attached.remove(&ifindex) else {
             return Ok(None);
         };
         self.comparisons.remove(&ifindex);
         attach::detach(ifindex, &attachment, &self.folder, &self.requests)?;
-        let now = if alive { self.requests.link(ifindex).map_err(failed("listed"))? } else { None };
+        let (last, now) = match device {
+            Device::Lives(link) => (Some(link), self.requests.link(ifindex).map_err(failed("listed"))?),
+            Device::Gone(last) => (last, None),
+        };
         let counted = Box::new(tables::interface(maps, ifindex)?);
         tables::remove_interface(maps, ifindex)?;
         // A veth whose other end is gone has forgotten what it received; what we know of is the least it was.
-        let least = LinkCounters {
-            received: sum(interface.before.received, counted.entered.seen),
-            transmitted: sum(interface.before.transmitted, counted.left.seen),
-        };
-        let last = now.as_ref().or(last).map(|link| LinkCounters {
-            received: greater(link.counters.received, least.received),
-            transmitted: greater(link.counters.transmitted, least.transmitted),
-        });
+        let least = interface.before.plus(counted.seen());
+        let last = now.as_ref().or(last).map(|link| link.counters.less(accounted).greater(least));
+        if let (Some(_), Some(last)) = (now, last) {
+            self.let_go(ifindex, accounted.plus(last), maps)?;
+        }
         Ok(Some(InterfaceChange::Vanished { interface, last, counted, boot_ns: sys::nanoseconds_since_boot() }))
     }
 
     /// Detaches from every interface.
     pub(crate) fn detach(&mut self) -> Result<(), Error> {
-        for (ifindex, (_, attachment)) in std::mem::take(&mut self.attached) {
-            attach::detach(ifindex, &attachment, &self.folder, &self.requests)?;
+        for (ifindex, held) in std::mem::take(&mut self.attached) {
+            attach::detach(ifindex, &held.attachment, &self.folder, &self.requests)?;
         }
         Ok(())
     }
 }
 
-fn sum(mut one: Count, other: Count) -> Count {
-    one.add(other);
-    one
+impl Held {
+    /// Brings what is known of the interface up to a listing.
+    fn refresh(&mut self, link: &Link, changes: &mut Vec<InterfaceChange>) {
+        let (ifindex, interface) = (link.ifindex, &mut self.interface);
+        if interface.name != link.name {
+            interface.name.clone_from(&link.name);
+            changes.push(InterfaceChange::Renamed { ifindex, name: link.name.clone() });
+        }
+        // The other end of a veth may be moved into its pod later.
+        if interface.pod != is_pod_side(link) {
+            interface.pod = is_pod_side(link);
+            changes.push(InterfaceChange::Attached(interface.clone()));
+        }
+    }
+
+    /// Keeps in the pinned maps how the interface is attached.
+    fn remember(&self, maps: &Maps) -> Result<(), Error> {
+        let mark = AttachMark {
+            attached_boot_ns: self.interface.attached_boot_ns,
+            before: self.interface.before,
+            clsact: matches!(self.attachment, Attachment::Clsact { .. }),
+            made_qdisc: matches!(self.attachment, Attachment::Clsact { made_qdisc: true }),
+            comparing: !self.interface.compared,
+            let_go: false,
+            name: tables::mark_name(&self.interface.name),
+            accounted: self.accounted,
+        };
+        tables::set_attach_mark(maps, self.interface.ifindex, &mark)
+    }
 }
 
-fn greater(one: Count, other: Count) -> Count {
-    Count { packets: one.packets.max(other.packets), bytes: one.bytes.max(other.bytes) }
-}
-
-/// Reads an interface's own counters between two readings of ours.
-fn look(requests: &Netlink, link: &Link, maps: &Maps) -> Result<Look, Error> {
-    let ours = || -> Result<LinkCounters, Error> {
-        let counters = tables::interface(maps, link.ifindex)?;
-        Ok(LinkCounters { received: counters.entered.seen, transmitted: counters.left.seen })
-    };
+/// Reads an interface's own counters between two readings of ours, to which belongs what was told of it earlier.
+fn look(requests: &Netlink, link: &Link, accounted: LinkCounters, maps: &Maps) -> Result<Look, Error> {
+    let ours = || tables::interface(maps, link.ifindex).map(|counters| accounted.plus(counters.seen()));
     let ours_before = ours()?;
     // One that is gone by now has said its last in the listing.
     let theirs = requests.link(link.ifindex).map_err(failed("listed"))?.map_or(link.counters, |now| now.counters);
     Ok(Look { at: sys::nanoseconds_since_boot(), ours_before, theirs, ours_after: ours()? })
-}
-
-/// Keeps in the pinned maps how an interface is attached.
-fn remember(maps: &Maps, interface: &Interface, attachment: &Attachment) -> Result<(), Error> {
-    let mark = tables::AttachMark {
-        attached_boot_ns: interface.attached_boot_ns,
-        before: interface.before,
-        clsact: matches!(attachment, Attachment::Clsact { .. }),
-        made_qdisc: matches!(attachment, Attachment::Clsact { made_qdisc: true }),
-        comparing: !interface.compared,
-        name: tables::mark_name(&interface.name),
-    };
-    tables::set_attach_mark(maps, interface.ifindex, &mark)
 }
 
 fn interface(link: &Link, attachment: &Attachment, attached_boot_ns: u64, before: LinkCounters, compared: bool) -> Interface {
@@ -315,65 +339,5 @@ fn never_seen(link: &Link) -> InterfaceChange {
         last: Some(link.counters),
         counted: Box::new(crate::InterfaceCounters { ifindex: link.ifindex, ..Default::default() }),
         boot_ns,
-    }
-}
-
-fn is_chosen(selection: &Selection, link: &Link, uplinks: &[u32]) -> bool {
-    match selection {
-        Selection::Named(globs) => globs.iter().any(|glob| matches(glob.as_bytes(), link.name.as_bytes())),
-        Selection::PodsAndUplink => is_pod_side(link) || uplinks.contains(&link.ifindex),
-    }
-}
-
-fn is_pod_side(link: &Link) -> bool {
-    matches!(link.kind.as_deref(), Some("veth" | "netkit")) && link.crosses_namespaces
-}
-
-/// Shell-like match of a whole name: `*` any run, `?` any one byte.
-fn matches(glob: &[u8], name: &[u8]) -> bool {
-    match (glob.split_first(), name.split_first()) {
-        (None, None) => true,
-        (Some((b'*', glob)), _) => (0..=name.len()).any(|skip| matches(glob, &name[skip..])),
-        (Some((b'?', glob)), Some((_, name))) => matches(glob, name),
-        (Some((letter, glob)), Some((same, name))) if letter == same => matches(glob, name),
-        _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn globs_match_whole_names() {
-        let table = [
-            ("lo", "lo", true),
-            ("lo", "lo0", false),
-            ("eth*", "eth0", true),
-            ("*", "anything", true),
-            ("*", "", true),
-            ("veth?", "veth", false),
-            ("veth?", "veth1", true),
-            ("*a*b", "xaab", true),
-            ("*a*b", "xaac", false),
-        ];
-        for (glob, name, expected) in table {
-            assert_eq!(matches(glob.as_bytes(), name.as_bytes()), expected, "{glob} on {name}");
-        }
-    }
-
-    fn link(name: &str, kind: Option<&str>, crosses_namespaces: bool) -> Link {
-        let counters = LinkCounters::default();
-        Link { ifindex: 7, name: name.into(), l3: false, kind: kind.map(Into::into), crosses_namespaces, counters }
-    }
-
-    #[test]
-    fn by_default_pod_veths_and_uplinks_are_chosen_by_kind_and_route_not_by_name() {
-        let default = Selection::PodsAndUplink;
-        assert!(is_chosen(&default, &link("whatever", Some("veth"), true), &[]));
-        assert!(!is_chosen(&default, &link("veth0", Some("veth"), false), &[]));
-        assert!(!is_chosen(&default, &link("docker0", Some("bridge"), false), &[]));
-        assert!(is_chosen(&default, &link("ens5", None, false), &[7]));
-        assert!(!is_chosen(&default, &link("ens5", None, false), &[8]));
     }
 }

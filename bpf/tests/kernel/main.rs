@@ -4,7 +4,11 @@
 #[cfg(test)]
 mod accounting;
 #[cfg(test)]
+mod clsact;
+#[cfg(test)]
 mod common;
+#[cfg(test)]
+mod gaps;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
@@ -19,5 +23,7 @@ mod scale;
 #[cfg(test)]
 #[path = "../../../tests/lib/skip_line.rs"]
 mod skip_line;
+#[cfg(test)]
+mod tunnels;
 #[cfg(test)]
 mod watch;

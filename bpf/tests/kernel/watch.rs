@@ -150,8 +150,11 @@ fn without_any_capability_left_a_new_interface_is_attached_and_rows_are_swept() 
     let seen = changes(&mut attached);
     pod.sh("ping -qc2 -i0.2 10.5.0.1");
     attached.settle();
+    sh(&format!("ip -n {} link add v1 type veth peer name eth1 netns {}", node.name, pod.name));
+    let more = changes(&mut attached);
     rustix::thread::set_capabilities(None, all).expect("taken back for the tidying up");
     assert!(matches!(&seen[..], [InterfaceChange::Attached(interface)] if interface.name == "v0"), "{seen:?}");
+    assert!(matches!(&more[..], [InterfaceChange::Attached(interface)] if interface.name == "v1"), "the first one stays: {more:?}");
     let echo = attached.sums.flow(|flow| flow.key.protocol == 1 && flow.key.source_port == 8);
     assert_eq!(echo.expect("the echo requests").entered.packets, 2);
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use caps::Capability;
-use flowlog_bpf::{Attached, Kernel, Selection, Started, Times};
+use flowlog_bpf::{AttachMode, Attached, Kernel, Selection, Started, Times};
 use sha2::{Digest, Sha256};
 
 use super::privileges;
@@ -54,7 +54,7 @@ pub fn prepare(settings: &Settings) -> Result<Prepared, StartError> {
         true => Some(start_kernel(settings)?),
         false => None,
     };
-    privileges::drop_all_but(&kept(kernel.as_ref().map(|started| &started.kernel)))?;
+    privileges::drop_all_but(&kept(kernel.as_ref().map(|started| &started.kernel), settings.attach))?;
     Ok(Prepared { state, kernel, node: node_name(settings) })
 }
 
@@ -136,37 +136,19 @@ fn advice(error: &flowlog_bpf::Error, has: &[String]) -> String {
     }
 }
 
-/// The design's table of privileges kept after start.
-fn kept(kernel: Option<&Kernel>) -> Vec<Capability> {
+/// The design's table of privileges kept after start. What is attached later needs them, so the mode decides, not only what is attached by now.
+fn kept(kernel: Option<&Kernel>, attach: Attach) -> Vec<Capability> {
     let Some(kernel) = kernel else { return Vec::new() };
-    let mut keep = Vec::new();
-    if kernel.interfaces().any(|interface| interface.attached == Attached::Clsact) || !has_kernel(&kernel.features().release, (6, 6)) {
-        keep.push(Capability::CAP_NET_ADMIN);
-    }
-    if !has_kernel(&kernel.features().release, (5, 19)) {
-        keep.push(Capability::CAP_BPF);
-    }
-    keep
-}
-
-/// Whether a release, as `uname -r` prints it, is at least a version.
-fn has_kernel(release: &str, version: (u32, u32)) -> bool {
-    let mut parts = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>().unwrap_or(0));
-    (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= version
+    let clsact = attach == Attach::Clsact || kernel.interfaces().any(|interface| interface.attached == Attached::Clsact);
+    let mode = if clsact { AttachMode::Clsact } else { AttachMode::Auto };
+    // Names that are no capabilities there are none of.
+    kernel.features().kept_capabilities(mode).into_iter().filter_map(|name| name.parse().ok()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn releases_are_compared_by_number() {
-        for (release, version, expected) in
-            [("6.18.44-x", (6, 6), true), ("5.15.0-91-generic", (5, 19), false), ("6.6.0", (6, 6), true), ("", (5, 15), false)]
-        {
-            assert_eq!(has_kernel(release, version), expected, "{release}");
-        }
-    }
+    use flowlog_bpf::Features;
 
     #[test]
     fn a_pin_refused_although_no_capability_is_missing_is_put_down_to_apparmor_or_selinux() {
@@ -176,6 +158,14 @@ mod tests {
         assert!(advice(&denied, &all).contains("AppArmor or SELinux"));
         assert!(advice(&denied, &all[1..]).contains("CAP_BPF is missing"));
         assert_eq!(advice(&pin(std::io::ErrorKind::StorageFull), &all), "");
+    }
+
+    #[test]
+    fn what_may_have_to_be_kept_are_capabilities() {
+        let features = Features { release: "5.15.0".to_owned(), rows: Vec::new() };
+        for name in features.kept_capabilities(AttachMode::Clsact) {
+            assert!(name.parse::<Capability>().is_ok(), "{name}");
+        }
     }
 
     #[test]
