@@ -7,8 +7,8 @@
 //! * left or dropped packets of the row consume what is pending, oldest first;
 //! * for an address of this host, what is then left over is delivered. A first drop is reported within microseconds, so a short wait is enough, unless
 //!   the row has had drops, or may have had them unheard: their later reports come once an interval, and the row waits for that long;
-//! * for other addresses, and where a drop is told of another tuple ([`Row::delivers`](super::row::Row::delivers)), what is left over is TRACED: after one sweep where the row has never left, after a whole report interval where it has,
-//!   because both sides report at their own times.
+//! * for other addresses, and where a drop is told of another tuple ([`Row::delivers`](super::row::Row::delivers)), what is left over is TRACED: after one
+//!   sweep where the row has never left, after a whole report interval where it has, because both sides report at their own times.
 //!
 //! Times here are the boot clock's of the kernel's own reports, so that neither a late reader nor a wall clock that jumps decides anything, and reading the
 //! same reports again decides the same.

@@ -1,6 +1,7 @@
 //! Gaps that the intake has not taken yet: whoever finds one goes on with its work, and tries again until there is room.
 //!
-//! What a full disk can pile up is bounded: beyond [`MOST`] a gap joins one of the same cause, the same interface's if there is one, and no packet goes uncounted.
+//! What a full disk can pile up is bounded: beyond [`MOST`] a gap joins one of the same cause, the same interface's if there is one, and no packet goes
+//! uncounted.
 
 use std::collections::VecDeque;
 use std::io;
@@ -79,7 +80,7 @@ mod tests {
     fn what_is_not_taken_stays_and_beyond_the_bound_nothing_is_lost_but_names() {
         let mut owed = Owed::default();
         (0..MOST).for_each(|interface| owed.push(gap(interface)));
-        (owed.push(gap(7)), owed.push(gap(MOST)));
+        [7, MOST].into_iter().for_each(|interface| owed.push(gap(interface)));
         let mut told = Vec::new();
         let mut write = |room: usize, full: fn() -> io::Result<bool>| {
             owed.pay(|note| {

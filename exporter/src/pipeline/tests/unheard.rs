@@ -7,19 +7,19 @@ fn what_a_firewall_ate_is_dropped_and_nothing_else_although_earlier_drops_were_n
     let value = format!("\"bytes\":100,\"drop_reason\":\"NETFILTER_DROP\",\"interfaces\":[\"eth0\"],{LAST},\"packets\":1");
     let delivered = format!("\"bytes\":100,\"interfaces\":[\"eth0\"],{LAST},\"packets\":1");
     let (soon, here) = (2 * SWEEP, report(key(HERE, 80), 1, 0));
-    let later = FlowReport { why: Why::Interval, ..here.clone() };
+    let later = FlowReport { why: Why::Interval, ..here };
     for case in ["restart", "full ring"] {
         let mut lab = Lab::new(MASK);
-        lab.apply(Event::Flow(here.clone()));
+        lab.apply(Event::Flow(here));
         lab.wait(SETTLE);
         assert_eq!(lab.lines(), [line("FORWARDED", "TO_HOST", &delivered)], "{case}");
         // Of a packet that is sent again both rows tell in a sweep, each in its own.
         match case {
             "restart" => {
                 lab.restart();
-                lab.apply(Event::Flow(later.clone()));
+                lab.apply(Event::Flow(later));
             }
-            _ => lab.apply(Event::Flow(FlowReport { boot_ns: later.first_ns + 8 * SWEEP as u64, ..later.clone() })),
+            _ => lab.apply(Event::Flow(FlowReport { boot_ns: later.first_ns + 8 * SWEEP as u64, ..later })),
         }
         lab.wait(soon);
         assert_eq!(lab.lines(), Vec::<String>::new(), "{case}");
@@ -34,7 +34,7 @@ fn what_a_firewall_ate_is_dropped_and_nothing_else_although_earlier_drops_were_n
     lab.wait(SETTLE);
     assert_eq!(lab.lines().len(), 1);
     for wait in [INTERVAL, SETTLE] {
-        lab.apply(Event::Flow(FlowReport { key: key(HERE, 81), ..later.clone() }));
+        lab.apply(Event::Flow(FlowReport { key: key(HERE, 81), ..later }));
         lab.wait(wait);
         assert_eq!(lab.lines().len(), 1);
     }
