@@ -320,7 +320,8 @@ impl Work {
     fn cut(&mut self, at: i64, cut: Cut, now: i64) {
         let (kernel, mut cx) = self.context(at);
         kernel.settle(&mut cx);
-        match (cut, self.windows.is_long()) {
+        // What a long window left in the spool before a restart with a short one ends with the first cut.
+        match (cut, self.windows.is_long() || self.output.spilled()) {
             (Cut::Window, false) | (Cut::Partial, false) => self.write_lines(),
             (Cut::Partial, true) => self.output.store_run(&mut self.fold),
             (Cut::Window, true) => {

@@ -199,6 +199,26 @@ fn of_several_rings_none_tells_how_far_another_has_been_read() {
 }
 
 #[test]
+fn a_window_that_memory_did_not_hold_is_written_although_the_entry_has_a_short_one_after_the_restart() {
+    let mut story = Story::new(&format!("{MASK}    window: 30s\n"), 3);
+    for pod in 0..8 {
+        story.frame(100 * SECOND + i64::from(pod) * 100_000_000, &flow(pod));
+    }
+    let (mut engine, _long) = story.engine();
+    while engine.read_frame() {}
+    engine.work.cut_until(102 * SECOND);
+    assert!(engine.work.output.spilled() && lines(&engine).is_empty());
+    drop(engine);
+    story.log = log(&format!("{MASK}    window: 1s\n"));
+    story.frame(103 * SECOND, &flow(8));
+    let (mut engine, _short) = story.engine();
+    while engine.read_frame() {}
+    engine.work.cut_until(104 * SECOND);
+    assert_eq!(lines(&engine).len(), 9);
+    assert_eq!((engine.work.totals.open_inputs, engine.work.totals.violations()), (0, Vec::<String>::new()));
+}
+
+#[test]
 fn a_frame_that_takes_the_table_over_its_bound_is_not_committed_in_halves() {
     let mut story = Story::new(&format!("{MASK}    window: 1s\n"), 2);
     story.frame(100 * SECOND, &(0..10).map(flow).collect::<String>());
