@@ -45,6 +45,11 @@ fn records(first: u64, next: u64) -> (String, u64, u64) {
     ("records".to_owned(), first, next)
 }
 
+/// Whether this time a failure is left to happen.
+fn fails(left: &AtomicU32) -> bool {
+    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+}
+
 #[test]
 fn a_failed_sync_makes_the_frames_be_written_again_from_memory() {
     static FAIL: AtomicU32 = AtomicU32::new(0);
@@ -53,7 +58,7 @@ fn a_failed_sync_makes_the_frames_be_written_again_from_memory() {
         sync: |file| {
             let mut synced = SYNCED.lock().unwrap();
             let found = file.metadata()?;
-            if FAIL.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+            if fails(&FAIL) {
                 // What a disk that loses its dirty pages leaves behind.
                 file.set_len(synced.get(&found.ino()).copied().unwrap_or(0))?;
                 return Err(std::io::Error::other("lost"));
@@ -77,6 +82,30 @@ fn a_failed_sync_makes_the_frames_be_written_again_from_memory() {
     let (writer, found) = Writer::open(folder.path(), &Options::new("n", "b")).unwrap();
     assert_eq!((found.renewal, writer.next_sequence()), (None, 6001));
     assert_eq!(runs(&mut reader(&writer, "test", WhenFull::Hold)), [records(1, 6001)]);
+}
+
+#[test]
+fn a_segment_begun_again_after_a_failure_still_says_where_the_identity_before_ended() {
+    static WRITES: AtomicU32 = AtomicU32::new(0);
+    static SYNCS: AtomicU32 = AtomicU32::new(0);
+    let disk = Disk {
+        write: |file, parts, offset| {
+            if fails(&WRITES) { Err(std::io::Error::other("broken")) } else { Ok(rustix::io::pwritev(file, parts, offset)?) }
+        },
+        sync: |file| if fails(&SYNCS) { Err(std::io::Error::other("lost")) } else { Ok(rustix::fs::fdatasync(file)?) },
+    };
+    let folder = tempfile::tempdir().unwrap();
+    for (boot, failures, before) in [("b", [0, 0], None), ("c", [1, 0], Some(101)), ("d", [0, 1], Some(101)), ("e", [1, 1], Some(101))] {
+        let (mut writer, _) = Writer::open_on(folder.path(), &Options::new("n", boot), disk.clone()).unwrap();
+        [&WRITES, &SYNCS].iter().zip(failures).for_each(|(left, count)| left.store(count, Ordering::SeqCst));
+        write(&mut writer, 100, 10);
+        writer.commit(Commit::default()).unwrap();
+        writer.flush(Duration::from_secs(30)).unwrap();
+        let segments = inspect::segments(folder.path()).unwrap();
+        let head = segments.last().unwrap().head.clone().unwrap();
+        assert_eq!((head.id, head.previous.map(|(_, next)| next)), (writer.id(), before), "{boot}");
+        assert_eq!((WRITES.load(Ordering::SeqCst), SYNCS.load(Ordering::SeqCst)), (0, 0));
+    }
 }
 
 #[test]

@@ -120,7 +120,7 @@ fn rewrite(shared: &Shared, state: &mut State) -> io::Result<()> {
         base: from,
         number: if first.base == from { first.number } else { state.synced_number },
         created: folder::now(),
-        previous: first.previous.filter(|_| first.base == from),
+        previous: first.previous.filter(|_| first.id == state.id),
     };
     let path = shared.folder.segment(from);
     let temporary = path.with_extension("again");

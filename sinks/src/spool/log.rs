@@ -256,7 +256,8 @@ impl Shared {
             base: state.written,
             number: state.number,
             created: folder::now(),
-            previous: None,
+            // In every segment, not only in the first, which may make room long before a sink comes to where the identity before ended.
+            previous: state.segments.back().filter(|segment| segment.id == state.id).and_then(|segment| segment.previous),
         };
         let file = self.begin_segment(state, &head)?;
         if state.segments.back().is_some_and(|segment| segment.base == head.base) {

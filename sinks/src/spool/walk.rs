@@ -41,9 +41,9 @@ impl Walk {
         }
     }
 
-    /// Forgets the open segment: it is entered again with the next step.
-    pub fn leave(&mut self) {
-        self.open = None;
+    /// Forgets the open segment where it is not of this identity: it is entered again with the next step.
+    pub fn leave_other(&mut self, id: SpoolId) {
+        self.open = self.open.take().filter(|(segment, _)| segment.id == id);
     }
 
     pub fn payload(&self) -> &[u8] {
