@@ -93,6 +93,7 @@ fn a_segment_begun_again_after_a_failure_still_says_where_the_identity_before_en
             if fails(&WRITES) { Err(std::io::Error::other("broken")) } else { Ok(rustix::io::pwritev(file, parts, offset)?) }
         },
         sync: |file| if fails(&SYNCS) { Err(std::io::Error::other("lost")) } else { Ok(rustix::fs::fdatasync(file)?) },
+        ..Disk::default()
     };
     let folder = tempfile::tempdir().unwrap();
     for (boot, failures, before) in [("b", [0, 0], None), ("c", [1, 0], Some(101)), ("d", [0, 1], Some(101)), ("e", [1, 1], Some(101))] {
@@ -106,6 +107,44 @@ fn a_segment_begun_again_after_a_failure_still_says_where_the_identity_before_en
         assert_eq!((head.id, head.previous.map(|(_, next)| next)), (writer.id(), before), "{boot}");
         assert_eq!((WRITES.load(Ordering::SeqCst), SYNCS.load(Ordering::SeqCst)), (0, 0));
     }
+}
+
+#[test]
+fn frames_written_again_are_read_and_synced_although_the_old_segments_cannot_be_removed_at_once() {
+    static SYNCS: AtomicU32 = AtomicU32::new(0);
+    static REMOVES: AtomicU32 = AtomicU32::new(0);
+    let disk = Disk {
+        sync: |file| if fails(&SYNCS) { Err(std::io::Error::other("lost")) } else { Ok(rustix::fs::fdatasync(file)?) },
+        // Every second one fails.
+        remove: |path| {
+            if REMOVES.fetch_add(1, Ordering::SeqCst) % 2 == 1 { Err(std::io::Error::other("stays")) } else { std::fs::remove_file(path) }
+        },
+        ..Disk::default()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let options = IntakeOptions { max_bytes: 1 << 20, ..IntakeOptions::new("n", "b") };
+    let (mut intake, _) = Intake::open_on(folder.path(), &options, disk).unwrap();
+    let mut reader = intake.readers().reader("r", 0);
+    let each = |from: u64, to: u64| (from..to).map(|index| (true, index * 5000, 5000)).collect::<Vec<_>>();
+    // Each time over several segments, and once with the reader inside the segment that is replaced.
+    for (round, syncs) in [1000, 0, 1000].into_iter().enumerate() {
+        let (from, to) = (round as u64 * 60, round as u64 * 60 + 60);
+        SYNCS.store(syncs, Ordering::SeqCst);
+        for index in from..to {
+            assert!(matches!(intake.append(&origin(index * 5000), &[7; 5000]).unwrap(), Appended::Stored { .. }));
+            if index == from {
+                assert_eq!(taken(&mut reader), each(from, from + 1));
+            }
+        }
+        assert_eq!(super::flush::sync(&reader.shared).is_err(), syncs > 0);
+        SYNCS.store(0, Ordering::SeqCst);
+        while super::flush::sync(&reader.shared).is_err() {}
+        assert_eq!(taken(&mut reader), each(from + 1, to), "{round}");
+    }
+    assert!(REMOVES.load(Ordering::SeqCst) > 2);
+    drop((intake, reader));
+    let (again, _) = Intake::open(folder.path(), &options).unwrap();
+    assert_eq!(taken(&mut again.readers().reader("r", 0)), each(0, 180));
 }
 
 #[test]
