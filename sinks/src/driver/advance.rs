@@ -4,6 +4,7 @@ use super::backoff::{Backoff, random};
 use super::run::{DISK_PAUSE, Driver};
 use super::send::{Done, Flight};
 use super::{Sink, quarantine};
+use crate::spool::Cut;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
@@ -11,16 +12,39 @@ use tokio::time::Instant;
 impl<S: Sink> Driver<S> {
     /// Gives up the flights from this one on: they are frozen again.
     pub(super) async fn rewind(&mut self, index: usize) {
-        let kept_cuts = self.flights.iter().take(index).filter(|flight| flight.has_cut).count();
         let gone: Vec<Flight> = self.flights.drain(index..).collect();
         let Some(first) = gone.first() else { return };
         // One that lands all the same finds no flight of its number.
         gone.iter().filter_map(|flight| flight.abort.as_ref()).for_each(tokio::task::AbortHandle::abort);
         self.place = first.from;
         self.reader.lock().await.seek(&first.from);
-        self.stored.cuts.truncate(kept_cuts);
+        self.stored.cuts.truncate(self.cuts_under_way());
         self.given.clear();
         self.unstored = true;
+    }
+
+    /// The batches on the way that have a cut: as many of the stored ones are theirs, the first.
+    pub(super) fn cuts_under_way(&self) -> usize {
+        self.flights.iter().filter(|flight| flight.has_cut).count()
+    }
+
+    /// Makes a batch's cut durable before it is sent, unless it is the one that was given. Whether the disk took it.
+    pub(super) async fn store_cut(&mut self, records: u64, cut: Option<Cut>) -> bool {
+        // As long as a batch with records ends where the given cut does, what that one says may stand at the destination already.
+        let stands = |given: &Cut, cut: &Cut| given == cut || (given.end == cut.end && records > 0);
+        let Some(cut) = cut.filter(|cut| !self.given.front().is_some_and(|given| stands(given, cut))) else {
+            return true;
+        };
+        // Those behind a cut that does not stand any more do not follow on this one either.
+        let before = self.stored.cuts.split_off(self.cuts_under_way());
+        self.stored.cuts.push(cut);
+        if self.store().await {
+            self.given.clear();
+            return true;
+        }
+        self.stored.cuts.pop();
+        self.stored.cuts.extend(before);
+        false
     }
 
     /// Goes back to the cursor, with the cuts that are stored, and has the sink's client made anew.

@@ -253,8 +253,8 @@ impl<S: Sink> Driver<S> {
             Ok(frozen) => frozen,
             Err(error) => return Some(self.disk_failed(&error)),
         };
-        let mut flight =
-            Flight { number: self.next_number, from, to, records: 0, bytes: 0, oldest, has_cut: false, gaps, done: None, abort: None };
+        let number = self.next_number;
+        let mut flight = Flight { number, from, to, records: 0, bytes: 0, oldest, has_cut: false, gaps, done: None, abort: None };
         match step {
             Err(error) => return Some(self.disk_failed(&error)),
             Ok(Step::Wait(pause)) => {
@@ -267,16 +267,12 @@ impl<S: Sink> Driver<S> {
             }
             Ok(Step::Batch(batch)) => {
                 (flight.records, flight.bytes) = (batch.records, batch.bytes);
-                flight.has_cut = self.given.pop_front().is_some();
-                if let Some(cut) = batch.cut.filter(|_| !flight.has_cut) {
-                    self.stored.cuts.push(cut);
-                    flight.has_cut = true;
-                    if !self.store().await {
-                        self.stored.cuts.pop();
-                        self.reader.lock().await.seek(&from);
-                        return Some(Instant::now() + DISK_PAUSE);
-                    }
+                if !self.store_cut(batch.records, batch.cut).await {
+                    self.reader.lock().await.seek(&from);
+                    return Some(Instant::now() + DISK_PAUSE);
                 }
+                flight.has_cut = self.stored.cuts.len() > self.cuts_under_way();
+                self.given.pop_front();
                 let name = (self.options.name.as_str(), flight.number, flight.records);
                 flight.abort = Some(launch(&mut self.tasks, name, &self.sink, batch.frozen, &self.metrics, &self.retries.0));
             }

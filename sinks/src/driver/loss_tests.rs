@@ -1,0 +1,145 @@
+//! The driver where records have left the spool, the clock was set back, or it has to end: what it counts, declares and stores.
+
+use super::*;
+use crate::spool::{Commit, Cursor, Damaged, Item, Options, Stored, WhenFull, Writer, now};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::{Arc, Mutex};
+
+type Freeze = dyn Fn(&mut Reader, Option<&Cut>) -> Step<Vec<u64>> + Send + Sync;
+type Answer = dyn Fn(&[u64]) -> Outcome + Send + Sync;
+
+/// Does as it is told.
+struct Puppet {
+    max_age: Duration,
+    freeze: Box<Freeze>,
+    answer: Box<Answer>,
+    /// Where an attempt waits before its answer.
+    gate: Option<tokio::sync::Notify>,
+}
+
+impl Puppet {
+    fn new(
+        freeze: impl Fn(&mut Reader, Option<&Cut>) -> Step<Vec<u64>> + Send + Sync + 'static,
+        answer: impl Fn(&[u64]) -> Outcome + Send + Sync + 'static,
+    ) -> Self {
+        Self { max_age: Duration::ZERO, freeze: Box::new(freeze), answer: Box::new(answer), gate: None }
+    }
+}
+
+impl Sink for Puppet {
+    type Frozen = Vec<u64>;
+
+    fn limits(&self) -> Limits {
+        Limits { max_bytes: u64::MAX, max_records: u64::MAX, max_age: self.max_age }
+    }
+
+    fn max_backoff(&self) -> Duration {
+        Duration::from_millis(2)
+    }
+
+    fn freeze(&self, reader: &mut Reader, _limits: &Limits, cut: Option<&Cut>, _now: i64) -> Result<Step<Vec<u64>>, ReadError> {
+        Ok((self.freeze)(reader, cut))
+    }
+
+    async fn send(&self, sequences: &Vec<u64>) -> Outcome {
+        if let Some(gate) = &self.gate {
+            gate.notified().await;
+        }
+        (self.answer)(sequences)
+    }
+
+    async fn check(&self) -> Result<(), Health> {
+        Ok(())
+    }
+}
+
+/// Reads to the end.
+fn take(reader: &mut Reader) -> Vec<u64> {
+    let mut sequences = Vec::new();
+    while let Some(item) = reader.peek().unwrap() {
+        if let Item::Record(record) = item {
+            sequences.push(record.sequence);
+        }
+        reader.advance();
+    }
+    sequences
+}
+
+fn batch(sequences: Vec<u64>, cut: Option<Cut>) -> Step<Vec<u64>> {
+    if sequences.is_empty() && cut.is_none() {
+        Step::Skip
+    } else {
+        Step::Batch(Batch { records: sequences.len() as u64, bytes: 1, cut, frozen: sequences })
+    }
+}
+
+fn retry() -> Outcome {
+    Outcome::Retry { why: "not now".to_owned(), after: None, shrink: false }
+}
+
+fn delivered() -> Outcome {
+    Outcome::Delivered { state: None }
+}
+
+fn open(folder: &std::path::Path) -> Writer {
+    // Segments of 16 KiB, sixteen of them.
+    Writer::open(folder, &Options { max_bytes: 16 * 16384, min_free_percent: 0, ..Options::new("n", "b") }).unwrap().0
+}
+
+fn write(writer: &mut Writer, records: u64, time: i64) {
+    for _ in 0..records {
+        writer.append(0, b"", b"", &[7; 1000]).unwrap();
+    }
+    writer.commit(Commit { time, ..Commit::default() }).unwrap();
+    writer.flush(Duration::from_secs(60)).unwrap();
+}
+
+fn options() -> DriverOptions {
+    DriverOptions { name: "puppet".to_owned(), when_full: WhenFull::DropOldest }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap()
+}
+
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    while !is_so() {
+        assert!(tokio::time::Instant::now() < deadline, "{what}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[test]
+fn a_cut_that_does_not_stand_any_more_gives_way_to_the_one_that_is_sent() {
+    // The cut given ends behind two records; what is frozen now, and whether its cut is stored.
+    type Case = (&'static str, u64, fn(&mut Reader, &Cut), bool);
+    let cases: [Case; 3] = [
+        ("says something else, without records, at the same place", 0, |reader, cut| reader.seek(&cut.end), true),
+        ("ends elsewhere", 1, |_, _| {}, true),
+        ("has other records and the same end", 1, |reader, cut| reader.seek(&cut.end), false),
+    ];
+    for (what, records, go, is_stored) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = open(folder.path());
+        write(&mut writer, 2, 1);
+        let spool = writer.spool();
+        let (mut reader, stored) = spool.reader("puppet", WhenFull::DropOldest).unwrap();
+        take(&mut reader);
+        let given = Cut { end: reader.cursor(), intent: serde_json::json!("given") };
+        spool.store("puppet", &Stored { cuts: vec![given.clone()], ..stored }).unwrap();
+        let freeze = move |reader: &mut Reader, cut: Option<&Cut>| {
+            go(reader, cut.unwrap());
+            batch(vec![1; records as usize], Some(Cut { end: reader.cursor(), intent: serde_json::json!("new") }))
+        };
+        runtime().block_on(async {
+            let running = start(&spool, Arc::new(Puppet::new(freeze, |_| retry())), options()).unwrap();
+            let metrics = running.metrics().clone();
+            until("it is never sent", || metrics.attempts.load(Relaxed) > 0).await;
+        });
+        let cuts = spool.cursors().unwrap()[0].1.cuts.clone();
+        assert_eq!(cuts.len(), 1, "{what}");
+        assert_eq!((cuts[0] != given, cuts[0].intent == "new"), (is_stored, is_stored), "{what}");
+    }
+}
