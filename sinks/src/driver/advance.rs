@@ -47,6 +47,19 @@ impl<S: Sink> Driver<S> {
         false
     }
 
+    /// Ends what is on the way. What has landed by now counts.
+    pub(super) async fn end_flights(&mut self) {
+        self.tasks.abort_all();
+        while let Some(landed) = self.tasks.join_next().await {
+            // The rest is sent again after the next start, by a client that is new then.
+            if let Ok((number, done)) = landed
+                && !matches!(done, Done::Shrink | Done::Fatal)
+            {
+                self.landed(number, done).await;
+            }
+        }
+    }
+
     /// Goes back to the cursor, with the cuts that are stored, and has the sink's client made anew.
     pub(super) async fn rewind_all(&mut self) {
         self.tasks.shutdown().await;

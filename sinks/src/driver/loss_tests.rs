@@ -112,6 +112,27 @@ async fn until(what: &str, is_so: impl Fn() -> bool) {
 }
 
 #[test]
+fn a_batch_that_lands_as_the_driver_has_to_end_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = open(folder.path());
+    let spool = writer.spool();
+    for round in 1..=40 {
+        write(&mut writer, 1, 1);
+        let sink = Puppet { gate: Some(tokio::sync::Notify::new()), ..Puppet::new(|reader, _| batch(take(reader), None), |_| delivered()) };
+        let sink = Arc::new(sink);
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+            let running = start(&spool, sink.clone(), options()).unwrap();
+            let metrics = running.metrics().clone();
+            until("it is never sent", || metrics.attempts.load(Relaxed) > 0).await;
+            // The answer is there first, and the driver sees both at once.
+            sink.gate.as_ref().unwrap().notify_one();
+            running.stop(Duration::ZERO).await;
+        });
+        assert_eq!(spool.cursors().unwrap()[0].1.cursor.sequence, round + 1);
+    }
+}
+
+#[test]
 fn a_cut_that_does_not_stand_any_more_gives_way_to_the_one_that_is_sent() {
     // The cut given ends behind two records; what is frozen now, and whether its cut is stored.
     type Case = (&'static str, u64, fn(&mut Reader, &Cut), bool);

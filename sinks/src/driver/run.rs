@@ -110,7 +110,7 @@ impl<S: Sink> Driver<S> {
             }
             self.wait(wait).await;
         }
-        self.tasks.shutdown().await;
+        self.end_flights().await;
         while self.unstored && Instant::now() < self.deadline().unwrap_or_else(Instant::now) + DISK_PAUSE && !self.store().await {
             sleep(DISK_PAUSE).await;
         }
@@ -314,7 +314,7 @@ impl<S: Sink> Driver<S> {
         }
     }
 
-    async fn landed(&mut self, number: u64, done: Done) {
+    pub(super) async fn landed(&mut self, number: u64, done: Done) {
         let Some(index) = self.flights.iter().position(|flight| flight.number == number) else {
             return;
         };
