@@ -76,14 +76,16 @@ impl<S: Sink> Driver<S> {
     pub(super) fn advance(&mut self) {
         self.refuse_at = None;
         while let Some(done) = self.flights.front_mut().and_then(|flight| flight.done.take()) {
-            let refused = match &done {
+            let records = self.flights.front().map_or(0, |flight| flight.records);
+            let (is_kept, refused) = match &done {
                 Done::Partial { rejected } => {
-                    self.refuse(&|sequence| rejected.iter().find(|(number, _)| *number == sequence).map(|(_, why)| why.clone()))
+                    let why = |sequence| rejected.iter().find(|(number, _)| *number == sequence).map(|(_, why)| why.clone());
+                    (self.refuse(&why), rejected.len() as u64)
                 }
-                Done::Reject { why } => self.refuse(&|_| Some(why.clone())),
-                _ => Some(0),
+                Done::Reject { why } => (self.refuse(&|_| Some(why.clone())), records),
+                _ => (true, 0),
             };
-            let Some(refused) = refused else {
+            if !is_kept {
                 self.refuse_at = Some(Instant::now() + DISK_PAUSE);
                 if let Some(flight) = self.flights.front_mut() {
                     flight.done = Some(done);
@@ -116,22 +118,31 @@ impl<S: Sink> Driver<S> {
         flight.gaps.iter().for_each(|gap| self.metrics.count_gap(gap));
     }
 
-    /// Puts the first flight's records that `why` names into the quarantine file. `None` if the disk does not take them just now.
-    fn refuse(&self, why: &dyn Fn(u64) -> Option<String>) -> Option<u64> {
-        let flight = self.flights.front()?;
+    /// Puts the first flight's records that `why` names into the quarantine file, and declares those that have left the spool. `false` if the disk does
+    /// not take them just now.
+    fn refuse(&self, why: &dyn Fn(u64) -> Option<String>) -> bool {
+        let Some(flight) = self.flights.front() else {
+            return true;
+        };
         // Rare, small, and nothing else of this driver may go on before: worth blocking for.
         let mut reader = self.spool.fork(&flight.from);
         let span = (&flight.from, &flight.to);
-        match quarantine::put(self.spool.folder(), &self.options.name, &mut reader, span, why) {
-            Ok((count, overwritten)) => {
-                tracing::warn!(sink = %self.options.name, count, "The destination refused records for good; they are in the quarantine file.");
+        // What was gone already when the batch was frozen is a gap of its own.
+        let is_in =
+            |sequence: u64| !flight.gaps.iter().filter_map(|gap| gap.sequences).any(|(first, next)| (first..next).contains(&sequence));
+        let why = |sequence| why(sequence).filter(|_| is_in(sequence));
+        match quarantine::put(self.spool.folder(), &self.options.name, &mut reader, span, &why) {
+            Ok(quarantine::Kept { count, overwritten, gone }) => {
+                let (sink, lost) = (&self.options.name, gone.iter().map(|(_, (first, next))| next - first).sum::<u64>());
+                tracing::warn!(%sink, count, lost, "The destination refused records for good; they are in the quarantine file, but for those the spool lost.");
+                gone.into_iter().for_each(|(spool, sequences)| self.spool.lose(sink, spool, sequences));
                 self.metrics.quarantine_overwritten.fetch_add(overwritten, Relaxed);
-                Some(count)
+                true
             }
             Err(error) => {
                 tracing::warn!(sink = %self.options.name, %error, "The quarantine file cannot be written; it is tried again.");
                 self.metrics.state_errors.fetch_add(1, Relaxed);
-                None
+                false
             }
         }
     }

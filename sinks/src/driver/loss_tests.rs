@@ -112,6 +112,38 @@ async fn until(what: &str, is_so: impl Fn() -> bool) {
 }
 
 #[test]
+fn refused_records_that_have_left_the_spool_are_counted_and_declared() {
+    for (is_partial, refused, (first, next)) in [(true, 2, (3, 5)), (false, 10, (1, 11))] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = open(folder.path());
+        let spool = writer.spool();
+        write(&mut writer, 10, 1);
+        let is_back = Arc::new(AtomicBool::new(false));
+        let there = is_back.clone();
+        let answer = move |sequences: &[u64]| match (there.load(SeqCst), sequences.first()) {
+            (false, _) => retry(),
+            (true, Some(1)) if is_partial => Outcome::Partial { rejected: [3, 4].map(|number| (number, "no".to_owned())).into() },
+            (true, Some(1)) => Outcome::Reject { why: "no".to_owned() },
+            _ => delivered(),
+        };
+        runtime().block_on(async {
+            let running = start(&spool, Arc::new(Puppet::new(|reader, _| batch(take(reader), None), answer)), options()).unwrap();
+            let metrics = running.metrics().clone();
+            until("it is never sent", || metrics.attempts.load(Relaxed) > 0).await;
+            (0..40).for_each(|_| write(&mut writer, 10, 2));
+            is_back.store(true, SeqCst);
+            assert_eq!(running.drain(Duration::from_secs(60)).await, None);
+            assert_eq!(metrics.records_rejected.load(Relaxed), refused);
+            assert_eq!(metrics.records_sent.load(Relaxed) + metrics.records_dropped_full.load(Relaxed) + refused, 410);
+        });
+        let lost = Damaged { spool: writer.id(), first, next, from: None, to: None, sink: Some("puppet".to_owned()) };
+        let declared = writer.take_damage();
+        assert!(declared.contains(&lost), "{declared:?}");
+        assert!(std::fs::read_to_string(folder.path().join("quarantine/puppet.jsonl")).unwrap().is_empty());
+    }
+}
+
+#[test]
 fn a_batch_that_lands_as_the_driver_has_to_end_counts() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = open(folder.path());
