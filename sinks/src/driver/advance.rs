@@ -4,7 +4,7 @@ use super::backoff::{Backoff, random};
 use super::run::{DISK_PAUSE, Driver};
 use super::send::{Done, Flight};
 use super::{Sink, quarantine};
-use crate::spool::Cut;
+use crate::spool::{Cut, now};
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
@@ -198,10 +198,14 @@ impl<S: Sink> Driver<S> {
     }
 
     /// Shows how far the sink is behind.
-    pub(super) async fn measure(&self) {
+    pub(super) async fn measure(&mut self) {
         let pending = self.reader.lock().await.pending().unwrap_or_default();
         let flying: u64 = self.flights.iter().map(|flight| flight.records).sum();
-        let oldest = self.flights.front().map(|flight| flight.oldest).or(pending.oldest).unwrap_or(0);
+        let waiting = pending.oldest.map(|oldest| (oldest, self.seen(&pending)));
+        // Not in the future, whatever became of the clock since the commit.
+        let since =
+            |(oldest, seen): (i64, Instant)| oldest.min(now().saturating_sub(i64::try_from(seen.elapsed().as_nanos()).unwrap_or(i64::MAX)));
+        let oldest = self.flights.front().map(|flight| (flight.oldest, flight.seen)).or(waiting).map_or(0, since);
         self.metrics.lag_records.store(pending.records + flying, Relaxed);
         self.metrics.lag_bytes.store(self.spool.end().saturating_sub(self.stored.cursor.position), Relaxed);
         self.metrics.oldest_unacked.store(oldest, Relaxed);

@@ -112,6 +112,20 @@ async fn until(what: &str, is_so: impl Fn() -> bool) {
 }
 
 #[test]
+fn what_is_pending_is_sent_in_time_although_the_clock_was_set_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = open(folder.path());
+    write(&mut writer, 3, now() + 3_600_000_000_000);
+    runtime().block_on(async {
+        let sink = Puppet { max_age: Duration::from_millis(20), ..Puppet::new(|reader, _| batch(take(reader), None), |_| retry()) };
+        let running = start(&writer.spool(), Arc::new(sink), options()).unwrap();
+        let metrics = running.metrics().clone();
+        until("it is never sent", || metrics.attempts.load(Relaxed) > 1 && metrics.oldest_unacked.load(Relaxed) > 0).await;
+        assert!(metrics.oldest_unacked.load(Relaxed) <= now(), "what waits is not from the future");
+    });
+}
+
+#[test]
 fn refused_records_that_have_left_the_spool_are_counted_and_declared() {
     for (is_partial, refused, (first, next)) in [(true, 2, (3, 5)), (false, 10, (1, 11))] {
         let folder = tempfile::tempdir().unwrap();

@@ -8,7 +8,7 @@ use super::concurrency::Concurrency;
 use super::control::{DriverOptions, Order};
 use super::send::{Done, Flight, Landed, launch};
 use super::{Limits, ResumeError, Sink, SinkMetrics, Step};
-use crate::spool::{Changes, Cursor, Cut, Reader, Spool, Stored, now};
+use crate::spool::{Changes, Cursor, Cut, Pending, Reader, Spool, Stored, now};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -28,6 +28,8 @@ pub(super) struct Driver<S: Sink> {
     pub(super) reader: Arc<Mutex<Reader>>,
     /// The reader's place: where the next batch begins.
     pub(super) place: Cursor,
+    /// When something was first seen pending at which place.
+    pub(super) seen: Option<(Cursor, Instant)>,
     pub(super) stored: Stored,
     pub(super) unstored: bool,
     pub(super) stored_at: Instant,
@@ -66,6 +68,7 @@ impl<S: Sink> Driver<S> {
             sink,
             options,
             place: reader.cursor(),
+            seen: None,
             reader: Arc::new(Mutex::new(reader)),
             given: stored.cuts.iter().cloned().collect(),
             stored,
@@ -207,7 +210,7 @@ impl<S: Sink> Driver<S> {
             if pending.bytes == 0 && (is_draining || !self.sink.freezes_when_idle()) {
                 return None;
             }
-            if let Some(wait) = self.freeze(pending.oldest.unwrap_or(0)).await {
+            if let Some(wait) = self.freeze(&pending).await {
                 return Some(wait);
             }
         }
@@ -215,7 +218,7 @@ impl<S: Sink> Driver<S> {
     }
 
     /// When what is pending makes a batch.
-    fn due(&self, pending: &crate::spool::Pending) -> Option<Instant> {
+    fn due(&mut self, pending: &Pending) -> Option<Instant> {
         let limits = self.limits();
         let at_once = !self.given.is_empty()
             || matches!(*self.orders.borrow(), Order::Drain(_))
@@ -223,7 +226,21 @@ impl<S: Sink> Driver<S> {
             || pending.bytes >= limits.max_bytes;
         let oldest = pending.oldest.filter(|_| !at_once)?;
         let age = Duration::from_nanos(u64::try_from(now().saturating_sub(oldest)).unwrap_or(0));
+        // Commit times are ahead of a clock that was set back, for as long as it was: what is pending waits no longer for that.
+        let age = age.max(self.seen(pending).elapsed());
         Some(Instant::now() + limits.max_age.saturating_sub(age))
+    }
+
+    /// When what is pending at the place was first seen, by a clock that does not jump.
+    pub(super) fn seen(&mut self, pending: &Pending) -> Instant {
+        let now = Instant::now();
+        match self.seen.filter(|(place, _)| *place == self.place) {
+            Some((_, seen)) => seen,
+            None => {
+                self.seen = pending.oldest.map(|_| (self.place, now));
+                now
+            }
+        }
     }
 
     fn limits(&self) -> Limits {
@@ -238,7 +255,8 @@ impl<S: Sink> Driver<S> {
     }
 
     /// Freezes the next batch and launches it. Gives a time where nothing could be frozen now.
-    async fn freeze(&mut self, oldest: i64) -> Option<Instant> {
+    async fn freeze(&mut self, pending: &Pending) -> Option<Instant> {
+        let (oldest, seen) = (pending.oldest.unwrap_or(0), self.seen(pending));
         let (sink, reader, limits, cut) = (self.sink.clone(), self.reader.clone(), self.limits(), self.given.front().cloned());
         let from = self.place;
         let result = spawn_blocking(move || {
@@ -254,7 +272,7 @@ impl<S: Sink> Driver<S> {
             Err(error) => return Some(self.disk_failed(&error)),
         };
         let number = self.next_number;
-        let mut flight = Flight { number, from, to, records: 0, bytes: 0, oldest, has_cut: false, gaps, done: None, abort: None };
+        let mut flight = Flight { number, from, to, records: 0, bytes: 0, oldest, seen, has_cut: false, gaps, done: None, abort: None };
         match step {
             Err(error) => return Some(self.disk_failed(&error)),
             Ok(Step::Wait(pause)) => {
