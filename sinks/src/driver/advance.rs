@@ -20,6 +20,7 @@ impl<S: Sink> Driver<S> {
         self.reader.lock().await.seek(&first.from);
         self.stored.cuts.truncate(self.cuts_under_way());
         self.given.clear();
+        self.gaps.clear();
         self.unstored = true;
     }
 
@@ -66,6 +67,7 @@ impl<S: Sink> Driver<S> {
         self.flights.clear();
         self.given = self.stored.cuts.iter().cloned().collect();
         self.place = self.stored.cursor;
+        self.gaps.clear();
         self.reader.lock().await.seek(&self.place);
         self.metrics.resets.fetch_add(1, Relaxed);
         self.sink.reset().await;

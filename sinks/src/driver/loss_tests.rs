@@ -158,6 +158,41 @@ fn refused_records_that_have_left_the_spool_are_counted_and_declared() {
 }
 
 #[test]
+fn a_gap_read_while_a_batch_fills_is_counted_with_it_and_once() {
+    for goes_on in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = open(folder.path());
+        let (_, stored) = writer.spool().reader("puppet", WhenFull::DropOldest).unwrap();
+        (0..40).for_each(|_| write(&mut writer, 10, 1));
+        assert_eq!(stored.cursor.sequence, 1);
+        // Reads, waits once, and goes on behind what it has read or reads it again.
+        let read: Mutex<Option<(Cursor, Vec<u64>)>> = Mutex::default();
+        let freeze = move |reader: &mut Reader, _: Option<&Cut>| {
+            let mut read = read.lock().unwrap();
+            let Some((place, mut sequences)) = read.take() else {
+                let sequences = take(reader);
+                *read = Some((reader.cursor(), sequences));
+                return Step::Wait(Duration::from_millis(1));
+            };
+            if goes_on {
+                reader.seek(&place);
+            } else {
+                sequences.clear();
+            }
+            sequences.extend(take(reader));
+            batch(sequences, None)
+        };
+        runtime().block_on(async {
+            let running = start(&writer.spool(), Arc::new(Puppet::new(freeze, |_| delivered())), options()).unwrap();
+            let metrics = running.metrics().clone();
+            until("it is never sent", || metrics.records_sent.load(Relaxed) > 0).await;
+            assert_eq!(metrics.gaps.load(Relaxed), 1);
+            assert_eq!(metrics.records_sent.load(Relaxed) + metrics.records_dropped_full.load(Relaxed), 400);
+        });
+    }
+}
+
+#[test]
 fn a_batch_that_lands_as_the_driver_has_to_end_counts() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = open(folder.path());

@@ -8,7 +8,7 @@ use super::concurrency::Concurrency;
 use super::control::{DriverOptions, Order};
 use super::send::{Done, Flight, Landed, launch};
 use super::{Limits, ResumeError, Sink, SinkMetrics, Step};
-use crate::spool::{Changes, Cursor, Cut, Pending, Reader, Spool, Stored, now};
+use crate::spool::{Changes, Cursor, Cut, Gap, Pending, Reader, Spool, Stored, now};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -30,6 +30,8 @@ pub(super) struct Driver<S: Sink> {
     pub(super) place: Cursor,
     /// When something was first seen pending at which place.
     pub(super) seen: Option<(Cursor, Instant)>,
+    /// Gaps that were gone past for a batch that is not frozen yet.
+    pub(super) gaps: Vec<Gap>,
     pub(super) stored: Stored,
     pub(super) unstored: bool,
     pub(super) stored_at: Instant,
@@ -69,6 +71,7 @@ impl<S: Sink> Driver<S> {
             options,
             place: reader.cursor(),
             seen: None,
+            gaps: Vec::new(),
             reader: Arc::new(Mutex::new(reader)),
             given: stored.cuts.iter().cloned().collect(),
             stored,
@@ -262,16 +265,23 @@ impl<S: Sink> Driver<S> {
         let result = spawn_blocking(move || {
             let mut reader = reader.blocking_lock();
             let step = sink.freeze(&mut reader, &limits, cut.as_ref(), now());
+            let gaps = reader.take_gaps();
             if !matches!(step, Ok(Step::Skip | Step::Batch(_))) {
                 reader.seek(&from);
             }
-            (step, reader.cursor(), reader.take_gaps())
+            (step, reader.cursor(), gaps)
         });
         let (step, to, gaps) = match result.await {
             Ok(frozen) => frozen,
             Err(error) => return Some(self.disk_failed(&error)),
         };
-        let number = self.next_number;
+        // A sink that waits goes on behind what it has read, or reads it once more.
+        for gap in gaps {
+            if !self.gaps.contains(&gap) {
+                self.gaps.push(gap);
+            }
+        }
+        let (number, gaps) = (self.next_number, Vec::new());
         let mut flight = Flight { number, from, to, records: 0, bytes: 0, oldest, seen, has_cut: false, gaps, done: None, abort: None };
         match step {
             Err(error) => return Some(self.disk_failed(&error)),
@@ -295,6 +305,7 @@ impl<S: Sink> Driver<S> {
                 flight.abort = Some(launch(&mut self.tasks, name, &self.sink, batch.frozen, &self.metrics, &self.retries.0));
             }
         }
+        flight.gaps = std::mem::take(&mut self.gaps);
         self.place = to;
         self.next_number += 1;
         self.flights.push_back(flight);
