@@ -7,7 +7,7 @@
 //! stands at the new path already was not written from here.
 
 use super::FileMetrics;
-use super::active::folder_of;
+use super::active::{folder_of, make_durable};
 use super::config::FileConfig;
 use crate::denied::At;
 use crate::driver::ResumeError;
@@ -72,6 +72,8 @@ pub(super) fn resume(config: &FileConfig, metrics: &FileMetrics, reader: &mut Re
             }
         }
         last = identify(&path).map_err(failed(&path))?.unwrap_or(last);
+        // What was passed may be in memory only, and the cursor is stored behind it next.
+        File::open(&path).and_then(|file| make_durable(&file, from.offset, last.offset)).map_err(failed(&path))?;
     }
     Ok(last)
 }
