@@ -4,6 +4,7 @@ use super::backoff::{Backoff, random};
 use super::run::{DISK_PAUSE, Driver};
 use super::send::{Done, Flight};
 use super::{Sink, quarantine};
+use crate::spool::{Cut, now};
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
@@ -11,16 +12,53 @@ use tokio::time::Instant;
 impl<S: Sink> Driver<S> {
     /// Gives up the flights from this one on: they are frozen again.
     pub(super) async fn rewind(&mut self, index: usize) {
-        let kept_cuts = self.flights.iter().take(index).filter(|flight| flight.has_cut).count();
         let gone: Vec<Flight> = self.flights.drain(index..).collect();
         let Some(first) = gone.first() else { return };
         // One that lands all the same finds no flight of its number.
         gone.iter().filter_map(|flight| flight.abort.as_ref()).for_each(tokio::task::AbortHandle::abort);
         self.place = first.from;
         self.reader.lock().await.seek(&first.from);
-        self.stored.cuts.truncate(kept_cuts);
+        self.stored.cuts.truncate(self.cuts_under_way());
         self.given.clear();
+        self.gaps.clear();
         self.unstored = true;
+    }
+
+    /// The batches on the way that have a cut: as many of the stored ones are theirs, the first.
+    pub(super) fn cuts_under_way(&self) -> usize {
+        self.flights.iter().filter(|flight| flight.has_cut).count()
+    }
+
+    /// Makes a batch's cut durable before it is sent, unless it is the one that was given. Whether the disk took it.
+    pub(super) async fn store_cut(&mut self, records: u64, cut: Option<Cut>) -> bool {
+        // As long as a batch with records ends where the given cut does, what that one says may stand at the destination already.
+        let stands = |given: &Cut, cut: &Cut| given == cut || (given.end == cut.end && records > 0);
+        let Some(cut) = cut.filter(|cut| !self.given.front().is_some_and(|given| stands(given, cut))) else {
+            return true;
+        };
+        // Those behind a cut that does not stand any more do not follow on this one either.
+        let before = self.stored.cuts.split_off(self.cuts_under_way());
+        self.stored.cuts.push(cut);
+        if self.store().await {
+            self.given.clear();
+            return true;
+        }
+        self.stored.cuts.pop();
+        self.stored.cuts.extend(before);
+        false
+    }
+
+    /// Ends what is on the way. What has landed by now counts.
+    pub(super) async fn end_flights(&mut self) {
+        self.tasks.abort_all();
+        while let Some(landed) = self.tasks.join_next().await {
+            // The rest is sent again after the next start, by a client that is new then.
+            if let Ok((number, done)) = landed
+                && !matches!(done, Done::Shrink | Done::Fatal)
+            {
+                self.landed(number, done).await;
+            }
+        }
     }
 
     /// Goes back to the cursor, with the cuts that are stored, and has the sink's client made anew.
@@ -29,6 +67,7 @@ impl<S: Sink> Driver<S> {
         self.flights.clear();
         self.given = self.stored.cuts.iter().cloned().collect();
         self.place = self.stored.cursor;
+        self.gaps.clear();
         self.reader.lock().await.seek(&self.place);
         self.metrics.resets.fetch_add(1, Relaxed);
         self.sink.reset().await;
@@ -39,14 +78,16 @@ impl<S: Sink> Driver<S> {
     pub(super) fn advance(&mut self) {
         self.refuse_at = None;
         while let Some(done) = self.flights.front_mut().and_then(|flight| flight.done.take()) {
-            let refused = match &done {
+            let records = self.flights.front().map_or(0, |flight| flight.records);
+            let (is_kept, refused) = match &done {
                 Done::Partial { rejected } => {
-                    self.refuse(&|sequence| rejected.iter().find(|(number, _)| *number == sequence).map(|(_, why)| why.clone()))
+                    let why = |sequence| rejected.iter().find(|(number, _)| *number == sequence).map(|(_, why)| why.clone());
+                    (self.refuse(&why), rejected.len() as u64)
                 }
-                Done::Reject { why } => self.refuse(&|_| Some(why.clone())),
-                _ => Some(0),
+                Done::Reject { why } => (self.refuse(&|_| Some(why.clone())), records),
+                _ => (true, 0),
             };
-            let Some(refused) = refused else {
+            if !is_kept {
                 self.refuse_at = Some(Instant::now() + DISK_PAUSE);
                 if let Some(flight) = self.flights.front_mut() {
                     flight.done = Some(done);
@@ -79,22 +120,31 @@ impl<S: Sink> Driver<S> {
         flight.gaps.iter().for_each(|gap| self.metrics.count_gap(gap));
     }
 
-    /// Puts the first flight's records that `why` names into the quarantine file. `None` if the disk does not take them just now.
-    fn refuse(&self, why: &dyn Fn(u64) -> Option<String>) -> Option<u64> {
-        let flight = self.flights.front()?;
+    /// Puts the first flight's records that `why` names into the quarantine file, and declares those that have left the spool. `false` if the disk does
+    /// not take them just now.
+    fn refuse(&self, why: &dyn Fn(u64) -> Option<String>) -> bool {
+        let Some(flight) = self.flights.front() else {
+            return true;
+        };
         // Rare, small, and nothing else of this driver may go on before: worth blocking for.
         let mut reader = self.spool.fork(&flight.from);
         let span = (&flight.from, &flight.to);
-        match quarantine::put(self.spool.folder(), &self.options.name, &mut reader, span, why) {
-            Ok((count, overwritten)) => {
-                tracing::warn!(sink = %self.options.name, count, "The destination refused records for good; they are in the quarantine file.");
+        // What was gone already when the batch was frozen is a gap of its own.
+        let is_in =
+            |sequence: u64| !flight.gaps.iter().filter_map(|gap| gap.sequences).any(|(first, next)| (first..next).contains(&sequence));
+        let why = |sequence| why(sequence).filter(|_| is_in(sequence));
+        match quarantine::put(self.spool.folder(), &self.options.name, &mut reader, span, &why) {
+            Ok(quarantine::Kept { count, overwritten, gone }) => {
+                let (sink, lost) = (&self.options.name, gone.iter().map(|(_, (first, next))| next - first).sum::<u64>());
+                tracing::warn!(%sink, count, lost, "The destination refused records for good; they are in the quarantine file, but for those the spool lost.");
+                gone.into_iter().for_each(|(spool, sequences)| self.spool.lose(sink, spool, sequences));
                 self.metrics.quarantine_overwritten.fetch_add(overwritten, Relaxed);
-                Some(count)
+                true
             }
             Err(error) => {
                 tracing::warn!(sink = %self.options.name, %error, "The quarantine file cannot be written; it is tried again.");
                 self.metrics.state_errors.fetch_add(1, Relaxed);
-                None
+                false
             }
         }
     }
@@ -150,10 +200,14 @@ impl<S: Sink> Driver<S> {
     }
 
     /// Shows how far the sink is behind.
-    pub(super) async fn measure(&self) {
+    pub(super) async fn measure(&mut self) {
         let pending = self.reader.lock().await.pending().unwrap_or_default();
         let flying: u64 = self.flights.iter().map(|flight| flight.records).sum();
-        let oldest = self.flights.front().map(|flight| flight.oldest).or(pending.oldest).unwrap_or(0);
+        let waiting = pending.oldest.map(|oldest| (oldest, self.seen(&pending)));
+        // Not in the future, whatever became of the clock since the commit.
+        let since =
+            |(oldest, seen): (i64, Instant)| oldest.min(now().saturating_sub(i64::try_from(seen.elapsed().as_nanos()).unwrap_or(i64::MAX)));
+        let oldest = self.flights.front().map(|flight| (flight.oldest, flight.seen)).or(waiting).map_or(0, since);
         self.metrics.lag_records.store(pending.records + flying, Relaxed);
         self.metrics.lag_bytes.store(self.spool.end().saturating_sub(self.stored.cursor.position), Relaxed);
         self.metrics.oldest_unacked.store(oldest, Relaxed);

@@ -193,4 +193,6 @@ pub enum ResumeError {
 }
 
 #[cfg(test)]
+mod loss_tests;
+#[cfg(test)]
 mod tests;

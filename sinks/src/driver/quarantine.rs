@@ -2,7 +2,7 @@
 //!
 //! Bounded to two files of 128 MiB a sink, the older of which makes room; how many records that costs is counted.
 
-use crate::spool::{Cursor, Item, Reader, sink_path};
+use crate::spool::{Cursor, Item, Reader, SpoolId, cause, sink_path};
 use serde::Serialize;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -19,29 +19,45 @@ struct Refused<'a> {
     line: std::borrow::Cow<'a, str>,
 }
 
-/// Writes the records between two places that `why` gives a reason for, durably. Gives how many were written, and how many older ones made
-/// room. A repetition after a crash may write a record twice: the uid tells.
+/// What came of [`put`].
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// Records written.
+    pub count: u64,
+    /// Older ones that made room.
+    pub overwritten: u64,
+    /// Records with a reason that have made room in the spool since they were read: first number and the one after the last.
+    pub gone: Vec<(SpoolId, (u64, u64))>,
+}
+
+/// Writes the records between two places that `why` gives a reason for, durably. A repetition after a crash may write a record twice: the
+/// uid tells.
 pub(super) fn put(
     folder: &Path,
     sink: &str,
     reader: &mut Reader,
     (from, to): (&Cursor, &Cursor),
     why: &dyn Fn(u64) -> Option<String>,
-) -> io::Result<(u64, u64)> {
+) -> io::Result<Kept> {
     let path = sink_path(folder, "quarantine", sink, "jsonl");
-    let overwritten = make_room(&path)?;
+    let mut kept = Kept { overwritten: make_room(&path)?, ..Kept::default() };
     let mut lines = Vec::new();
-    let mut count = 0;
     reader.seek(from);
-    while reader.cursor() != *to {
+    while is_before(&reader.cursor(), from, to) {
+        let spool = reader.cursor().spool;
         match reader.peek().map_err(io::Error::other)? {
-            Some(Item::Record(record)) => {
+            Some(Item::Record(record)) if record.spool == from.spool || record.spool == to.spool => {
                 if let Some(why) = why(record.sequence) {
                     let line = String::from_utf8_lossy(record.line);
                     serde_json::to_writer(&mut lines, &Refused { uid: record.uid(), why: &why, line })?;
                     lines.push(b'\n');
-                    count += 1;
+                    kept.count += 1;
                 }
+            }
+            Some(Item::Gap(gap)) if gap.cause == cause::FULL => {
+                let (first, next) = gap.sequences.unwrap_or_default();
+                let next = if spool == to.spool { next.min(to.sequence) } else { next };
+                (first..next).filter(|sequence| why(*sequence).is_some()).for_each(|sequence| kept.lack(spool, sequence));
             }
             Some(_) => {}
             None => break,
@@ -51,7 +67,25 @@ pub(super) fn put(
     let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
     file.write_all(&lines)?;
     file.sync_all()?;
-    Ok((count, overwritten))
+    Ok(kept)
+}
+
+impl Kept {
+    fn lack(&mut self, spool: SpoolId, sequence: u64) {
+        match self.gone.last_mut() {
+            Some((last, (_, next))) if *last == spool && *next == sequence => *next += 1,
+            _ => self.gone.push((spool, (sequence, sequence + 1))),
+        }
+    }
+}
+
+/// Whether records between the two places may lie behind this one. A gap leads past where they were, so the place may never be the last one itself.
+fn is_before(place: &Cursor, from: &Cursor, to: &Cursor) -> bool {
+    if place.spool == to.spool {
+        return place.sequence < to.sequence;
+    }
+    // Numbers begin anew with an identity; the positions go on.
+    to.spool != from.spool && place.position <= to.position
 }
 
 fn make_room(path: &Path) -> io::Result<u64> {

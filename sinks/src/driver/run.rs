@@ -8,7 +8,7 @@ use super::concurrency::Concurrency;
 use super::control::{DriverOptions, Order};
 use super::send::{Done, Flight, Landed, launch};
 use super::{Limits, ResumeError, Sink, SinkMetrics, Step};
-use crate::spool::{Changes, Cursor, Cut, Reader, Spool, Stored, now};
+use crate::spool::{Changes, Cursor, Cut, Gap, Pending, Reader, Spool, Stored, now};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -28,6 +28,10 @@ pub(super) struct Driver<S: Sink> {
     pub(super) reader: Arc<Mutex<Reader>>,
     /// The reader's place: where the next batch begins.
     pub(super) place: Cursor,
+    /// When something was first seen pending at which place.
+    pub(super) seen: Option<(Cursor, Instant)>,
+    /// Gaps that were gone past for a batch that is not frozen yet.
+    pub(super) gaps: Vec<Gap>,
     pub(super) stored: Stored,
     pub(super) unstored: bool,
     pub(super) stored_at: Instant,
@@ -66,6 +70,8 @@ impl<S: Sink> Driver<S> {
             sink,
             options,
             place: reader.cursor(),
+            seen: None,
+            gaps: Vec::new(),
             reader: Arc::new(Mutex::new(reader)),
             given: stored.cuts.iter().cloned().collect(),
             stored,
@@ -110,7 +116,7 @@ impl<S: Sink> Driver<S> {
             }
             self.wait(wait).await;
         }
-        self.tasks.shutdown().await;
+        self.end_flights().await;
         while self.unstored && Instant::now() < self.deadline().unwrap_or_else(Instant::now) + DISK_PAUSE && !self.store().await {
             sleep(DISK_PAUSE).await;
         }
@@ -207,7 +213,7 @@ impl<S: Sink> Driver<S> {
             if pending.bytes == 0 && (is_draining || !self.sink.freezes_when_idle()) {
                 return None;
             }
-            if let Some(wait) = self.freeze(pending.oldest.unwrap_or(0)).await {
+            if let Some(wait) = self.freeze(&pending).await {
                 return Some(wait);
             }
         }
@@ -215,7 +221,7 @@ impl<S: Sink> Driver<S> {
     }
 
     /// When what is pending makes a batch.
-    fn due(&self, pending: &crate::spool::Pending) -> Option<Instant> {
+    fn due(&mut self, pending: &Pending) -> Option<Instant> {
         let limits = self.limits();
         let at_once = !self.given.is_empty()
             || matches!(*self.orders.borrow(), Order::Drain(_))
@@ -223,7 +229,21 @@ impl<S: Sink> Driver<S> {
             || pending.bytes >= limits.max_bytes;
         let oldest = pending.oldest.filter(|_| !at_once)?;
         let age = Duration::from_nanos(u64::try_from(now().saturating_sub(oldest)).unwrap_or(0));
+        // Commit times are ahead of a clock that was set back, for as long as it was: what is pending waits no longer for that.
+        let age = age.max(self.seen(pending).elapsed());
         Some(Instant::now() + limits.max_age.saturating_sub(age))
+    }
+
+    /// When what is pending at the place was first seen, by a clock that does not jump.
+    pub(super) fn seen(&mut self, pending: &Pending) -> Instant {
+        let now = Instant::now();
+        match self.seen.filter(|(place, _)| *place == self.place) {
+            Some((_, seen)) => seen,
+            None => {
+                self.seen = pending.oldest.map(|_| (self.place, now));
+                now
+            }
+        }
     }
 
     fn limits(&self) -> Limits {
@@ -238,23 +258,31 @@ impl<S: Sink> Driver<S> {
     }
 
     /// Freezes the next batch and launches it. Gives a time where nothing could be frozen now.
-    async fn freeze(&mut self, oldest: i64) -> Option<Instant> {
+    async fn freeze(&mut self, pending: &Pending) -> Option<Instant> {
+        let (oldest, seen) = (pending.oldest.unwrap_or(0), self.seen(pending));
         let (sink, reader, limits, cut) = (self.sink.clone(), self.reader.clone(), self.limits(), self.given.front().cloned());
         let from = self.place;
         let result = spawn_blocking(move || {
             let mut reader = reader.blocking_lock();
             let step = sink.freeze(&mut reader, &limits, cut.as_ref(), now());
+            let gaps = reader.take_gaps();
             if !matches!(step, Ok(Step::Skip | Step::Batch(_))) {
                 reader.seek(&from);
             }
-            (step, reader.cursor(), reader.take_gaps())
+            (step, reader.cursor(), gaps)
         });
         let (step, to, gaps) = match result.await {
             Ok(frozen) => frozen,
             Err(error) => return Some(self.disk_failed(&error)),
         };
-        let mut flight =
-            Flight { number: self.next_number, from, to, records: 0, bytes: 0, oldest, has_cut: false, gaps, done: None, abort: None };
+        // A sink that waits goes on behind what it has read, or reads it once more.
+        for gap in gaps {
+            if !self.gaps.contains(&gap) {
+                self.gaps.push(gap);
+            }
+        }
+        let (number, gaps) = (self.next_number, Vec::new());
+        let mut flight = Flight { number, from, to, records: 0, bytes: 0, oldest, seen, has_cut: false, gaps, done: None, abort: None };
         match step {
             Err(error) => return Some(self.disk_failed(&error)),
             Ok(Step::Wait(pause)) => {
@@ -267,20 +295,17 @@ impl<S: Sink> Driver<S> {
             }
             Ok(Step::Batch(batch)) => {
                 (flight.records, flight.bytes) = (batch.records, batch.bytes);
-                flight.has_cut = self.given.pop_front().is_some();
-                if let Some(cut) = batch.cut.filter(|_| !flight.has_cut) {
-                    self.stored.cuts.push(cut);
-                    flight.has_cut = true;
-                    if !self.store().await {
-                        self.stored.cuts.pop();
-                        self.reader.lock().await.seek(&from);
-                        return Some(Instant::now() + DISK_PAUSE);
-                    }
+                if !self.store_cut(batch.records, batch.cut).await {
+                    self.reader.lock().await.seek(&from);
+                    return Some(Instant::now() + DISK_PAUSE);
                 }
+                flight.has_cut = self.stored.cuts.len() > self.cuts_under_way();
+                self.given.pop_front();
                 let name = (self.options.name.as_str(), flight.number, flight.records);
                 flight.abort = Some(launch(&mut self.tasks, name, &self.sink, batch.frozen, &self.metrics, &self.retries.0));
             }
         }
+        flight.gaps = std::mem::take(&mut self.gaps);
         self.place = to;
         self.next_number += 1;
         self.flights.push_back(flight);
@@ -318,7 +343,7 @@ impl<S: Sink> Driver<S> {
         }
     }
 
-    async fn landed(&mut self, number: u64, done: Done) {
+    pub(super) async fn landed(&mut self, number: u64, done: Done) {
         let Some(index) = self.flights.iter().position(|flight| flight.number == number) else {
             return;
         };

@@ -84,6 +84,8 @@ pub(super) struct Flight {
     pub records: u64,
     pub bytes: u64,
     pub oldest: i64,
+    /// When its oldest item was first seen.
+    pub seen: tokio::time::Instant,
     /// Its cut is the first of the stored ones that are not done.
     pub has_cut: bool,
     pub gaps: Vec<crate::spool::Gap>,

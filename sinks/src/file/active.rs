@@ -7,6 +7,7 @@ use crate::spool::sync_folder;
 use rustix::fs::{CWD, FlockOperation, Gid, Mode, RenameFlags};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
@@ -47,7 +48,8 @@ impl Active {
             }
         }
         let found = resume::identity(&file)?;
-        let mut active = Self { file, inode: found.inode, size: found.offset, synced: found.offset, born: found.born };
+        // What stands there may be in memory only: a process before this one was killed, and its cursor is stored behind it next.
+        let mut active = Self { file, inode: found.inode, size: found.offset, synced: 0, born: found.born };
         if active.ends_torn()? {
             active.write(b"\n")?;
             metrics.torn_lines_closed.fetch_add(1, Relaxed);
@@ -97,31 +99,12 @@ impl Active {
         Ok(())
     }
 
-    /// Makes everything written durable. After a failure the pages count as lost (Linux marks them clean): they are written again, with
-    /// the same bytes in the same place, before the next try.
-    pub fn sync(&mut self, path: &Path) -> io::Result<()> {
+    /// Makes everything written durable.
+    pub fn sync(&mut self) -> io::Result<()> {
         if self.synced >= self.size {
             return Ok(());
         }
-        let result = rustix::fs::fdatasync(&self.file);
-        if result.is_err() {
-            // Not through this descriptor, which can only append.
-            let again = OpenOptions::new().write(true).open(path)?;
-            if again.metadata()?.ino() == self.inode {
-                let mut buffer = vec![0; CHUNK];
-                let mut at = self.synced;
-                while at < self.size {
-                    let want = buffer.len().min(usize::try_from(self.size - at).unwrap_or(usize::MAX));
-                    let count = self.file.read_at(&mut buffer[..want], at)?;
-                    if count == 0 {
-                        break;
-                    }
-                    again.write_all_at(&buffer[..count], at)?;
-                    at += count as u64;
-                }
-            }
-        }
-        result?;
+        make_durable(&self.file, self.synced, self.size)?;
         self.synced = self.size;
         Ok(())
     }
@@ -146,7 +129,7 @@ impl Active {
     /// Renames the file to a backup of its own, of this time or the next that is free, and makes that durable. The caller opens the next
     /// file. Gives the backup's time.
     pub fn rename_away(&mut self, path: &Path, mut milliseconds: i64) -> io::Result<i64> {
-        self.sync(path)?;
+        self.sync()?;
         loop {
             let backup = names::backup(path, milliseconds);
             if taken(&backup) {
@@ -171,6 +154,28 @@ impl Active {
     }
 }
 
+/// Makes a file's bytes durable. After a failure the pages count as lost (Linux marks them clean): they are written again, with the same bytes in the same
+/// place, before the next try.
+pub(super) fn make_durable(file: &File, from: u64, to: u64) -> io::Result<()> {
+    let result = rustix::fs::fdatasync(file);
+    if result.is_err() {
+        // Not through this descriptor, which can only append or only read, and whatever the file is called by now.
+        let again = OpenOptions::new().write(true).open(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+        let mut buffer = vec![0; CHUNK];
+        let mut at = from;
+        while at < to {
+            let want = buffer.len().min(usize::try_from(to - at).unwrap_or(usize::MAX));
+            let count = file.read_at(&mut buffer[..want], at)?;
+            if count == 0 {
+                break;
+            }
+            again.write_all_at(&buffer[..count], at)?;
+            at += count as u64;
+        }
+    }
+    Ok(result?)
+}
+
 /// Gives a new file its mode and group, whatever the umask and the group of the process are.
 fn give(file: &File, config: &FileConfig) -> io::Result<()> {
     rustix::fs::fchmod(file, Mode::from_raw_mode(config.mode))?;
@@ -193,4 +198,20 @@ fn taken(backup: &Path) -> bool {
 pub(super) fn folder_of(path: &Path) -> Option<&Path> {
     let folder = path.parent()?;
     Some(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stood_in_a_file_before_counts_as_durable_once_it_is_synced() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = FileConfig::new(folder.path().join("events.log"));
+        std::fs::write(&config.path, "of a process that was killed\n").unwrap();
+        let mut active = Active::open(&config, &FileMetrics::default()).unwrap();
+        assert_eq!((active.synced, active.size), (0, 29));
+        active.sync().unwrap();
+        assert_eq!(active.synced, 29);
+    }
 }

@@ -7,12 +7,12 @@
 //! stands at the new path already was not written from here.
 
 use super::FileMetrics;
-use super::active::folder_of;
+use super::active::{folder_of, make_durable};
 use super::config::FileConfig;
 use crate::denied::At;
 use crate::driver::ResumeError;
 use crate::spool::{Item, ReadError, Reader};
-use rustix::fs::{AtFlags, StatxFlags};
+use rustix::fs::{AtFlags, CWD, Statx, StatxFlags};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -49,22 +49,21 @@ enum End {
 pub(super) fn resume(config: &FileConfig, metrics: &FileMetrics, reader: &mut Reader, stored: Stored) -> Result<Place, ResumeError> {
     let Stored { place, path: before } = stored;
     let path = &config.path;
-    let failed = |error: io::Error| ResumeError::Destination(At(path, &error).to_string());
     let mut files: Vec<(PathBuf, Place)> = Vec::new();
     // Where the path was changed since, what stands at the new one was not written from here, unless the file itself was moved there.
     let same = |found: &Place| (found.inode, found.born) == (place.inode, place.born);
-    let moved = identify(path).map_err(failed)?.is_some_and(|found| same(&found));
+    let moved = identify(path).map_err(failed(path))?.is_some_and(|found| same(&found));
     let at = before.filter(|_| !moved).unwrap_or_else(|| path.clone());
-    match identify(&at).map_err(failed)? {
+    match identify(&at).map_err(failed(&at))? {
         Some(found) if same(&found) => files.push((at, place)),
         current => {
-            files.extend(find(&at, &same).map_err(failed)?.map(|renamed| (renamed, place)));
+            files.extend(find(&at, &same).map_err(failed(&at))?.map(|renamed| (renamed, place)));
             files.extend(current.map(|found| (at, Place { offset: 0, ..found })));
         }
     }
     let mut last = place;
     for (path, from) in files {
-        match compare(&path, from.offset, reader)?.map_err(failed)? {
+        match compare(&path, from.offset, reader)?.map_err(failed(&path))? {
             // Opening the file closes a last line that is not ours, if it is torn.
             End::Between | End::Other => {}
             End::Inside(taken) => {
@@ -72,25 +71,35 @@ pub(super) fn resume(config: &FileConfig, metrics: &FileMetrics, reader: &mut Re
                 metrics.torn_lines_completed.fetch_add(1, Relaxed);
             }
         }
-        last = identify(&path).map_err(failed)?.unwrap_or(last);
+        last = identify(&path).map_err(failed(&path))?.unwrap_or(last);
+        // What was passed may be in memory only, and the cursor is stored behind it next.
+        File::open(&path).and_then(|file| make_durable(&file, from.offset, last.offset)).map_err(failed(&path))?;
     }
     Ok(last)
 }
 
-/// Which file a path names, and its size.
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> ResumeError {
+    move |error| ResumeError::Destination(At(path, &error).to_string())
+}
+
+/// Which file a path names, and its size. The file need not be readable: others may lie beside ours.
 fn identify(path: &Path) -> io::Result<Option<Place>> {
-    match File::open(path) {
-        Ok(file) => identity(&file).map(Some),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+    match rustix::fs::statx(CWD, path, AtFlags::empty(), StatxFlags::BASIC_STATS | StatxFlags::BTIME) {
+        Ok(found) => Ok(Some(place(&found))),
+        Err(rustix::io::Errno::NOENT) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
 /// Which file this is, and its size.
 pub(super) fn identity(file: &File) -> io::Result<Place> {
     let found = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS | StatxFlags::BTIME)?;
+    Ok(place(&found))
+}
+
+fn place(found: &Statx) -> Place {
     let born = if found.stx_mask & StatxFlags::BTIME.bits() == 0 { 0 } else { nanoseconds(found.stx_btime) };
-    Ok(Place { inode: found.stx_ino, born, offset: found.stx_size })
+    Place { inode: found.stx_ino, born, offset: found.stx_size }
 }
 
 fn nanoseconds(time: rustix::fs::StatxTimestamp) -> i64 {
@@ -152,12 +161,11 @@ fn compare(path: &Path, offset: u64, reader: &mut Reader) -> Result<io::Result<E
 
 /// Completes the reader's next line, of which the file has `taken` bytes at its end.
 fn complete(path: &Path, taken: usize, reader: &mut Reader) -> Result<(), ResumeError> {
-    let failed = |error: io::Error| ResumeError::Destination(At(path, &error).to_string());
     if let Some(Item::Record(record)) = reader.peek()? {
         let rest: Vec<u8> = record.line.iter().chain(b"\n").skip(taken).copied().collect();
-        let mut file = OpenOptions::new().append(true).open(path).map_err(failed)?;
+        let mut file = OpenOptions::new().append(true).open(path).map_err(failed(path))?;
         // A failure on the way is found at the next try: a longer beginning of the same line.
-        file.write_all(&rest).map_err(failed)?;
+        file.write_all(&rest).map_err(failed(path))?;
         reader.advance();
     }
     Ok(())

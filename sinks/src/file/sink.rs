@@ -181,9 +181,18 @@ impl Inner {
         if let Some(active) = &mut state.active
             && !active.still_there(&self.config.path, &self.metrics)?
         {
+            self.leave(state)?;
             self.metrics.external_changes.fetch_add(1, Relaxed);
-            state.active = None;
         }
+        Ok(())
+    }
+
+    /// Leaves a file that the path does not name any more. The cursor is stored behind its lines, and nothing else will sync them.
+    fn leave(&self, state: &mut State) -> io::Result<()> {
+        if let Some(active) = &mut state.active {
+            active.sync()?;
+        }
+        state.active = None;
         Ok(())
     }
 
@@ -192,8 +201,8 @@ impl Inner {
         let newest = state.newest;
         let active = self.open(state)?;
         if !active.still_there(&self.config.path, &self.metrics)? {
+            self.leave(state)?;
             self.metrics.external_changes.fetch_add(1, Relaxed);
-            state.active = None;
             return Ok(());
         }
         // Names are the order of backups: a clock that was set back must not put a newer one before an older one.
@@ -212,7 +221,7 @@ impl Inner {
                 self.metrics.rotate_errors.fetch_add(1, Relaxed);
                 state.rotate_failed = Some(Instant::now());
                 if !self.config.path.exists() {
-                    state.active = None;
+                    self.leave(state)?;
                 }
             }
         }
@@ -251,7 +260,7 @@ impl Inner {
 
     fn sync(&self) -> io::Result<()> {
         match &mut self.lock().active {
-            Some(active) => active.sync(&self.config.path),
+            Some(active) => active.sync(),
             None => Ok(()),
         }
     }

@@ -229,6 +229,31 @@ fn a_torn_line_is_completed_if_it_is_ours_and_closed_if_it_is_not() {
     }
 }
 
+#[test]
+fn after_a_rename_the_old_file_is_found_beside_one_that_cannot_be_read() {
+    let mut bench = Bench::new();
+    let (running, _) = bench.start();
+    bench.write(1, 10);
+    bench.settle(&running);
+    while bench.writer.spool().cursors().unwrap().first().is_none_or(|(_, stored)| stored.cursor.sequence < 2) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    drop(running);
+    bench.write(1, 10);
+    let renamed = bench.logs().join("z.log");
+    std::fs::rename(&bench.config.path, &renamed).unwrap();
+    std::fs::write(&bench.config.path, "").unwrap();
+    // A line that the process before wrote and stored no cursor for.
+    std::io::Write::write_all(&mut File::options().append(true).open(&renamed).unwrap(), b"000000002\n").unwrap();
+    // Root too can only write this one.
+    std::os::unix::fs::symlink("/sys/bus/platform/uevent", bench.logs().join("a.log")).unwrap();
+    bench.write(1, 10);
+    bench.writer.flush(Duration::from_secs(30)).unwrap();
+    let (running, _) = bench.start();
+    bench.drain(running);
+    assert_eq!(std::fs::read_to_string(&bench.config.path).unwrap(), "000000003\n");
+}
+
 /// A tailer that knows files by their first line (Vector).
 #[derive(Default)]
 struct ByFirstLine {

@@ -74,7 +74,8 @@ fn headless(folder: &Folder, (base, end): (u64, u64), known: &[SpoolId], before:
     let Some((id, number)) = known.iter().find_map(|id| first_number(&file, base, end, *id).map(|number| (*id, number))) else {
         return folder.set_aside(&path).map_err(at(&path)).map(|()| None);
     };
-    let previous = match before.filter(|before| before.id != id) {
+    let previous = match before {
+        Some(before) if before.id == id => before.previous,
         Some(before) => last_commit(&folder.segment(before.base), before)?.0.map(|(commit, _)| (before.id, commit.next)),
         None => None,
     };

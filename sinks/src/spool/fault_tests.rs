@@ -45,6 +45,11 @@ fn records(first: u64, next: u64) -> (String, u64, u64) {
     ("records".to_owned(), first, next)
 }
 
+/// Whether this time a failure is left to happen.
+fn fails(left: &AtomicU32) -> bool {
+    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+}
+
 #[test]
 fn a_failed_sync_makes_the_frames_be_written_again_from_memory() {
     static FAIL: AtomicU32 = AtomicU32::new(0);
@@ -53,7 +58,7 @@ fn a_failed_sync_makes_the_frames_be_written_again_from_memory() {
         sync: |file| {
             let mut synced = SYNCED.lock().unwrap();
             let found = file.metadata()?;
-            if FAIL.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+            if fails(&FAIL) {
                 // What a disk that loses its dirty pages leaves behind.
                 file.set_len(synced.get(&found.ino()).copied().unwrap_or(0))?;
                 return Err(std::io::Error::other("lost"));
@@ -77,6 +82,69 @@ fn a_failed_sync_makes_the_frames_be_written_again_from_memory() {
     let (writer, found) = Writer::open(folder.path(), &Options::new("n", "b")).unwrap();
     assert_eq!((found.renewal, writer.next_sequence()), (None, 6001));
     assert_eq!(runs(&mut reader(&writer, "test", WhenFull::Hold)), [records(1, 6001)]);
+}
+
+#[test]
+fn a_segment_begun_again_after_a_failure_still_says_where_the_identity_before_ended() {
+    static WRITES: AtomicU32 = AtomicU32::new(0);
+    static SYNCS: AtomicU32 = AtomicU32::new(0);
+    let disk = Disk {
+        write: |file, parts, offset| {
+            if fails(&WRITES) { Err(std::io::Error::other("broken")) } else { Ok(rustix::io::pwritev(file, parts, offset)?) }
+        },
+        sync: |file| if fails(&SYNCS) { Err(std::io::Error::other("lost")) } else { Ok(rustix::fs::fdatasync(file)?) },
+        ..Disk::default()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    for (boot, failures, before) in [("b", [0, 0], None), ("c", [1, 0], Some(101)), ("d", [0, 1], Some(101)), ("e", [1, 1], Some(101))] {
+        let (mut writer, _) = Writer::open_on(folder.path(), &Options::new("n", boot), disk.clone()).unwrap();
+        [&WRITES, &SYNCS].iter().zip(failures).for_each(|(left, count)| left.store(count, Ordering::SeqCst));
+        write(&mut writer, 100, 10);
+        writer.commit(Commit::default()).unwrap();
+        writer.flush(Duration::from_secs(30)).unwrap();
+        let segments = inspect::segments(folder.path()).unwrap();
+        let head = segments.last().unwrap().head.clone().unwrap();
+        assert_eq!((head.id, head.previous.map(|(_, next)| next)), (writer.id(), before), "{boot}");
+        assert_eq!((WRITES.load(Ordering::SeqCst), SYNCS.load(Ordering::SeqCst)), (0, 0));
+    }
+}
+
+#[test]
+fn frames_written_again_are_read_and_synced_although_the_old_segments_cannot_be_removed_at_once() {
+    static SYNCS: AtomicU32 = AtomicU32::new(0);
+    static REMOVES: AtomicU32 = AtomicU32::new(0);
+    let disk = Disk {
+        sync: |file| if fails(&SYNCS) { Err(std::io::Error::other("lost")) } else { Ok(rustix::fs::fdatasync(file)?) },
+        // Every second one fails.
+        remove: |path| {
+            if REMOVES.fetch_add(1, Ordering::SeqCst) % 2 == 1 { Err(std::io::Error::other("stays")) } else { std::fs::remove_file(path) }
+        },
+        ..Disk::default()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let options = IntakeOptions { max_bytes: 1 << 20, ..IntakeOptions::new("n", "b") };
+    let (mut intake, _) = Intake::open_on(folder.path(), &options, disk).unwrap();
+    let mut reader = intake.readers().reader("r", 0);
+    let each = |from: u64, to: u64| (from..to).map(|index| (true, index * 5000, 5000)).collect::<Vec<_>>();
+    // Each time over several segments, and once with the reader inside the segment that is replaced.
+    for (round, syncs) in [1000, 0, 1000].into_iter().enumerate() {
+        let (from, to) = (round as u64 * 60, round as u64 * 60 + 60);
+        SYNCS.store(syncs, Ordering::SeqCst);
+        for index in from..to {
+            assert!(matches!(intake.append(&origin(index * 5000), &[7; 5000]).unwrap(), Appended::Stored { .. }));
+            if index == from {
+                assert_eq!(taken(&mut reader), each(from, from + 1));
+            }
+        }
+        assert_eq!(super::flush::sync(&reader.shared).is_err(), syncs > 0);
+        SYNCS.store(0, Ordering::SeqCst);
+        while super::flush::sync(&reader.shared).is_err() {}
+        assert_eq!(taken(&mut reader), each(from + 1, to), "{round}");
+    }
+    assert!(REMOVES.load(Ordering::SeqCst) > 2);
+    drop((intake, reader));
+    let (again, _) = Intake::open(folder.path(), &options).unwrap();
+    assert_eq!(taken(&mut again.readers().reader("r", 0)), each(0, 180));
 }
 
 #[test]

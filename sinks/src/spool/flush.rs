@@ -120,7 +120,7 @@ fn rewrite(shared: &Shared, state: &mut State) -> io::Result<()> {
         base: from,
         number: if first.base == from { first.number } else { state.synced_number },
         created: folder::now(),
-        previous: first.previous.filter(|_| first.base == from),
+        previous: first.previous.filter(|_| first.id == state.id),
     };
     let path = shared.folder.segment(from);
     let temporary = path.with_extension("again");
@@ -134,12 +134,11 @@ fn rewrite(shared: &Shared, state: &mut State) -> io::Result<()> {
         copy_frames(shared, state, from, to, &file)?;
     }
     (shared.settings.disk.sync)(&file)?;
-    let replaced: Vec<u64> = state.segments.iter().map(|segment| segment.base).filter(|base| *base > from).collect();
     std::fs::rename(&temporary, &path)?;
-    for base in replaced {
-        std::fs::remove_file(shared.folder.segment(base))?;
-    }
-    folder::sync_folder(&shared.folder.path)?;
+    // From here on the frames stand in the new segment, also if the old ones cannot be removed yet and all of this is done again.
+    state.rewrites += 1;
+    state.replaced.extend(state.segments.iter().map(|segment| segment.base).filter(|base| *base > from));
+    state.replaced.retain(|base| *base != from);
     state.segments.retain(|segment| segment.base < from);
     if let Some(before) = state.segments.back_mut() {
         before.end = before.end.min(from);
@@ -147,6 +146,13 @@ fn rewrite(shared: &Shared, state: &mut State) -> io::Result<()> {
     state.segments.push_back(Segment { base: from, end: to, id: head.id, number: head.number, previous: head.previous });
     state.active = Arc::new(file);
     state.dirty.clear();
+    while let Some(base) = state.replaced.last().copied() {
+        match (shared.settings.disk.remove)(&shared.folder.segment(base)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => state.replaced.pop(),
+        };
+    }
+    folder::sync_folder(&shared.folder.path)?;
     state.folder_dirty = false;
     state.sync_failed = false;
     state.synced_number = state.number;

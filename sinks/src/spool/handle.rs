@@ -2,7 +2,7 @@
 
 use super::log::{Shared, Visible};
 use super::retention::Holder;
-use super::{Cursor, Reader, SpoolId, SpoolMetrics, Stored, WhenFull, cursor};
+use super::{Cursor, Damaged, Reader, SpoolId, SpoolMetrics, Stored, WhenFull, cursor};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -60,6 +60,11 @@ impl Spool {
     /// A reader at this place that holds nothing.
     pub(crate) fn fork(&self, place: &Cursor) -> Reader {
         Reader::new(self.shared.clone(), *place)
+    }
+
+    /// These records have left the spool before the sink was done with them: its loss alone, declared with the next commit.
+    pub(crate) fn lose(&self, sink: &str, spool: SpoolId, (first, next): (u64, u64)) {
+        self.shared.meet(Damaged { spool, first, next, from: None, to: None, sink: Some(sink.to_owned()) });
     }
 
     /// The position up to which readers see.

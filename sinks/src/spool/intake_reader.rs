@@ -32,7 +32,7 @@ pub enum Raw<'a> {
 
 /// Reads the intake from a position on. Sees what was appended at once, whether it is synced or not. Dropping it gives up its hold.
 pub struct IntakeReader {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     name: String,
     walk: Walk,
     position: u64,

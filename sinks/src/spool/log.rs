@@ -14,6 +14,7 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, IoSlice};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -23,11 +24,16 @@ use tokio::sync::watch;
 pub(super) struct Disk {
     pub write: fn(&File, &[IoSlice<'_>], u64) -> io::Result<usize>,
     pub sync: fn(&File) -> io::Result<()>,
+    pub remove: fn(&Path) -> io::Result<()>,
 }
 
 impl Default for Disk {
     fn default() -> Self {
-        Self { write: |file, parts, offset| Ok(rustix::io::pwritev(file, parts, offset)?), sync: |file| Ok(rustix::fs::fdatasync(file)?) }
+        Self {
+            write: |file, parts, offset| Ok(rustix::io::pwritev(file, parts, offset)?),
+            sync: |file| Ok(rustix::fs::fdatasync(file)?),
+            remove: |path| std::fs::remove_file(path),
+        }
     }
 }
 
@@ -99,6 +105,10 @@ pub(super) struct State {
     /// Segments written to but not synced, apart from the active one.
     pub dirty: Vec<Arc<File>>,
     pub folder_dirty: bool,
+    /// Segments whose frames stand in another one by now; their files have to go before that counts as synced.
+    pub replaced: Vec<u64>,
+    /// How often a segment was written again. A file that was opened before may be that of a segment that was replaced.
+    pub rewrites: u64,
     /// An fdatasync failed: nothing after `synced` is on disk.
     pub sync_failed: bool,
     /// A write failed for another reason than room: go on in a new segment.
@@ -127,6 +137,8 @@ impl State {
             last: visible,
             dirty: Vec::new(),
             folder_dirty: false,
+            replaced: Vec::new(),
+            rewrites: 0,
             sync_failed: false,
             renew_segment: false,
             holders: BTreeMap::new(),
@@ -256,7 +268,8 @@ impl Shared {
             base: state.written,
             number: state.number,
             created: folder::now(),
-            previous: None,
+            // In every segment, not only in the first, which may make room long before a sink comes to where the identity before ended.
+            previous: state.segments.back().filter(|segment| segment.id == state.id).and_then(|segment| segment.previous),
         };
         let file = self.begin_segment(state, &head)?;
         if state.segments.back().is_some_and(|segment| segment.base == head.base) {
@@ -283,6 +296,7 @@ impl Shared {
         };
         write_all_at(&self.settings.disk, &file, &[IoSlice::new(&head.encode())], 0)?;
         std::fs::rename(&temporary, &path)?;
+        state.replaced.retain(|base| *base != head.base);
         Ok(Arc::new(file))
     }
 

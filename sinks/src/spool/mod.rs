@@ -58,4 +58,6 @@ mod damage_tests;
 #[cfg(test)]
 mod fault_tests;
 #[cfg(test)]
+mod room_tests;
+#[cfg(test)]
 mod tests;

@@ -69,7 +69,6 @@ enum Current {
     },
     Renewed {
         id: SpoolId,
-        sequence: u64,
     },
 }
 
@@ -129,7 +128,7 @@ impl Reader {
             }
             Current::Commit { commit, .. } => Some(Item::Commit(commit)),
             Current::Gap { gap, .. } => Some(Item::Gap(gap)),
-            Current::Renewed { id, .. } => Some(Item::Renewed { previous: self.place.spool, id: *id }),
+            Current::Renewed { id } => Some(Item::Renewed { previous: self.place.spool, id: *id }),
         })
     }
 
@@ -150,11 +149,8 @@ impl Reader {
                 self.gaps.push(*gap);
                 self.place = after;
             }
-            Current::Renewed { id, sequence } => {
-                // Numbers begin with 1; if the first segments are gone or damaged, what they held is missing.
-                self.place = Cursor { spool: id, sequence: 1, position: self.place.position };
-                self.missing(sequence, cause::FULL, self.place.position);
-            }
+            // Numbers begin with 1; if the first segments are gone or damaged, what they held is missing where the walk enters the next.
+            Current::Renewed { id } => self.place = Cursor { spool: id, sequence: 1, position: self.place.position },
         }
     }
 
@@ -200,24 +196,18 @@ impl Reader {
     fn load(&mut self) -> Result<bool, ReadError> {
         let visible = *self.visible.borrow_and_update();
         self.walk.seek(self.place.position);
+        // Where another identity begins is shown as long as the place is in front of it.
+        self.walk.leave_other(self.place.spool);
         match self.walk.next(visible.position, false)? {
             Step::End => Ok(self.place.spool == visible.id && self.missing(visible.sequence, cause::CORRUPT, self.place.position)),
             Step::Entered { from, base, id, number } => {
                 let why = if from < base { cause::FULL } else { cause::CORRUPT };
                 let position = self.place.position.max(base);
-                if id == self.place.spool {
-                    if !self.missing(number, why, position) {
-                        self.place.position = position;
-                    }
-                    return Ok(true);
+                if id != self.place.spool {
+                    self.change_over((from, base), id, why);
+                } else if !self.missing(number, why, position) {
+                    self.place.position = position;
                 }
-                if self.ended(self.place.spool).is_some_and(|ended| self.missing(ended, why, self.place.position)) {
-                    // The segment is entered once more behind the gap.
-                    self.walk.leave();
-                    return Ok(true);
-                }
-                self.place.position = position;
-                self.current = Current::Renewed { id, sequence: number };
                 Ok(true)
             }
             Step::Bad { to, .. } => {
@@ -232,6 +222,24 @@ impl Reader {
             }
             Step::Frame(head) => self.frame(head, visible),
         }
+    }
+
+    /// The segment at `base` has another identity. What the one of the place still held comes first, then that it ended. The place stays in front of the
+    /// segment, so that whoever comes back to it meets the same.
+    fn change_over(&mut self, (from, base): (u64, u64), id: SpoolId, why: &str) {
+        let ended = self.ended(self.place.spool);
+        if ended.is_some_and(|ended| self.missing(ended, why, self.place.position)) {
+            return;
+        }
+        if ended.is_none() && from + 1 < base {
+            // Nothing is left that says how many there were. Behind the gap one byte is left of the hole: what else is missing lay in it too.
+            let gap = Gap { cause: why.to_owned(), ..Gap::default() };
+            self.current = Current::Gap { gap: Box::new(gap), after: Cursor { position: base - 1, ..self.place } };
+            return;
+        }
+        // An identity of which all has made room is still known to the one behind it.
+        let between = self.before(id).filter(|_| ended.is_none());
+        self.current = Current::Renewed { id: between.unwrap_or(id) };
     }
 
     fn frame(&mut self, head: Head, visible: Visible) -> Result<bool, ReadError> {
@@ -293,6 +301,10 @@ impl Reader {
             cause::FULL if self.sink.is_some() => self.sink.clone(),
             _ => return,
         };
+        if gap.sequences.is_none() {
+            // The register counts in numbers.
+            tracing::error!(spool = %self.place.spool, sink = self.sink, "Records made room before the sink had them; how many is not known any more.");
+        }
         if let Some((first, next)) = gap.sequences {
             let to = self.ahead.as_ref().filter(|ahead| ahead.commit_at >= self.place.position).map(|ahead| ahead.time);
             self.shared.meet(Damaged { spool: self.place.spool, first, next, from: self.passed, to, sink });
@@ -303,6 +315,12 @@ impl Reader {
     fn ended(&self, id: SpoolId) -> Option<u64> {
         let state = self.shared.lock();
         state.segments.iter().find_map(|segment| segment.previous.filter(|(previous, _)| *previous == id).map(|(_, number)| number))
+    }
+
+    /// The identity before another, if that is known.
+    fn before(&self, id: SpoolId) -> Option<SpoolId> {
+        let state = self.shared.lock();
+        state.segments.iter().filter(|segment| segment.id == id).find_map(|segment| segment.previous.map(|(previous, _)| previous))
     }
 
     /// Finds the commit that covers the frame at `position`, reading headers only.

@@ -165,7 +165,7 @@ fn begin(contents: Contents, id: SpoolId, end: &End, opening: &Opening<'_>, last
     let shared = Shared { syncing, tail, folder, settings, max_bytes, state, wake, progress, visible, metrics, damage };
     if goes_on.is_none() {
         let mut state = shared.lock();
-        let previous = last_id.filter(|previous| *previous != id).map(|previous| (previous, end.number));
+        let previous = state.segments.back().and_then(|last| if last.id == id { last.previous } else { Some((last.id, end.number)) });
         let (kind, node, created) = (shared.settings.kind, shared.settings.node.clone(), folder::now());
         let head = SegmentHead { kind, node, id, base: position, number, created, previous };
         let path = shared.folder.segment(position);

@@ -46,7 +46,8 @@ pub struct SegmentHead {
     pub number: u64,
     /// When it was begun, nanoseconds since 1970 UTC.
     pub created: i64,
-    /// The identity before and where its numbers ended, in the first segment of an identity.
+    /// The identity before and where its numbers ended: in each segment, as the first of an identity may make room before the others. Folders that are
+    /// older have it in that first one only.
     pub previous: Option<(SpoolId, u64)>,
 }
 

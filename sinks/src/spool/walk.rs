@@ -26,11 +26,13 @@ pub(super) struct Walk {
     pub shared: Arc<Shared>,
     open: Option<(Segment, Scan<File>)>,
     position: u64,
+    /// What [`super::log::State::rewrites`] was when the segment was opened.
+    rewrites: u64,
 }
 
 impl Walk {
     pub fn new(shared: Arc<Shared>, position: u64) -> Self {
-        Self { shared, open: None, position }
+        Self { shared, open: None, position, rewrites: 0 }
     }
 
     pub fn seek(&mut self, position: u64) {
@@ -41,9 +43,9 @@ impl Walk {
         }
     }
 
-    /// Forgets the open segment: it is entered again with the next step.
-    pub fn leave(&mut self) {
-        self.open = None;
+    /// Forgets the open segment where it is not of this identity: it is entered again with the next step.
+    pub fn leave_other(&mut self, id: SpoolId) {
+        self.open = self.open.take().filter(|(segment, _)| segment.id == id);
     }
 
     pub fn payload(&self) -> &[u8] {
@@ -84,11 +86,14 @@ impl Walk {
         }
     }
 
-    /// The end of the segment being read may have moved: the active one grows, and is cut where frames were written again.
+    /// The end of the segment being read may have moved: the active one grows, and is cut where frames were written again, into another file.
     fn refresh(&mut self) {
         if let Some((segment, _)) = &mut self.open {
             let state = self.shared.lock();
-            if let Some(now) = state.segments.iter().rev().find(|now| now.base == segment.base) {
+            if state.rewrites != self.rewrites {
+                drop(state);
+                self.open = None;
+            } else if let Some(now) = state.segments.iter().rev().find(|now| now.base == segment.base) {
                 segment.end = now.end;
             }
         }
@@ -97,7 +102,10 @@ impl Walk {
     /// Opens the segment that holds the position, or the next one there is. `None`: it is gone already, look again.
     fn enter(&mut self, limit: u64) -> Result<Option<Step>, ReadError> {
         let from = self.position;
-        let next = self.shared.lock().segments.iter().find(|segment| segment.end > from).cloned();
+        let (next, rewrites) = {
+            let state = self.shared.lock();
+            (state.segments.iter().find(|segment| segment.end > from).cloned(), state.rewrites)
+        };
         let Some(segment) = next.filter(|segment| segment.base < limit) else {
             self.position = limit;
             return Ok(Some(Step::Gone { from, to: limit }));
@@ -108,6 +116,7 @@ impl Walk {
                 let scan = Scan::new(file, segment.base, &segment.id, self.position);
                 let entered = Step::Entered { from, base: segment.base, id: segment.id, number: segment.number };
                 self.open = Some((segment, scan));
+                self.rewrites = rewrites;
                 Ok(Some(entered))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.drop_missing(segment.base) => Ok(None),
