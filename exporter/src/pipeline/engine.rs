@@ -205,7 +205,7 @@ impl Work {
         if self.known.refresh(&self.commons) {
             self.kernel.forget_decisions();
         }
-        self.kernel.told_until(self.commons.clock.told_by_reports());
+        self.kernel.told_until(self.commons.clock.told_by_reports(), boot_now());
         (self.arrival, self.offset) = (origin.arrival, origin.clock_offset);
         self.windows.open(origin.arrival);
         match SourceKind::from_number(origin.source) {

@@ -67,6 +67,9 @@ pub struct KernelEvents {
     heard: i64,
     /// Up to when a report tells that what was reported before it has been applied.
     told: i64,
+    /// The boot clock when the newest frame was read, and what the newest report says of it.
+    present: i64,
+    reported: i64,
     /// Until then every row waits a whole interval: after a start, what rows did before is not known.
     cautious_until: Option<i64>,
 }
@@ -75,7 +78,7 @@ impl KernelEvents {
     /// Empty, for at most `most` tuples.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self { flows: FlowTable::new(most), heard: 0, told: i64::MAX, cautious_until: None }
+        Self { flows: FlowTable::new(most), heard: 0, told: i64::MAX, present: i64::MAX, reported: 0, cautious_until: None }
     }
 
     /// Tuples in the cache.
@@ -116,11 +119,11 @@ impl KernelEvents {
         self.heard = self.heard.max(boot);
     }
 
-    /// What is reported from now on tells up to `boot` at most that what was reported before it has been applied: with one ring that is the present, with
-    /// several nothing. Frames of the boot before, whose clock had come further, are among what a start after a power loss reads: what they leave open waits
-    /// from now on, as what was open at the last commit does.
-    pub fn told_until(&mut self, boot: i64) {
-        self.told = boot;
+    /// The boot clock is at `present`. What is reported from now on tells up to `told` at most that what was reported before it has been applied: with one ring
+    /// that is the present, with several nothing. Frames of the boot before, whose clock had come further, are among what a start after a power loss reads:
+    /// what they leave open waits from now on, as what was open at the last commit does.
+    pub fn told_until(&mut self, told: i64, present: i64) {
+        (self.told, self.present) = (told, present);
     }
 
     /// Applies events in their order.
@@ -145,7 +148,8 @@ impl KernelEvents {
     /// Applies an event whose row is where it says, if it has that row still.
     fn apply_one(&mut self, event: &Event, row: u32, cx: &mut Context<'_>) {
         cx.totals.events += 1;
-        self.hear(i64::try_from(event.boot_ns()).unwrap_or_default().min(self.told));
+        self.reported = i64::try_from(event.boot_ns()).unwrap_or_default().min(self.present);
+        self.hear(self.reported.min(self.told));
         match event {
             Event::Flow(report) => self.flow(report, row, false, cx),
             Event::Fold(report) => self.flow(&unfolded(report), row, true, cx),
@@ -213,7 +217,8 @@ impl KernelEvents {
         let Pending { mut fate, mut waiting } = self.flows.pending(at);
         let open = fate.packets();
         fate.left(left);
-        fate.entered(entered, self.heard);
+        // Of several rings one may have been read further than all of them have.
+        fate.entered(entered, self.heard.max(self.reported));
         let explained = open.wrapping_add(entered.packets).wrapping_sub(fate.packets());
         if entered.packets > 0 {
             waiting.join(seen);

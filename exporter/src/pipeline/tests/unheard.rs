@@ -46,16 +46,31 @@ fn what_the_boot_before_reported_is_decided_and_holds_up_nothing_of_this_one() {
     (lab.kernel, lab.now) = (KernelEvents::new(1000), SWEEP);
     lab.kernel.restore(&[], lab.now);
     // A power loss after a month: what was not committed is read again, of a clock that had come further than this one.
-    lab.kernel.told_until(lab.now);
+    lab.kernel.told_until(lab.now, lab.now);
     let old = FlowReport { boot_ns: 30 * 86_400 * SWEEP as u64, ..report(key(THERE, 80), 2, 0) };
     lab.apply(Event::Flow(old));
     lab.wait(1);
-    lab.kernel.told_until(lab.now);
+    lab.kernel.told_until(lab.now, lab.now);
     lab.apply(Event::Flow(FlowReport { boot_ns: lab.now as u64, ..report(key(HERE, 80), 3, 0) }));
     lab.wait(2 * INTERVAL);
     let lines = lab.lines();
     assert!(lines.len() == 2 && lines[0].contains("FORWARDED") && lines[1].contains("TRACED"), "{lines:?}");
     assert_eq!(lab.totals.held, 0);
+}
+
+#[test]
+fn of_several_rings_what_entered_waits_from_its_own_report_on() {
+    const MILLISECOND: i64 = 1_000_000;
+    let mut lab = Lab::new("    fieldMask: [verdict]\n");
+    lab.kernel.told_until(i64::MIN, i64::MAX);
+    // One ring has been read up to here, the others not as far.
+    let reported = (lab.now + 90 * MILLISECOND) as u64;
+    lab.apply(Event::Flow(FlowReport { boot_ns: reported, first_ns: reported, ..report(key(HERE, 80), 1, 0) }));
+    lab.wait(60 * MILLISECOND);
+    lab.apply(dropped(key(HERE, 80), 1, 1));
+    lab.wait(2 * INTERVAL);
+    let lines = lab.lines();
+    assert!(lines.len() == 1 && lines[0].contains("DROPPED"), "{lines:?}");
 }
 
 #[test]
