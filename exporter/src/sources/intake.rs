@@ -81,11 +81,11 @@ impl SharedIntake {
         }
     }
 
-    /// Says once more where the rings of an instance end; false when there is no room now.
+    /// Says once more where the rings of an instance end.
     ///
     /// # Errors
     /// When the disk does not take it.
-    pub fn repeat_ends(&self, id: [u8; 16]) -> io::Result<bool> {
+    pub fn repeat_ends(&self, id: [u8; 16]) -> io::Result<()> {
         let mut guard = self.intake.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(intake) = guard.as_mut() else { return Err(io::Error::other("the intake is closed")) };
         let (now, layout, source) = (self.clock.now(), u16::from(LAYOUT_VERSION), SourceKind::Ring as u8);

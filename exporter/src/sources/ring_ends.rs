@@ -40,7 +40,7 @@ impl RingEnds {
         // Another drain is at it.
         let Ok(hold) = self.hold.try_lock() else { return };
         // What is not taken now is tried again with the next burst.
-        if matches!(self.intake.repeat_ends(self.instance), Ok(true)) {
+        if self.intake.repeat_ends(self.instance).is_ok() {
             self.said.store(end, Ordering::Release);
             hold.release(end);
         }
@@ -52,8 +52,32 @@ mod tests {
     use super::*;
     use crate::sources::SourceKind;
     use crate::sources::clock::ArrivalClock;
-    use flowlog_sinks::spool::{Intake, IntakeOptions};
+    use flowlog_sinks::spool::{Appended, Intake, IntakeOptions, Origin};
     use std::time::Duration;
+
+    #[test]
+    fn a_start_with_an_intake_at_its_bound_lets_go_of_what_everybody_has_passed() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = IntakeOptions { max_bytes: 1 << 20, ..IntakeOptions::new("node", "boot") };
+        let (mut intake, _) = Intake::open(folder.path(), &options).unwrap();
+        let reader = intake.readers().reader("story", 0);
+        let (id, mut position) = ([7; 16], 0);
+        for length in [10_000, 1] {
+            let origin = |ring_position| Origin { ring_id: id, ring_position, ..Origin::default() };
+            while matches!(intake.append(&origin(position), &vec![0; length]).unwrap(), Appended::Stored { .. }) {
+                position += length as u64;
+            }
+        }
+        let intake = Arc::new(SharedIntake::new(intake, Arc::new(ArrivalClock::default())));
+        let ends = RingEnds::new(id, Arc::clone(&intake));
+        ends.keep();
+        while intake.readers().begin() == 0 {
+            std::thread::yield_now();
+            ends.keep();
+            reader.release(intake.readers().end());
+        }
+        assert!(intake.append(SourceKind::Ring, id, 0, position, b"more").unwrap());
+    }
 
     #[test]
     fn where_a_quiet_ring_ends_is_known_after_a_start_although_its_frames_are_long_gone() {

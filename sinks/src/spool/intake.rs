@@ -180,38 +180,34 @@ impl Intake {
         if bytes.len() > MAX_PAYLOAD as usize / 2 {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        Ok(match self.store(origin, bytes)? {
-            Some(position) => Appended::Stored { position, missing },
-            None => Appended::Full,
-        })
+        // Nobody else takes room: it can only have become more by the time the bytes are written.
+        if (HEAD + ORIGIN + bytes.len()) as u64 > self.room() {
+            self.shared.metrics.full.fetch_add(1, Relaxed);
+            return Ok(Appended::Full);
+        }
+        Ok(Appended::Stored { position: self.store(origin, bytes)?, missing })
     }
 
     /// Says once more where the bytes of each ring of an instance end, in a frame without bytes for each, so that the frames that brought them may go and
-    /// [`Intake::ring_end`] still knows after a start. False where there is no room for all of them.
+    /// [`Intake::ring_end`] still knows after a start. Beyond the bound too: it is a few hundred bytes, and what could make room may wait for them.
     ///
     /// # Errors
     /// If the disk does not take them just now.
-    pub fn repeat_ends(&mut self, origin: &Origin) -> io::Result<bool> {
+    pub fn repeat_ends(&mut self, origin: &Origin) -> io::Result<()> {
         let ends: Vec<(u32, u64)> =
             self.rings.iter().filter(|((ring_id, _), _)| *ring_id == origin.ring_id).map(|((_, ring), end)| (*ring, *end)).collect();
         for (ring, ring_position) in ends {
-            if self.store(Origin { ring, ring_position, ..*origin }, &[])?.is_none() {
-                return Ok(false);
-            }
+            self.store(Origin { ring, ring_position, ..*origin }, &[])?;
         }
-        Ok(true)
+        Ok(())
     }
 
-    /// Writes a frame. Its position; `None` where there is no room.
-    fn store(&mut self, mut origin: Origin, bytes: &[u8]) -> io::Result<Option<u64>> {
+    /// Writes a frame, and gives its position.
+    fn store(&mut self, mut origin: Origin, bytes: &[u8]) -> io::Result<u64> {
         origin.arrival = origin.arrival.max(self.arrival);
         let encoded = origin.encode();
         let length = (ORIGIN + bytes.len()) as u64;
         let mut state = self.shared.lock();
-        if length + HEAD as u64 > self.shared.max_bytes.load(Relaxed).saturating_sub(state.on_disk()) {
-            self.shared.metrics.full.fetch_add(1, Relaxed);
-            return Ok(None);
-        }
         let position = state.written;
         let head =
             Head { kind: Kind::Raw, length: length as u32, count: 0, position, number: 0, payload_crc: self.seed.sum(&encoded, bytes) };
@@ -229,7 +225,7 @@ impl Intake {
         self.shared.tail.advance(head.end());
         self.arrival = origin.arrival;
         self.rings.insert((origin.ring_id, origin.ring), origin.ring_position + bytes.len() as u64);
-        Ok(Some(position))
+        Ok(position)
     }
 
     /// Bytes until the bound, headers included.
