@@ -222,6 +222,8 @@ impl Life {
             source.empty_rings.store(true, Ordering::Release);
             stop.store(true, Ordering::Release);
             drains.into_iter().for_each(|drain| drop(drain.join()));
+            // Flow logs have made room meanwhile.
+            source.pay_up();
             Ok(Some(retired))
         })
         .await;

@@ -258,7 +258,7 @@ impl KernelSource {
     }
 
     /// Declares what the intake takes within the patience of the end.
-    fn pay_up(&self) {
+    pub fn pay_up(&self) {
         let ending = Instant::now();
         let mut paid = self.pay();
         while !matches!(paid, Ok(true)) && ending.elapsed() < PATIENCE {
