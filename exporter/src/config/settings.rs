@@ -263,17 +263,22 @@ fn log_format(at: &At<'_>, problems: &mut Problems) -> Option<LogFormat> {
     at.choice(problems, &[("text", LogFormat::Text), ("json", LogFormat::Json)])
 }
 
+/// YAML 1.1 takes a bare `off` for false.
+fn is_off(at: &At<'_>) -> bool {
+    matches!(&at.node.kind, Kind::Scalar(Scalar::Bool(false), _))
+}
+
 fn log_level(at: &At<'_>, problems: &mut Problems) -> Option<String> {
-    let text = at.word(problems)?;
+    let text = if is_off(at) { "off".to_owned() } else { at.word(problems)? };
     if let Err(why) = logging::check_level(&text) {
         problems.reject(&at.place, why, Some("write off, error, warn, info, debug or trace, or per module as in flowlog=debug".into()));
     }
     Some(text)
 }
 
-/// `off`, or an address with a port. YAML 1.1 takes a bare `off` for false.
+/// `off`, or an address with a port.
 fn listen(at: &At<'_>, problems: &mut Problems) -> Option<Option<SocketAddr>> {
-    if let Kind::Scalar(Scalar::Bool(false), _) = &at.node.kind {
+    if is_off(at) {
         return Some(None);
     }
     let text = at.word(problems)?;
@@ -350,13 +355,13 @@ mod tests {
     #[test]
     fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
         let file =
-            b"sources: [\"jsonl:/a\", \"-\"]\nlisten: off\nintakeMaxBytes: 64MiB\nnodeName: n1\nflowRows: 1024\nreportInterval: 1s\nattach: clsact\n";
+            b"sources: [\"jsonl:/a\", \"-\"]\nlisten: off\nlogLevel: off\nintakeMaxBytes: 64MiB\nnodeName: n1\nflowRows: 1024\nreportInterval: 1s\nattach: clsact\n";
         let flags = DaemonArgs { node_name: Some("n2".into()), ring_bytes: Some("64KiB".into()), ..DaemonArgs::default() };
         let settings = settings(&flags, Some(file)).unwrap();
         assert_eq!(settings.sources, [SourceSpec::JsonLines("/a".into()), SourceSpec::StandardInput]);
         assert_eq!((settings.listen, settings.intake_max_bytes, settings.flow_rows), (None, 64 << 20, 1024));
         assert_eq!((settings.node_name.as_deref(), settings.ring_bytes, settings.attach), (Some("n2"), Some(65_536), Attach::Clsact));
-        assert_eq!((settings.cluster_name.as_str(), settings.disk_reserve_percent), ("default", 10));
+        assert_eq!((settings.cluster_name.as_str(), settings.disk_reserve_percent, settings.log_level.as_str()), ("default", 10, "off"));
         let default = super::settings(&DaemonArgs::default(), None).unwrap();
         assert_eq!((default.sources.as_slice(), default.listen), ([SourceSpec::Kernel].as_slice(), DEFAULT_LISTEN.parse().ok()));
     }
