@@ -1,9 +1,10 @@
 //! What the driver does with batches that are done: the cursor past them, the refused ones aside, and back to be frozen again.
 
+use super::Sink;
 use super::backoff::{Backoff, random};
+use super::quarantine::{self, Refusal};
 use super::run::{DISK_PAUSE, Driver};
 use super::send::{Done, Flight};
-use super::{Sink, quarantine};
 use crate::spool::{Cut, now};
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::task::spawn_blocking;
@@ -78,13 +79,11 @@ impl<S: Sink> Driver<S> {
     pub(super) fn advance(&mut self) {
         self.refuse_at = None;
         while let Some(done) = self.flights.front_mut().and_then(|flight| flight.done.take()) {
-            let records = self.flights.front().map_or(0, |flight| flight.records);
+            // A batch has records of one identity, and ends in it.
+            let (records, batch) = self.flights.front().map_or_else(Default::default, |flight| (flight.records, flight.to.spool));
             let (is_kept, refused) = match &done {
-                Done::Partial { rejected } => {
-                    let why = |sequence| rejected.iter().find(|(number, _)| *number == sequence).map(|(_, why)| why.clone());
-                    (self.refuse(&why), rejected.len() as u64)
-                }
-                Done::Reject { why } => (self.refuse(&|_| Some(why.clone())), records),
+                Done::Partial { rejected } => (self.refuse(&Refusal::some(batch, rejected)), rejected.len() as u64),
+                Done::Reject { why } => (self.refuse(&Refusal::All(why)), records),
                 _ => (true, 0),
             };
             if !is_kept {
@@ -117,12 +116,12 @@ impl<S: Sink> Driver<S> {
             self.metrics.bytes_sent.fetch_add(flight.bytes, Relaxed);
             self.metrics.batches_sent.fetch_add(1, Relaxed);
         }
-        flight.gaps.iter().for_each(|gap| self.metrics.count_gap(gap));
+        flight.gaps.iter().for_each(|(_, gap)| self.metrics.count_gap(gap));
     }
 
-    /// Puts the first flight's records that `why` names into the quarantine file, and declares those that have left the spool. `false` if the disk does
-    /// not take them just now.
-    fn refuse(&self, why: &dyn Fn(u64) -> Option<String>) -> bool {
+    /// Puts what was refused of the first flight into the quarantine file, and declares what of it has left the spool. `false` if the disk does not take it
+    /// just now.
+    fn refuse(&self, refusal: &Refusal<'_>) -> bool {
         let Some(flight) = self.flights.front() else {
             return true;
         };
@@ -130,14 +129,12 @@ impl<S: Sink> Driver<S> {
         let mut reader = self.spool.fork(&flight.from);
         let span = (&flight.from, &flight.to);
         // What was gone already when the batch was frozen is a gap of its own.
-        let is_in =
-            |sequence: u64| !flight.gaps.iter().filter_map(|gap| gap.sequences).any(|(first, next)| (first..next).contains(&sequence));
-        let why = |sequence| why(sequence).filter(|_| is_in(sequence));
-        match quarantine::put(self.spool.folder(), &self.options.name, &mut reader, span, &why) {
+        let known: Vec<quarantine::Range> = flight.gaps.iter().filter_map(|(spool, gap)| Some((*spool, gap.sequences?))).collect();
+        match quarantine::put(self.spool.folder(), &self.options.name, &mut reader, span, refusal, &known) {
             Ok(quarantine::Kept { count, overwritten, gone }) => {
                 let (sink, lost) = (&self.options.name, gone.iter().map(|(_, (first, next))| next - first).sum::<u64>());
                 tracing::warn!(%sink, count, lost, "The destination refused records for good; they are in the quarantine file, but for those the spool lost.");
-                gone.into_iter().for_each(|(spool, sequences)| self.spool.lose(sink, spool, sequences));
+                self.spool.lose(sink, &gone);
                 self.metrics.quarantine_overwritten.fetch_add(overwritten, Relaxed);
                 true
             }

@@ -158,6 +158,57 @@ fn refused_records_that_have_left_the_spool_are_counted_and_declared() {
 }
 
 #[test]
+fn what_was_gone_of_the_identity_before_hides_no_refused_record_of_the_same_number() {
+    for (is_partial, is_late) in [(true, false), (false, false), (true, true), (false, true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = open(folder.path());
+        drop(writer.spool().reader("puppet", WhenFull::DropOldest).unwrap());
+        (0..40).for_each(|_| write(&mut writer, 10, 1));
+        let before = writer.id();
+        drop(writer);
+        let of_next_boot = Options { max_bytes: 16 * 16384, min_free_percent: 0, ..Options::new("n", "c") };
+        let mut writer = Writer::open(folder.path(), &of_next_boot).unwrap().0;
+        assert_ne!(before, writer.id());
+        (0..40).for_each(|_| write(&mut writer, 10, 2));
+        let spool = writer.spool();
+        let is_back = Arc::new(AtomicBool::new(!is_late));
+        let (there, batches) = (is_back.clone(), Arc::new(Mutex::new(Vec::new())));
+        let sent = batches.clone();
+        let answer = move |sequences: &[u64]| {
+            sent.lock().unwrap().push(sequences.to_vec());
+            match (there.load(SeqCst), sequences[0] < 400) {
+                (false, _) => retry(),
+                (true, true) if is_partial => {
+                    Outcome::Partial { rejected: vec![(sequences[3], "no".to_owned()), (sequences[4], "no".to_owned())] }
+                }
+                (true, true) => Outcome::Reject { why: "no".to_owned() },
+                _ => delivered(),
+            }
+        };
+        runtime().block_on(async {
+            let running = start(&spool, Arc::new(Puppet::new(|reader, _| batch(take(reader), None), answer)), options()).unwrap();
+            let metrics = running.metrics().clone();
+            until("it is never sent", || metrics.attempts.load(Relaxed) > 0).await;
+            if is_late {
+                (0..40).for_each(|_| write(&mut writer, 10, 3));
+                is_back.store(true, SeqCst);
+            }
+            assert_eq!(running.drain(Duration::from_secs(60)).await, None);
+        });
+        let first = batches.lock().unwrap()[0].clone();
+        assert!((2..390).contains(&first[0]), "its numbers are among those that were gone before: {first:?}");
+        let (from, to) = if is_partial { (first[3], first[5]) } else { (first[0], first[0] + first.len() as u64) };
+        let kept = std::fs::read_to_string(folder.path().join("quarantine/puppet.jsonl")).unwrap();
+        assert_eq!(kept.lines().count() as u64, if is_late { 0 } else { to - from });
+        let lost = Damaged { spool: writer.id(), first: from, next: to, from: None, to: None, sink: Some("puppet".to_owned()) };
+        let declared = writer.take_damage();
+        assert_eq!(declared.contains(&lost), is_late, "{declared:?}");
+        let of_before: u64 = declared.iter().filter(|lost| lost.spool == before).map(|lost| lost.next - lost.first).sum();
+        assert_eq!(of_before, 400, "once: {declared:?}");
+    }
+}
+
+#[test]
 fn a_gap_read_while_a_batch_fills_is_counted_with_it_and_once() {
     for goes_on in [true, false] {
         let folder = tempfile::tempdir().unwrap();

@@ -4,6 +4,7 @@
 
 use crate::spool::{Cursor, Item, Reader, SpoolId, cause, sink_path};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -26,18 +27,60 @@ pub(super) struct Kept {
     pub count: u64,
     /// Older ones that made room.
     pub overwritten: u64,
-    /// Records with a reason that have made room in the spool since they were read: first number and the one after the last.
-    pub gone: Vec<(SpoolId, (u64, u64))>,
+    /// Refused records that have made room in the spool since they were read.
+    pub gone: Vec<Range>,
 }
 
-/// Writes the records between two places that `why` gives a reason for, durably. A repetition after a crash may write a record twice: the
-/// uid tells.
+/// Records of one identity: first number and the one after the last.
+pub(super) type Range = (SpoolId, (u64, u64));
+
+/// What of a batch was refused, and why.
+pub(super) enum Refusal<'a> {
+    All(&'a str),
+    /// These numbers of an identity: those of another say nothing.
+    Some(SpoolId, BTreeMap<u64, &'a str>),
+}
+
+impl<'a> Refusal<'a> {
+    pub fn some(spool: SpoolId, rejected: &'a [(u64, String)]) -> Self {
+        Self::Some(spool, rejected.iter().map(|(number, why)| (*number, why.as_str())).collect())
+    }
+
+    fn why(&self, spool: SpoolId, sequence: u64) -> Option<&'a str> {
+        match self {
+            Self::All(why) => Some(why),
+            Self::Some(of, numbers) => numbers.get(&sequence).filter(|_| *of == spool).copied(),
+        }
+    }
+
+    /// The refused ones of a range, as few ranges.
+    fn within(&self, (spool, (first, next)): Range) -> Vec<(u64, u64)> {
+        let numbers = match self {
+            _ if first >= next => return Vec::new(),
+            Self::All(_) => return vec![(first, next)],
+            Self::Some(of, _) if *of != spool => return Vec::new(),
+            Self::Some(_, numbers) => numbers.range(first..next).map(|(number, _)| *number),
+        };
+        let mut ranges: Vec<(u64, u64)> = Vec::new();
+        for number in numbers {
+            match ranges.last_mut() {
+                Some((_, next)) if *next == number => *next += 1,
+                _ => ranges.push((number, number + 1)),
+            }
+        }
+        ranges
+    }
+}
+
+/// Writes the refused records between two places, durably. A repetition after a crash may write a record twice: the uid tells. What is `known` to be gone
+/// is not counted as such again.
 pub(super) fn put(
     folder: &Path,
     sink: &str,
     reader: &mut Reader,
     (from, to): (&Cursor, &Cursor),
-    why: &dyn Fn(u64) -> Option<String>,
+    refusal: &Refusal<'_>,
+    known: &[Range],
 ) -> io::Result<Kept> {
     let path = sink_path(folder, "quarantine", sink, "jsonl");
     let mut kept = Kept { overwritten: make_room(&path)?, ..Kept::default() };
@@ -47,9 +90,9 @@ pub(super) fn put(
         let spool = reader.cursor().spool;
         match reader.peek().map_err(io::Error::other)? {
             Some(Item::Record(record)) if record.spool == from.spool || record.spool == to.spool => {
-                if let Some(why) = why(record.sequence) {
+                if let Some(why) = refusal.why(record.spool, record.sequence) {
                     let line = String::from_utf8_lossy(record.line);
-                    serde_json::to_writer(&mut lines, &Refused { uid: record.uid(), why: &why, line })?;
+                    serde_json::to_writer(&mut lines, &Refused { uid: record.uid(), why, line })?;
                     lines.push(b'\n');
                     kept.count += 1;
                 }
@@ -57,7 +100,8 @@ pub(super) fn put(
             Some(Item::Gap(gap)) if gap.cause == cause::FULL => {
                 let (first, next) = gap.sequences.unwrap_or_default();
                 let next = if spool == to.spool { next.min(to.sequence) } else { next };
-                (first..next).filter(|sequence| why(*sequence).is_some()).for_each(|sequence| kept.lack(spool, sequence));
+                let gone = refusal.within((spool, (first, next))).into_iter().flat_map(|range| without((spool, range), known));
+                kept.gone.extend(gone.map(|range| (spool, range)));
             }
             Some(_) => {}
             None => break,
@@ -70,13 +114,14 @@ pub(super) fn put(
     Ok(kept)
 }
 
-impl Kept {
-    fn lack(&mut self, spool: SpoolId, sequence: u64) {
-        match self.gone.last_mut() {
-            Some((last, (_, next))) if *last == spool && *next == sequence => *next += 1,
-            _ => self.gone.push((spool, (sequence, sequence + 1))),
-        }
+/// The parts of a range that `known` does not hold.
+fn without((spool, range): Range, known: &[Range]) -> Vec<(u64, u64)> {
+    let mut left = vec![range];
+    for (_, (first, next)) in known.iter().filter(|(of, _)| *of == spool) {
+        left =
+            left.iter().flat_map(|(from, to)| [(*from, *to.min(first)), (*from.max(next), *to)]).filter(|(from, to)| from < to).collect();
     }
+    left
 }
 
 /// Whether records between the two places may lie behind this one. A gap leads past where they were, so the place may never be the last one itself.

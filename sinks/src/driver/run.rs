@@ -8,7 +8,7 @@ use super::concurrency::Concurrency;
 use super::control::{DriverOptions, Order};
 use super::send::{Done, Flight, Landed, launch};
 use super::{Limits, ResumeError, Sink, SinkMetrics, Step};
-use crate::spool::{Changes, Cursor, Cut, Gap, Pending, Reader, Spool, Stored, now};
+use crate::spool::{Changes, Cursor, Cut, Gap, Pending, Reader, Spool, SpoolId, Stored, now};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -31,7 +31,7 @@ pub(super) struct Driver<S: Sink> {
     /// When something was first seen pending at which place.
     pub(super) seen: Option<(Cursor, Instant)>,
     /// Gaps that were gone past for a batch that is not frozen yet.
-    pub(super) gaps: Vec<Gap>,
+    pub(super) gaps: Vec<(SpoolId, Gap)>,
     pub(super) stored: Stored,
     pub(super) unstored: bool,
     pub(super) stored_at: Instant,

@@ -88,7 +88,8 @@ pub(super) struct Flight {
     pub seen: tokio::time::Instant,
     /// Its cut is the first of the stored ones that are not done.
     pub has_cut: bool,
-    pub gaps: Vec<crate::spool::Gap>,
+    /// What was gone already when it was frozen, each under the identity that it is numbered in.
+    pub gaps: Vec<(crate::spool::SpoolId, crate::spool::Gap)>,
     pub done: Option<Done>,
     pub abort: Option<tokio::task::AbortHandle>,
 }

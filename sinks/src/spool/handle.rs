@@ -63,8 +63,9 @@ impl Spool {
     }
 
     /// These records have left the spool before the sink was done with them: its loss alone, declared with the next commit.
-    pub(crate) fn lose(&self, sink: &str, spool: SpoolId, (first, next): (u64, u64)) {
-        self.shared.meet(Damaged { spool, first, next, from: None, to: None, sink: Some(sink.to_owned()) });
+    pub(crate) fn lose(&self, sink: &str, gone: &[(SpoolId, (u64, u64))]) {
+        let lost = |&(spool, (first, next))| Damaged { spool, first, next, from: None, to: None, sink: Some(sink.to_owned()) };
+        gone.iter().map(lost).for_each(|lost| self.shared.meet(lost));
     }
 
     /// The position up to which readers see.

@@ -86,7 +86,7 @@ pub struct Reader {
     place: Cursor,
     current: Current,
     ahead: Option<Ahead>,
-    gaps: Vec<Gap>,
+    gaps: Vec<(SpoolId, Gap)>,
     /// The time of the commit that this reader went past last.
     passed: Option<i64>,
     visible: watch::Receiver<Visible>,
@@ -146,7 +146,7 @@ impl Reader {
             }
             Current::Gap { gap, after } => {
                 self.report(&gap);
-                self.gaps.push(*gap);
+                self.gaps.push((self.place.spool, *gap));
                 self.place = after;
             }
             // Numbers begin with 1; if the first segments are gone or damaged, what they held is missing where the walk enters the next.
@@ -187,8 +187,8 @@ impl Reader {
         Ok(Pending { records, bytes, oldest: self.ahead.as_ref().map(|ahead| ahead.time) })
     }
 
-    /// The gaps gone past since the last call or [`Reader::seek`].
-    pub fn take_gaps(&mut self) -> Vec<Gap> {
+    /// The gaps gone past since the last call or [`Reader::seek`], with the identity whose records they are.
+    pub fn take_gaps(&mut self) -> Vec<(SpoolId, Gap)> {
         std::mem::take(&mut self.gaps)
     }
 
