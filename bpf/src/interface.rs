@@ -24,7 +24,17 @@ impl LinkCounters {
 
     /// What is more than the other; 0 where nothing is.
     pub(crate) fn less(self, other: Self) -> Self {
-        self.with(other, u64::saturating_sub)
+        self.with(other, |one, other| one.wrapping_sub(other).cast_signed().max(0).cast_unsigned())
+    }
+
+    /// The difference, which may be below zero (two's complement): [`Self::plus`] and [`Self::less`] go on from there.
+    pub(crate) fn minus(self, other: Self) -> Self {
+        self.with(other, u64::wrapping_sub)
+    }
+
+    /// The smaller of each.
+    pub(crate) fn smaller(self, other: Self) -> Self {
+        self.with(other, u64::min)
     }
 
     /// The greater of each.

@@ -34,7 +34,10 @@ impl Retired {
         for (ifindex, mark) in tables::attach_marks(&maps)? {
             if let Some(attachment) = attach::adopt(ifindex, Some(&mark), &folder, &netlink)? {
                 attach::detach(ifindex, &attachment, &folder, &netlink)?;
-                accounted.insert(ifindex, mark.told(tables::interface(&maps, ifindex)?.seen()));
+                let link = netlink.link(ifindex).map_err(|source| Error::Netlink { what: "listed", source })?;
+                if let Some(link) = link {
+                    accounted.insert(ifindex, mark.told(tables::interface(&maps, ifindex)?.seen(), link.counters));
+                }
             } else if mark.let_go {
                 accounted.insert(ifindex, mark.accounted);
             }

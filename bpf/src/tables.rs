@@ -26,7 +26,7 @@ pub(crate) struct AttachMark {
     pub(crate) comparing: bool,
     /// The device lives and is not attached: only `accounted` says anything.
     pub(crate) let_go: bool,
-    /// What of its own counters was told before this attachment.
+    /// What of its own counters was told before this attachment, less what the maps had counted by then.
     pub(crate) accounted: LinkCounters,
     /// Its name then, zero-terminated unless 16 bytes long.
     pub(crate) name: [u8; 16],
@@ -38,11 +38,12 @@ impl AttachMark {
         Self { let_go: true, accounted, ..Self::default() }
     }
 
-    /// What of the device's own counters has been told, when the programs have counted this much.
-    pub(crate) fn told(&self, counted: LinkCounters) -> LinkCounters {
+    /// What has been told of a device that has counted `own` when the programs have counted this much. They count the segments of a super-packet, many
+    /// devices count it once: it is never more than the device has.
+    pub(crate) fn told(&self, counted: LinkCounters, own: LinkCounters) -> LinkCounters {
         // What is still compared was not declared yet.
-        let declared = if self.comparing { LinkCounters::default() } else { self.before };
-        self.accounted.plus(declared).plus(counted)
+        let (declared, open) = if self.comparing { (LinkCounters::default(), self.before) } else { (self.before, LinkCounters::default()) };
+        self.accounted.plus(declared).plus(counted).smaller(own.less(open))
     }
 
     /// The name as text.

@@ -4,7 +4,8 @@
 //! special case. The attachment of an interface is remembered by its index, which stays when the name changes.
 //!
 //! A device may outlive its attachment: the default route leaves it and comes back, or other sizes ask for other maps. What was told of it by then, counted
-//! or declared, is kept, so that the next attachment declares only what passed between the two.
+//! or declared, is kept, so that the next attachment declares only what passed between the two. It is kept as the device's own counters stood: the programs
+//! count the segments of a super-packet, a veth counts it once, and the two are no measure of each other.
 
 mod adopt;
 mod choose;
@@ -41,7 +42,7 @@ pub(crate) struct Watch {
     requests: Netlink,
     notifications: Netlink,
     attached: BTreeMap<u32, Held>,
-    /// Devices that live and are not attached, with what has been told of them.
+    /// Devices that live and are not attached, with what has been told of their own counters.
     let_go: BTreeMap<u32, LinkCounters>,
     /// Those of them whose own counters are still compared with ours.
     comparisons: BTreeMap<u32, Comparison>,
@@ -54,7 +55,7 @@ pub(crate) struct Watch {
 struct Held {
     interface: Interface,
     attachment: Attachment,
-    /// What of its own counters was told before this attachment.
+    /// What of its own counters was told before this attachment, less what the maps had counted by then.
     accounted: LinkCounters,
 }
 
@@ -131,7 +132,7 @@ impl Watch {
             if self.attached.get(&link.ifindex).is_some_and(|held| !held.attachment.is_on(link.ifindex)) {
                 // Taken off by somebody, or it is another device with the index of one that went.
                 let last = named(link.ifindex);
-                let device = if last.is_none() && self.is_same(link, maps)? { Device::Lives(link) } else { Device::Gone(last) };
+                let device = if last.is_none() && self.is_same(link) { Device::Lives(link) } else { Device::Gone(last) };
                 changes.extend(self.leave(link.ifindex, device, maps)?);
             }
             match self.attached.get_mut(&link.ifindex) {
@@ -149,18 +150,16 @@ impl Watch {
         now.saturating_sub(since) < NOTIFICATION_PATIENCE_NS
     }
 
-    /// Whether this is the device that was attached under its index: as far as it can be told, by name and by what it has received.
-    fn is_same(&self, link: &Link, maps: &Maps) -> Result<bool, Error> {
-        let Some(held) = self.attached.get(&link.ifindex) else { return Ok(false) };
-        let known = held.accounted.plus(tables::interface(maps, link.ifindex)?.seen());
-        Ok(held.interface.name == link.name && known.received.packets <= link.counters.received.packets)
+    /// Whether this is the device that was attached under its index: as far as it can be told, by name and by what it had received before.
+    fn is_same(&self, link: &Link) -> bool {
+        let Some(held) = self.attached.get(&link.ifindex) else { return false };
+        let known = held.accounted.plus(held.interface.before);
+        held.interface.name == link.name && known.less(link.counters).received.packets == 0
     }
 
     fn join(&mut self, link: &Link, programs: &Programs, maps: &Maps) -> InterfaceChange {
-        let told = self.let_go.get(&link.ifindex).copied().unwrap_or_default();
-        // One that has received less is another device.
-        let accounted = if told.received.packets <= link.counters.received.packets { told } else { LinkCounters::default() };
-        match self.try_join(link, accounted, programs, maps) {
+        let told = self.let_go.get(&link.ifindex).copied();
+        match self.try_join(link, told, programs, maps) {
             Ok(interface) => {
                 self.let_go.remove(&link.ifindex);
                 InterfaceChange::Attached(interface)
@@ -172,10 +171,17 @@ impl Watch {
         }
     }
 
-    fn try_join(&mut self, link: &Link, accounted: LinkCounters, programs: &Programs, maps: &Maps) -> Result<Interface, Error> {
+    fn try_join(&mut self, link: &Link, told: Option<LinkCounters>, programs: &Programs, maps: &Maps) -> Result<Interface, Error> {
         tables::add_interface(maps, link.ifindex, link.l3)?;
-        // What these maps have counted of it belongs to what was told.
-        let accounted = accounted.less(tables::interface(maps, link.ifindex)?.seen());
+        let counted = tables::interface(maps, link.ifindex)?.seen();
+        // The listing may be older than what was told.
+        let own = self.requests.link(link.ifindex).map_err(failed("listed"))?.map_or(link.counters, |now| now.counters);
+        let accounted = told.map_or(LinkCounters::default(), |told| {
+            // One that has received less is another device.
+            let same = told.received.packets <= own.received.packets;
+            // What these maps have counted of it belongs to what was told, in whatever measure.
+            if same { told } else { LinkCounters::default() }.minus(counted)
+        });
         let attachment = attach::attach(link, self.mode, programs, &self.folder, &self.requests)?;
         let boot_ns = sys::nanoseconds_since_boot();
         let mut comparison = Comparison::new(look(&self.requests, link, accounted, maps)?);
@@ -262,8 +268,8 @@ impl Watch {
         // A veth whose other end is gone has forgotten what it received; what we know of is the least it was.
         let least = interface.before.plus(counted.seen());
         let last = now.as_ref().or(last).map(|link| link.counters.less(accounted).greater(least));
-        if let (Some(_), Some(last)) = (now, last) {
-            self.let_go(ifindex, accounted.plus(last), maps)?;
+        if let Some(now) = now {
+            self.let_go(ifindex, now.counters, maps)?;
         }
         Ok(Some(InterfaceChange::Vanished { interface, last, counted, boot_ns: sys::nanoseconds_since_boot() }))
     }

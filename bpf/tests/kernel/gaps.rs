@@ -6,7 +6,7 @@ use flowlog_bpf::event::Count;
 use flowlog_bpf::{Interface, InterfaceChange, Kernel, LinkCounters, Options, Selection};
 
 use crate::common::{Attached, Namespace, Sums, may_run, options, sh};
-use crate::lab::own;
+use crate::lab::{at_rest, own};
 
 /// A node with a pod at its veth `v0`, without IPv6, so that nothing passes but what is sent.
 fn node_and_pod() -> (Namespace, Namespace) {
@@ -189,6 +189,87 @@ fn other_maps_declare_only_what_passed_between_the_old_ones_and_them() {
     node.sh("ip link del v0");
     let changes = third.kernel().interfaces_changed().expect("the changes");
     assert!(matches!(&changes[..], [InterfaceChange::Vanished { last: Some(last), .. }] if *last == packets(0, 0)), "{changes:?}");
+}
+
+/// Lets super-packets pass both ways, and waits until the last one did.
+fn transfer(node: &Namespace, pod: &Namespace) {
+    for reverse in ["", "-R"] {
+        let server = std::process::Command::new("ip")
+            .args(["netns", "exec", &node.name, "iperf3", "-s", "-1"])
+            .stdout(std::process::Stdio::null())
+            .spawn();
+        node.sh("for i in $(seq 100); do ss -Hltn sport = :5201 | grep -q . && exit; sleep 0.1; done; exit 1");
+        pod.sh(&format!("timeout 60 iperf3 -c 10.6.0.1 -n 20M {reverse}"));
+        assert!(server.and_then(|mut server| server.wait()).expect("iperf3 ends").success());
+    }
+    at_rest(|| own(node, "v0"));
+}
+
+/// The programs counted what the device did not: a super-packet is one packet to it.
+fn assert_super_packets(node: &Namespace, attached: &mut Attached) {
+    let ([received, transmitted], seen) = (own(node, "v0"), seen(attached));
+    assert!(
+        seen.received.packets > 2 * received.packets && seen.transmitted.packets > 2 * transmitted.packets,
+        "{seen:?} {received:?} {transmitted:?}"
+    );
+}
+
+#[test]
+fn after_super_packets_an_attachment_made_again_declares_only_what_passed_without_it() {
+    if !may_run() {
+        return;
+    }
+    let (node, pod) = node_and_pod();
+    let options = options(&["v0"]);
+    let mut attached = Attached::start(&options);
+    assert_eq!(compared(&mut attached).before, packets(0, 0));
+    transfer(&node, &pod);
+    assert_super_packets(&node, &mut attached);
+    node.sh("ip link set v0 name w0");
+    let changes = attached.kernel().interfaces_changed().expect("the changes");
+    assert!(matches!(&changes[..], [InterfaceChange::Vanished { .. }]), "{changes:?}");
+    ping(&pod, 5);
+    node.sh("ip link set w0 name v0");
+    attached.kernel().interfaces_changed().expect("the changes");
+    assert_eq!(compared(&mut attached).before, packets(5, 5));
+    // Taken off by somebody, it is still known to be the same device.
+    transfer(&node, &pod);
+    let ifindex = attached.kernel().interfaces().next().expect("v0").ifindex;
+    sh(&format!("bpftool link detach pinned {}/link_{ifindex}_ingress", instance(&options)));
+    node.sh("ip link set v0 alias touched");
+    let changes = attached.kernel().interfaces_changed().expect("the changes");
+    assert!(matches!(&changes[..], [InterfaceChange::Vanished { last: Some(_), .. }, InterfaceChange::Attached(_)]), "{changes:?}");
+    assert_eq!(compared(&mut attached).before, packets(0, 0));
+}
+
+#[test]
+fn after_super_packets_other_maps_declare_only_what_passed_without_them() {
+    if !may_run() {
+        return;
+    }
+    let (node, pod) = node_and_pod();
+    let options = options(&["v0"]);
+    let mut first = Attached::start(&options);
+    assert_eq!(compared(&mut first).before, packets(0, 0));
+    transfer(&node, &pod);
+    assert_super_packets(&node, &mut first);
+    drop(first.kernel.take());
+    // The old maps are left where they are, and the interface is let go.
+    drop(
+        Kernel::start(&Options { rows: 256, ..Options { interfaces: Selection::Named(Vec::new()), ..options.clone() } })
+            .expect("it starts"),
+    );
+    ping(&pod, 5);
+    // Other maps know what was told by the first, and so do these when they are taken over again.
+    for rows in [256, options.rows] {
+        let started = Kernel::start(&Options { rows, ..options.clone() }).expect("it starts again");
+        let mut attached = Attached { kernel: Some(started.kernel), rings: Vec::new(), sums: Sums::default() };
+        let expected = if rows == 256 { packets(5, 5) } else { packets(0, 0) };
+        assert_eq!(compared(&mut attached).before, expected, "{rows} rows");
+        transfer(&node, &pod);
+        drop(attached.kernel.take());
+    }
+    again(&options);
 }
 
 #[test]

@@ -66,6 +66,17 @@ pub fn own(namespace: &Namespace, name: &str) -> [Count; 2] {
     [Count { packets: read("rx_packets"), bytes: read("rx_bytes") }, Count { packets: read("tx_packets"), bytes: read("tx_bytes") }]
 }
 
+/// Counters once nothing adds to them any more: they are not read in one moment.
+pub fn at_rest<T: PartialEq>(read: impl Fn() -> T) -> T {
+    loop {
+        let before = read();
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        if read() == before {
+            return before;
+        }
+    }
+}
+
 pub fn counted(attached: &mut Attached, ifindex: u32) -> InterfaceCounters {
     let counters = attached.counters();
     *counters.interfaces.iter().find(|interface| interface.ifindex == ifindex).expect("it is watched")

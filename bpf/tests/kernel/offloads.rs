@@ -3,7 +3,7 @@
 use flowlog_bpf::event::Count;
 
 use crate::common::{Attached, Namespace, may_run, options, sh};
-use crate::lab::{Lab, OFF, counted, own, v4};
+use crate::lab::{Lab, OFF, at_rest, counted, own, v4};
 
 #[test]
 fn with_offloads_on_segments_and_bytes_equal_what_a_second_hop_without_them_transmits() {
@@ -58,17 +58,6 @@ fn with_offloads_on_segments_and_bytes_equal_what_a_second_hop_without_them_tran
     }
     let arrived = Count { packets: after.packets - before.packets, bytes: after.bytes - before.bytes };
     assert_close(forwarded, arrived);
-}
-
-/// A counter once nothing adds to it any more: its packets and bytes are not read in one moment.
-fn at_rest(read: impl Fn() -> Count) -> Count {
-    loop {
-        let before = read();
-        std::thread::sleep(std::time::Duration::from_millis(300));
-        if read() == before {
-            return before;
-        }
-    }
 }
 
 /// Equal but for a few ARP frames of 42 bytes that the second hop made itself.
