@@ -7,7 +7,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::event::LAYOUT_VERSION;
 use crate::load::{Programs, programs_hash};
 use crate::maps::{Maps, Meta, Sizes};
 use crate::sweep::{Mode, Sweeper};
@@ -54,10 +53,9 @@ impl Kernel {
         let features = Features::of_running_kernel(&reasons);
         let drops = options.drops && !reasons.is_empty();
         let hash = programs_hash(options, &sizes, drops)?;
-        let fits = |meta: &Meta| meta.layout == u32::from(LAYOUT_VERSION) && meta.sizes == sizes;
         let (mut ours, mut others) = (None, Vec::new());
         for found in pins::instances(&options.pins)? {
-            if fits(&found.meta) && ours.is_none() {
+            if found.meta.fits(&sizes) && ours.is_none() {
                 ours = Some(found);
             } else {
                 others.push(found);

@@ -82,8 +82,11 @@ impl Sizes {
 /// The value of the `meta` map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Meta {
+    /// Of the records.
     pub(crate) layout: u32,
     pub(crate) sizes: Sizes,
+    /// Size of a mark; the programs do not know marks, so nothing else tells that they are another release's.
+    pub(crate) mark_size: u32,
     /// Random; names the rings in every intake frame.
     pub(crate) instance: [u8; 16],
     /// Of the programs that are attached; set after all links have them.
@@ -99,7 +102,7 @@ impl Meta {
         let sizes = &self.sizes;
         let numbers = [self.layout, sizes.slices, sizes.rows_per_slice, sizes.rings, sizes.ring_bytes];
         let mut bytes = [0; Self::SIZE];
-        for (at, number) in numbers.into_iter().chain([sizes.fold_rows, sizes.drop_rows]).enumerate() {
+        for (at, number) in numbers.into_iter().chain([sizes.fold_rows, sizes.drop_rows, self.mark_size]).enumerate() {
             bytes[at * 4..at * 4 + 4].copy_from_slice(&number.to_ne_bytes());
         }
         bytes[32..48].copy_from_slice(&self.instance);
@@ -120,7 +123,8 @@ impl Meta {
             fold_rows: number(5),
             drop_rows: number(6),
         };
-        Self { layout: number(0), sizes, instance, programs: u64_at(bytes, 48), made_boot_ns: u64_at(bytes, 56) }
+        let (programs, made_boot_ns) = (u64_at(bytes, 48), u64_at(bytes, 56));
+        Self { layout: number(0), sizes, mark_size: number(7), instance, programs, made_boot_ns }
     }
 }
 
@@ -256,10 +260,11 @@ impl Maps {
         let Some(map) = sys::open_pin(&path).map_err(|source| Error::pin(&path, source))? else {
             return Ok(None);
         };
-        let mut value = [0; Meta::SIZE];
-        let found =
-            sys::map_lookup(map.as_fd(), &[0; 4], &mut value).map_err(|source| Error::Map { what: "read", name: "meta", source })?;
-        Ok(found.then(|| Meta::decode(&value)))
+        let failed = |source| Error::Map { what: "read", name: "meta", source };
+        // Another release's may be longer, and the kernel writes all of it.
+        let mut value = vec![0; sys::map_value_size(map.as_fd()).map_err(failed)?.max(Meta::SIZE)];
+        let found = sys::map_lookup(map.as_fd(), &[0; 4], &mut value).map_err(failed)?;
+        Ok(value.first_chunk().filter(|_| found).map(Meta::decode))
     }
 
     /// Replaces the meta value.
@@ -277,6 +282,11 @@ impl Meta {
             filled += rustix::rand::getrandom(&mut instance[filled..], rustix::rand::GetRandomFlags::empty())?;
         }
         let made_boot_ns = sys::nanoseconds_since_boot();
-        Ok(Self { layout: u32::from(LAYOUT_VERSION), sizes, instance, programs: 0, made_boot_ns })
+        Ok(Self { layout: u32::from(LAYOUT_VERSION), sizes, mark_size: MARK_SIZE as u32, instance, programs: 0, made_boot_ns })
+    }
+
+    /// Whether this release can go on with such maps, when it asks for these sizes.
+    pub(crate) fn fits(&self, sizes: &Sizes) -> bool {
+        self.layout == u32::from(LAYOUT_VERSION) && self.sizes == *sizes && self.mark_size == MARK_SIZE as u32
     }
 }

@@ -190,6 +190,15 @@ pub(crate) fn map_lookup(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> i
     found(bpf(MAP_LOOKUP, &mut element(map, key, value)))
 }
 
+/// The size of a map's values, which may be of another release.
+pub(crate) fn map_value_size(map: BorrowedFd<'_>) -> io::Result<usize> {
+    // struct bpf_map_info: type, id, key size, value size.
+    let mut info = [0_u32; 4];
+    let at = info.as_mut_ptr() as u64;
+    bpf(OBJECT_INFO, &mut Info { descriptor: number(map), length: size_of_val(&info) as u32, info: at })?;
+    Ok(info[3] as usize)
+}
+
 /// Sets a value.
 pub(crate) fn map_update(map: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Result<()> {
     bpf(MAP_UPDATE, &mut element(map, key, address(value))).map(|_| ())

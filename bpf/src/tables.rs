@@ -7,9 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use crate::counters::Unreported;
 use crate::event::{Count, unpack};
 use crate::interface::LinkCounters;
-use crate::maps::{
-    DROP_KEY_SIZE, DROP_ROW_SIZE, FOLD_SIZE, INTERFACE_SIZE, KEY_SIZE, Maps, ROW_SIZE, TOTALS_SIZE, UNATTRIBUTED_SIZE, u32_at, u64_at,
-};
+use crate::maps::{DROP_KEY_SIZE, INTERFACE_SIZE, KEY_SIZE, Maps, TOTALS_SIZE, UNATTRIBUTED_SIZE, u32_at, u64_at};
 use crate::{Counters, Error, InterfaceCounters, SideCounters, sys};
 
 /// `struct side_counters`
@@ -76,15 +74,17 @@ fn cpus() -> Result<usize, Error> {
     aya::util::nr_cpus().map_err(|(what, source)| Error::System { what, source })
 }
 
-/// Adds up a per-CPU value word by word. `size` is a multiple of 8.
+/// Adds up a per-CPU value word by word. `size` is a multiple of 8; words beyond what the map has are 0.
 fn sum(map: BorrowedFd<'_>, key: &[u8], size: usize) -> Result<Option<Vec<u64>>, std::io::Error> {
     let cpus = cpus().map_err(std::io::Error::other)?;
-    let mut values = vec![0; size * cpus];
+    // The kernel writes as much as the map has, whatever is asked for.
+    let value_size = sys::map_value_size(map)?.next_multiple_of(8).max(8);
+    let mut values = vec![0; value_size * cpus];
     if !sys::map_lookup(map, key, &mut values)? {
         return Ok(None);
     }
     let mut words = vec![0_u64; size / 8];
-    for value in values.chunks_exact(size) {
+    for value in values.chunks_exact(value_size) {
         for (at, word) in words.iter_mut().enumerate() {
             *word = word.wrapping_add(u64_at(value, at * 8));
         }
@@ -136,16 +136,16 @@ fn words_of(counters: LinkCounters) -> [u64; 4] {
     [received.packets, received.bytes, transmitted.packets, transmitted.bytes]
 }
 
-/// Everything remembered of attachments, by interface index.
+/// Everything remembered of attachments, by interface index. Marks of another release may be shorter: what they do not tell is 0.
 pub(crate) fn attach_marks(maps: &Maps) -> Result<BTreeMap<u32, AttachMark>, Error> {
     let mut marks = BTreeMap::new();
-    walk(maps.marks.as_fd(), "marks", 4, MARK_SIZE, |key, value| {
+    walk(maps.marks.as_fd(), "marks", 4, |key, value| {
         let word = |at: usize| u64_at(value, at * 8);
         let count = |at: usize| Count { packets: word(at), bytes: word(at + 1) };
         let counters = |at: usize| LinkCounters { received: count(at), transmitted: count(at + 2) };
         let flag = |at: u32| word(5) >> at & 1 != 0;
         let mut name = [0; 16];
-        name.copy_from_slice(&value[48..64]);
+        name.iter_mut().zip(value.iter().skip(48)).for_each(|(to, from)| *to = *from);
         let (before, accounted) = (counters(1), counters(8));
         let (clsact, made_qdisc, comparing, let_go) = (flag(0), flag(1), flag(2), flag(3));
         let mark = AttachMark { attached_boot_ns: word(0), before, clsact, made_qdisc, comparing, let_go, accounted, name };
@@ -209,7 +209,7 @@ pub(crate) fn counters(maps: &Maps, rows_capacity: u64) -> Result<Counters, Erro
 pub(crate) fn unreported(maps: &Maps) -> Result<Unreported, Error> {
     let mut sums = Unreported::default();
     for rows in &maps.rows {
-        walk(rows.as_fd(), "rows", KEY_SIZE, ROW_SIZE, |_, row| {
+        walk(rows.as_fd(), "rows", KEY_SIZE, |_, row| {
             let word = |at: usize| unpack(u64_at(row, at * 8) & !(1 << 63));
             let owner = |hook: usize| u32_at(row, 72 + hook * 4);
             add(&mut sums.entered, owner(0), word(0));
@@ -218,13 +218,13 @@ pub(crate) fn unreported(maps: &Maps) -> Result<Unreported, Error> {
             sums.other.add(word(3));
         })?;
     }
-    walk(maps.folds.as_fd(), "folds", KEY_SIZE, FOLD_SIZE, |_, row| {
+    walk(maps.folds.as_fd(), "folds", KEY_SIZE, |_, row| {
         for side in 0..4 {
             let packets = u64_at(row, side * 8) & !(1 << 63);
             sums.folded.add(Count { packets, bytes: u64_at(row, 32 + side * 8) });
         }
     })?;
-    walk(maps.drops.as_fd(), "drops", DROP_KEY_SIZE, DROP_ROW_SIZE, |_, row| {
+    walk(maps.drops.as_fd(), "drops", DROP_KEY_SIZE, |_, row| {
         sums.dropped.add(unpack(u64_at(row, 0) & !(1 << 63)));
     })?;
     let mut value = [0; UNATTRIBUTED_SIZE];
@@ -257,16 +257,11 @@ fn walk_keys(map: BorrowedFd<'_>, name: &'static str, size: usize, mut each: imp
     Ok(())
 }
 
-fn walk(
-    map: BorrowedFd<'_>,
-    name: &'static str,
-    key_size: usize,
-    value_size: usize,
-    mut each: impl FnMut(&[u8], &[u8]),
-) -> Result<(), Error> {
+fn walk(map: BorrowedFd<'_>, name: &'static str, key_size: usize, mut each: impl FnMut(&[u8], &[u8])) -> Result<(), Error> {
     let mut keys = Vec::new();
     walk_keys(map, name, key_size, |key| keys.extend_from_slice(key))?;
-    let mut value = vec![0; value_size];
+    // The kernel writes as much as the map has, whatever is asked for.
+    let mut value = vec![0; sys::map_value_size(map).map_err(failed("walk", name))?];
     for key in keys.chunks_exact(key_size) {
         if sys::map_lookup(map, key, &mut value).map_err(failed("walk", name))? {
             each(key, &value);

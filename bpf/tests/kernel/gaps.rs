@@ -77,6 +77,11 @@ fn instance(options: &Options) -> String {
     folders.next().expect("an instance").expect("a folder").path().display().to_string()
 }
 
+/// An interface's key, as `bpftool` takes it.
+fn key_of(ifindex: u32) -> String {
+    ifindex.to_ne_bytes().map(|byte| byte.to_string()).join(" ")
+}
+
 #[test]
 fn an_interface_left_half_attached_is_attached_at_the_next_start() {
     if !may_run() {
@@ -92,7 +97,7 @@ fn an_interface_left_half_attached_is_attached_at_the_next_start() {
         let folder = instance(&options);
         std::fs::remove_file(format!("{folder}/link_{ifindex}_egress")).expect("a pin");
         if !noted {
-            sh(&format!("bpftool map delete pinned {folder}/marks key {}", ifindex.to_ne_bytes().map(|byte| byte.to_string()).join(" ")));
+            sh(&format!("bpftool map delete pinned {folder}/marks key {}", key_of(ifindex)));
         }
         ping(&pod, 2);
         let (mut second, changes) = again(&options);
@@ -189,6 +194,50 @@ fn other_maps_declare_only_what_passed_between_the_old_ones_and_them() {
     node.sh("ip link del v0");
     let changes = third.kernel().interfaces_changed().expect("the changes");
     assert!(matches!(&changes[..], [InterfaceChange::Vanished { last: Some(last), .. }] if *last == packets(0, 0)), "{changes:?}");
+}
+
+/// Makes what is pinned as if its marks had this size; `said` in its description, as later releases do.
+fn resize_marks(folder: &str, ifindex: u32, size: usize, said: bool) {
+    let read = |map: &str, key: &str| -> Vec<String> {
+        let text = sh(&format!("bpftool map lookup pinned {folder}/{map} key {key}"));
+        text.split("value:").nth(1).expect("a value").split_whitespace().map(str::to_owned).collect()
+    };
+    let key = key_of(ifindex);
+    let mut mark = read("marks", &key);
+    mark.resize(size, "00".to_owned());
+    let mut meta = read("meta", "0 0 0 0");
+    let told = if said { size as u32 } else { 0 };
+    meta.splice(28..32, told.to_ne_bytes().map(|byte| format!("{byte:02x}")));
+    sh(&format!(
+        "rm {folder}/marks; bpftool map create {folder}/marks type hash key 4 value {size} entries 4096 name marks
+         bpftool map update pinned {folder}/marks key {key} value hex {}
+         bpftool map update pinned {folder}/meta key 0 0 0 0 value hex {}",
+        mark.join(" "),
+        meta.join(" ")
+    ));
+}
+
+#[test]
+fn maps_whose_marks_are_of_another_release_are_retired_and_their_marks_understood() {
+    if !may_run() {
+        return;
+    }
+    for (size, said) in [(64, false), (4096, true)] {
+        let (_node, pod) = node_and_pod();
+        let options = options(&["v0"]);
+        ping(&pod, 2);
+        let mut first = Attached::start(&options);
+        assert_eq!(compared(&mut first).before, packets(2, 2));
+        ping(&pod, 3);
+        let (before, ifindex) = (first.kernel().instance(), first.kernel().interfaces().next().expect("v0").ifindex);
+        drop(first.kernel.take());
+        resize_marks(&instance(&options), ifindex, size, said);
+        let (mut second, _) = again(&options);
+        assert_ne!(second.kernel().instance(), before, "{size}");
+        assert_eq!(compared(&mut second).before, packets(0, 0), "{size}");
+        ping(&pod, 1);
+        assert_eq!(seen(&mut second), packets(1, 1), "{size}");
+    }
 }
 
 /// Lets super-packets pass both ways, and waits until the last one did.
