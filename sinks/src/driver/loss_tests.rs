@@ -158,6 +158,33 @@ fn refused_records_that_have_left_the_spool_are_counted_and_declared() {
 }
 
 #[test]
+fn scattered_refused_records_that_have_left_the_spool_are_all_declared() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = open(folder.path());
+    let spool = writer.spool();
+    write(&mut writer, 150, 1);
+    let is_back = Arc::new(AtomicBool::new(false));
+    let there = is_back.clone();
+    let odd = |sequences: &[u64]| sequences.iter().filter(|number| *number % 2 == 1).map(|number| (*number, "no".to_owned())).collect();
+    let answer = move |sequences: &[u64]| match (there.load(SeqCst), sequences.first()) {
+        (false, _) => retry(),
+        (true, Some(1)) => Outcome::Partial { rejected: odd(sequences) },
+        _ => delivered(),
+    };
+    runtime().block_on(async {
+        let running = start(&spool, Arc::new(Puppet::new(|reader, _| batch(take(reader), None), answer)), options()).unwrap();
+        let metrics = running.metrics().clone();
+        until("it is never sent", || metrics.attempts.load(Relaxed) > 0).await;
+        (0..40).for_each(|_| write(&mut writer, 10, 2));
+        is_back.store(true, SeqCst);
+        assert_eq!(running.drain(Duration::from_secs(60)).await, None);
+    });
+    let declared: Vec<_> = writer.take_damage().iter().map(|lost| (lost.first, lost.next)).collect();
+    let all: Vec<_> = (0..75).map(|number| (2 * number + 1, 2 * number + 2)).collect();
+    assert_eq!(declared[..75], all, "{declared:?}");
+}
+
+#[test]
 fn what_was_gone_of_the_identity_before_hides_no_refused_record_of_the_same_number() {
     for (is_partial, is_late) in [(true, false), (false, false), (true, true), (false, true)] {
         let folder = tempfile::tempdir().unwrap();

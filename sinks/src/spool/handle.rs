@@ -65,7 +65,7 @@ impl Spool {
     /// These records have left the spool before the sink was done with them: its loss alone, declared with the next commit.
     pub(crate) fn lose(&self, sink: &str, gone: &[(SpoolId, (u64, u64))]) {
         let lost = |&(spool, (first, next))| Damaged { spool, first, next, from: None, to: None, sink: Some(sink.to_owned()) };
-        gone.iter().map(lost).for_each(|lost| self.shared.meet(lost));
+        self.shared.meet(gone.iter().map(lost).collect());
     }
 
     /// The position up to which readers see.

@@ -187,7 +187,7 @@ impl Shared {
     }
 
     /// A reader of a spool is about to go past records that could not be read back.
-    pub fn meet(&self, damaged: Damaged) {
+    pub fn meet(&self, damaged: Vec<Damaged>) {
         let begins = self.begins();
         if let Err(error) = self.damage.lock().unwrap_or_else(PoisonError::into_inner).meet(damaged, &begins) {
             tracing::warn!(folder = %self.folder.path.display(), %error, "Damage in the spool cannot be noted down; it is declared unless the daemon ends before.");

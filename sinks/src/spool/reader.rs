@@ -307,7 +307,7 @@ impl Reader {
         }
         if let Some((first, next)) = gap.sequences {
             let to = self.ahead.as_ref().filter(|ahead| ahead.commit_at >= self.place.position).map(|ahead| ahead.time);
-            self.shared.meet(Damaged { spool: self.place.spool, first, next, from: self.passed, to, sink });
+            self.shared.meet(vec![Damaged { spool: self.place.spool, first, next, from: self.passed, to, sink }]);
         }
     }
 

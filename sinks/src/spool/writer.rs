@@ -222,7 +222,9 @@ impl Writer {
             return Vec::new();
         }
         let begins = self.shared.begins();
-        self.register().declared(&begins)
+        // Whether the disk is certain to have the last commit.
+        let is_durable = self.shared.visible.borrow().position >= self.committed.position;
+        self.register().declared(&begins, is_durable)
     }
 
     /// The hidden frames between a position and the last commit on disk: partial sums to go on from. A damaged one ends the
