@@ -105,3 +105,15 @@ fn spool_ls_shows_how_far_each_sink_is() {
     let cursors: Vec<_> = cursors.map(|cursor| (cursor["sink"].clone(), cursor["next"].clone(), cursor["behind"].clone())).collect();
     assert_eq!(cursors, [("away".into(), 1.into(), 3.into()), ("file".into(), 4.into(), 0.into())]);
 }
+
+#[test]
+fn a_daemon_whose_destination_is_away_is_unhealthy_to_its_operator_and_ready_all_the_same() {
+    let text =
+        "flowLogs:\n- {name: all, filePath: all.log, sinks: [away], window: 0s}\nsinks:\n  away: {type: loki, url: 'http://127.0.0.1:9'}\n";
+    let daemon = Daemon::following(text).started();
+    daemon.feed(&format!("{}\n", flows::numbered(1)));
+    daemon.wait("the sink to fail", |daemon| daemon.flowlog_status().0.contains("sink away: FAILING"));
+    let (status, healthy) = daemon.flowlog_status();
+    assert!(!healthy && status.contains("sink file: healthy") && !status.contains("PROBLEM"), "{status}");
+    assert!(daemon.page("/readyz").is_some());
+}

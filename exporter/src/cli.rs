@@ -41,7 +41,7 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Read flows back, with the flags of `hubble observe`.
     Observe(Box<ObserveArgs>),
-    /// Say what the daemon is doing: sources, lag, gaps, last rejected reload. Exits 1 when it is unhealthy.
+    /// Say what the daemon is doing: sources, lag, gaps, last rejected reload. Exits 1 when something that was asked for does not run, or a sink fails.
     Status(StatusArgs),
     /// Take the kernel programs and their pins away, after their last counts have been delivered.
     Detach(DetachArgs),

@@ -1,4 +1,4 @@
-//! `flowlog status`: what the daemon on a state folder is doing. Exits 1 when it is unhealthy or not running.
+//! `flowlog status`: what the daemon on a state folder is doing. Exits 1 when it is unhealthy, which a sink that fails is too, or not running.
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};

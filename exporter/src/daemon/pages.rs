@@ -98,9 +98,11 @@ impl Pages for DaemonPages {
             })
             .collect();
         let rejection = view.rejection.clone();
+        // A destination that is away makes the daemon no less ready: a restart would not bring it back.
+        let delivers = view.logs.iter().flat_map(|log| &log.sinks).all(|sink| sink.metrics.failure().is_none());
         drop(view);
         let problems = self.problems();
-        json!({"healthy": problems.is_empty(), "problems": problems, "rejectedReload": rejection, "flowLogs": logs}).to_string()
+        json!({"healthy": problems.is_empty() && delivers, "problems": problems, "rejectedReload": rejection, "flowLogs": logs}).to_string()
     }
 }
 
