@@ -1,7 +1,7 @@
 //! The driver where records have left the spool, the clock was set back, or it has to end: what it counts, declares and stores.
 
 use super::*;
-use crate::spool::{Commit, Cursor, Damaged, Item, Options, Stored, WhenFull, Writer, now};
+use crate::spool::{Commit, Cursor, Damaged, Item, Options, Spool, Stored, WhenFull, Writer, now};
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Arc, Mutex};
@@ -111,6 +111,26 @@ async fn until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
+/// The first batch is on the way for so long that its segment makes room; then the destination is back with this answer, and 400 records more have come.
+fn deliver_after_an_outage(
+    spool: &Spool,
+    writer: &mut Writer,
+    back: impl Fn(&[u64]) -> Outcome + Send + Sync + 'static,
+) -> Arc<SinkMetrics> {
+    let is_back = Arc::new(AtomicBool::new(false));
+    let there = is_back.clone();
+    let answer = move |sequences: &[u64]| if there.load(SeqCst) { back(sequences) } else { retry() };
+    runtime().block_on(async {
+        let running = start(spool, Arc::new(Puppet::new(|reader, _| batch(take(reader), None), answer)), options()).unwrap();
+        let metrics = running.metrics().clone();
+        until("it is never sent", || metrics.attempts.load(Relaxed) > 0).await;
+        (0..40).for_each(|_| write(writer, 10, 2));
+        is_back.store(true, SeqCst);
+        assert_eq!(running.drain(Duration::from_secs(60)).await, None);
+        metrics
+    })
+}
+
 #[test]
 fn what_is_pending_is_sent_in_time_although_the_clock_was_set_back() {
     let folder = tempfile::tempdir().unwrap();
@@ -132,24 +152,13 @@ fn refused_records_that_have_left_the_spool_are_counted_and_declared() {
         let mut writer = open(folder.path());
         let spool = writer.spool();
         write(&mut writer, 10, 1);
-        let is_back = Arc::new(AtomicBool::new(false));
-        let there = is_back.clone();
-        let answer = move |sequences: &[u64]| match (there.load(SeqCst), sequences.first()) {
-            (false, _) => retry(),
-            (true, Some(1)) if is_partial => Outcome::Partial { rejected: [3, 4].map(|number| (number, "no".to_owned())).into() },
-            (true, Some(1)) => Outcome::Reject { why: "no".to_owned() },
+        let metrics = deliver_after_an_outage(&spool, &mut writer, move |sequences| match sequences.first() {
+            Some(1) if is_partial => Outcome::Partial { rejected: [3, 4].map(|number| (number, "no".to_owned())).into() },
+            Some(1) => Outcome::Reject { why: "no".to_owned() },
             _ => delivered(),
-        };
-        runtime().block_on(async {
-            let running = start(&spool, Arc::new(Puppet::new(|reader, _| batch(take(reader), None), answer)), options()).unwrap();
-            let metrics = running.metrics().clone();
-            until("it is never sent", || metrics.attempts.load(Relaxed) > 0).await;
-            (0..40).for_each(|_| write(&mut writer, 10, 2));
-            is_back.store(true, SeqCst);
-            assert_eq!(running.drain(Duration::from_secs(60)).await, None);
-            assert_eq!(metrics.records_rejected.load(Relaxed), refused);
-            assert_eq!(metrics.records_sent.load(Relaxed) + metrics.records_dropped_full.load(Relaxed) + refused, 410);
         });
+        assert_eq!(metrics.records_rejected.load(Relaxed), refused);
+        assert_eq!(metrics.records_sent.load(Relaxed) + metrics.records_dropped_full.load(Relaxed) + refused, 410);
         let lost = Damaged { spool: writer.id(), first, next, from: None, to: None, sink: Some("puppet".to_owned()) };
         let declared = writer.take_damage();
         assert!(declared.contains(&lost), "{declared:?}");
@@ -163,21 +172,10 @@ fn scattered_refused_records_that_have_left_the_spool_are_all_declared() {
     let mut writer = open(folder.path());
     let spool = writer.spool();
     write(&mut writer, 150, 1);
-    let is_back = Arc::new(AtomicBool::new(false));
-    let there = is_back.clone();
     let odd = |sequences: &[u64]| sequences.iter().filter(|number| *number % 2 == 1).map(|number| (*number, "no".to_owned())).collect();
-    let answer = move |sequences: &[u64]| match (there.load(SeqCst), sequences.first()) {
-        (false, _) => retry(),
-        (true, Some(1)) => Outcome::Partial { rejected: odd(sequences) },
+    deliver_after_an_outage(&spool, &mut writer, move |sequences| match sequences.first() {
+        Some(1) => Outcome::Partial { rejected: odd(sequences) },
         _ => delivered(),
-    };
-    runtime().block_on(async {
-        let running = start(&spool, Arc::new(Puppet::new(|reader, _| batch(take(reader), None), answer)), options()).unwrap();
-        let metrics = running.metrics().clone();
-        until("it is never sent", || metrics.attempts.load(Relaxed) > 0).await;
-        (0..40).for_each(|_| write(&mut writer, 10, 2));
-        is_back.store(true, SeqCst);
-        assert_eq!(running.drain(Duration::from_secs(60)).await, None);
     });
     let declared: Vec<_> = writer.take_damage().iter().map(|lost| (lost.first, lost.next)).collect();
     let all: Vec<_> = (0..75).map(|number| (2 * number + 1, 2 * number + 2)).collect();

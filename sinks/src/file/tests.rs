@@ -57,6 +57,16 @@ impl Bench {
         }
     }
 
+    /// A life in which one record is written, its cursor is stored, and that ends as a kill would end it.
+    fn deliver_one(&mut self) {
+        let (running, _) = self.start();
+        self.write(1, 10);
+        self.settle(&running);
+        while self.writer.spool().cursors().unwrap().first().is_none_or(|(_, stored)| stored.cursor.sequence < 2) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     fn drain(&self, running: Running) {
         while self.writer.durable().next < self.writer.next_sequence() {
             std::thread::sleep(Duration::from_millis(1));
@@ -211,13 +221,7 @@ fn a_torn_line_is_completed_if_it_is_ours_and_closed_if_it_is_not() {
         ("", "000000001\n000000002\n", 0, 0),
     ] {
         let mut bench = Bench::new();
-        let (running, _) = bench.start();
-        bench.write(1, 10);
-        bench.settle(&running);
-        while bench.writer.spool().cursors().unwrap().first().is_none_or(|(_, stored)| stored.cursor.sequence < 2) {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        drop(running);
+        bench.deliver_one();
         bench.write(1, 10);
         std::io::Write::write_all(&mut File::options().append(true).open(&bench.config.path).unwrap(), torn.as_bytes()).unwrap();
         std::thread::sleep(Duration::from_millis(20));
@@ -232,13 +236,7 @@ fn a_torn_line_is_completed_if_it_is_ours_and_closed_if_it_is_not() {
 #[test]
 fn after_a_rename_the_old_file_is_found_beside_one_that_cannot_be_read() {
     let mut bench = Bench::new();
-    let (running, _) = bench.start();
-    bench.write(1, 10);
-    bench.settle(&running);
-    while bench.writer.spool().cursors().unwrap().first().is_none_or(|(_, stored)| stored.cursor.sequence < 2) {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    drop(running);
+    bench.deliver_one();
     bench.write(1, 10);
     let renamed = bench.logs().join("z.log");
     std::fs::rename(&bench.config.path, &renamed).unwrap();
